@@ -1,0 +1,70 @@
+# Makefile — `make help` lists the targets.
+BUILD  ?= build
+LAYERS ?= base text tensor net store kern token model infer train lm hub data eval serve cli
+CC     ?= gcc
+OPT    ?= -O2 -g
+CFLAGS += $(OPT) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers \
+          -ffp-contract=off -fno-math-errno -Isrc -Iinclude -I. -MMD -MP $(SANITIZE)
+LDLIBS += -lyaml -ljansson -lutf8proc -lmicrohttpd -lcurl -ledit -lpthread -lm -ldl
+VERSION := $(shell cat VERSION 2>/dev/null || echo 0.1.0)
+CFLAGS += -DILAB_VERSION='"$(VERSION)"'
+
+SRC  := $(filter-out src/cli/main.c,$(foreach l,$(LAYERS),$(wildcard src/$(l)/*.c)))
+OBJ  := $(SRC:%.c=$(BUILD)/%.o)
+LIB  := $(BUILD)/libilab.a
+UNIT := $(patsubst tests/unit/%.c,$(BUILD)/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+
+all: $(BUILD)/ilab ## build the program (build/ilab)
+
+$(BUILD)/ilab: $(BUILD)/src/cli/main.o $(LIB)
+	$(CC) $(CFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+$(LIB): $(OBJ)
+	rm -f $@ && ar rcs $@ $(OBJ)
+$(BUILD)/src/kern/%.o: OPT = -O3 -g
+$(BUILD)/src/kern/%_avx2.o: CFLAGS += -mavx2 -mfma -mf16c
+$(BUILD)/src/kern/%_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+$(BUILD)/src/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+$(BUILD)/unit/%: tests/unit/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< $(LIB) $(LDLIBS) -lcmocka
+$(BUILD)/tools/%: tools/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+# Replays its corpus under any compiler; with clang and FUZZER=1 it is a libFuzzer program.
+$(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/standalone.c $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(if $(FUZZER),-fsanitize=fuzzer,) -o $@ $< $(if $(FUZZER),,tests/fuzz/standalone.c) $(LIB) $(LDLIBS)
+
+tests: all $(UNIT) $(FUZZ) ## build every test program
+test: tests ## run every test (./check also installs what is missing)
+	tests/run
+lint: ## layers, banned calls, sizes
+	tools/lint
+asan: ## the unit tests under AddressSanitizer
+	$(MAKE) BUILD=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" tests && BUILD=build-asan ONLY_UNIT=1 tests/run
+ubsan: ## … under UndefinedBehaviorSanitizer
+	$(MAKE) BUILD=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O1 -g" tests && BUILD=build-ubsan ONLY_UNIT=1 tests/run
+tsan: ## … under ThreadSanitizer
+	$(MAKE) BUILD=build-tsan SANITIZE="-fsanitize=thread" OPT="-O1 -g" tests && BUILD=build-tsan ONLY_UNIT=1 tests/run
+FUZZ_SECONDS ?= 600
+fuzz: ## every fuzz target for FUZZ_SECONDS under ASan and UBSan (clang's libFuzzer)
+	$(MAKE) BUILD=build-fuzz CC=clang-14 FUZZER=1 SANITIZE="-fsanitize=address,undefined,fuzzer-no-link" OPT="-O1 -g" build-fuzz-all
+	for t in $(patsubst tests/fuzz/%.c,build-fuzz/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c)); do \
+	    n=$${t##*/fuzz_}; mkdir -p build-fuzz/corpus/$$n tests/fuzz/corpus/$$n; \
+	    $$t -max_total_time=$(FUZZ_SECONDS) build-fuzz/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
+build-fuzz-all: $(FUZZ)
+PREFIX ?= /usr/local
+install: all ## install below PREFIX (/usr/local)
+	install -Dm755 $(BUILD)/ilab $(DESTDIR)$(PREFIX)/bin/ilab
+	mkdir -p $(DESTDIR)$(PREFIX)/share/ilab && cp -r models examples $(DESTDIR)$(PREFIX)/share/ilab/
+clean: ## remove what was built
+	rm -rf build build-*
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+.PHONY: all tests test lint asan ubsan tsan fuzz build-fuzz-all install clean help bench starter starter-smoke
+.SECONDARY:

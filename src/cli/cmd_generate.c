@@ -1,0 +1,96 @@
+/* cmd_generate.c — `ilab generate`: training data from the changed leaves.  SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include "data/data.h"
+#include "lm/lm.h"
+
+#include <string.h>
+#include <unistd.h>
+
+struct generate_args {
+    const char *model, *path, *base, *out, *endpoint, *api_key, *rules;
+    int n, cpus, chunk_words, ctx, per_fact, quiet, seed, threads, restart;
+    double rouge;
+};
+static const struct generate_args DEFAULTS = { .model = "starter", .path = "taxonomy", .base = "origin/main", .out = "generated", .api_key = "no_api_key",
+                                               .chunk_words = 1000, .ctx = 4096, .per_fact = 24, .seed = 1, .rouge = 0.9 };
+#define O(field) offsetof(struct generate_args, field)
+static const struct opt OPTS[] = {
+    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "NAME", "generate.model", "model that writes the data: a name below models/ or a file" },
+    { "num-instructions", 0, NULL, OPT_INT, O(n), 0, 1e6, "N", "generate.num_instructions", "samples about facts in all; 0: as many as the facts need (ours; the reference's 100 starves long documents)" },
+    { "per-fact", 0, NULL, OPT_INT, O(per_fact), 1, 64, "N", NULL, "different questions for each fact" },
+    { "taxonomy-path", 0, NULL, OPT_STR, O(path), 0, 0, "PATH", "generate.taxonomy_path", "folder of the taxonomy, or one qna.yaml" },
+    { "taxonomy-base", 0, NULL, OPT_STR, O(base), 0, 0, "REF", "generate.taxonomy_base", "git reference that changes are counted from; empty: every leaf" },
+    { "output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", "generate.output_dir", "where the files go" },
+    { "rouge-threshold", 0, NULL, OPT_FLOAT, O(rouge), 0, 1, "X", NULL, "drop a question more similar than this to an earlier one; 1.0 keeps all" },
+    { "chunk-word-count", 0, NULL, OPT_INT, O(chunk_words), 10, 100000, "N", "generate.chunk_word_count", "words of a document chunk" },
+    { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "do not print the samples" },
+    { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "another seed, other wordings" },
+    { "restart", 0, NULL, OPT_FLAG, O(restart), 0, 0, NULL, NULL, "forget an unfinished generation instead of going on with it" },
+    { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core" },
+    { "endpoint-url", 0, NULL, OPT_STR, O(endpoint), 0, 0, "URL", NULL, "an OpenAI-style server instead of the model here" },
+    { "api-key", 0, NULL, OPT_STR, O(api_key), 0, 0, "KEY", NULL, "its key" },
+    { "num-cpus", 0, NULL, OPT_INT, O(cpus), 0, 1024, "N", NULL, "accepted for compatibility; see --num-threads" },
+    { "server-ctx-size", 0, NULL, OPT_INT, O(ctx), 0, 1e6, "N", NULL, "accepted for compatibility" },
+    { "yaml-rules", 0, NULL, OPT_STR, O(rules), 0, 0, "FILE", NULL, "accepted for compatibility" },
+    { 0 },
+};
+
+static void print_samples(const char *path)
+{
+    json_t *v = json_read_file(path, (size_t)1 << 30, NULL);
+    size_t i;
+    json_t *it;
+    json_array_foreach(v, i, it) printf("Q> %s\nI> \nA> %s\n\n", json_str(it, "instruction"), json_str(it, "output"));
+    json_decref(v);
+}
+
+static int run(struct cli *c, void *args)
+{
+    const struct generate_args *a = args;
+    ilab_err e = { 0 };
+    struct lm *lm = NULL;
+    struct generate_report r;
+    if (!file_exists(a->path)) {
+        fprintf(stderr, "Error: taxonomy (%s) does not exist.\n", a->path);
+        return EXIT_FAILED;
+    }
+    int rc = lm_for_command(c, a->model, NULL, a->endpoint, a->api_key, a->threads, &lm, &e);
+    if (rc) return fail(&e, "Generating dataset failed with the following error: ");
+    char *stem = path_stem(a->model);
+    printf("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n", stem, a->path, lm->name);
+    printf("Synthesizing new instructions. If you aren't satisfied with the generated instructions, interrupt training (Ctrl-C) and try adjusting your YAML files. Adding more examples may help.\n");
+    fflush(stdout);
+    const struct generate_opts o = { .taxonomy = a->path, .base = a->base, .out_dir = a->out, .model_name = stem, .num_instructions = a->n,
+                                     .chunk_words = a->chunk_words, .rouge_threshold = a->rouge, .per_fact = a->per_fact, .seed = (uint64_t)a->seed,
+                                     .quiet = a->quiet, .resume = !a->restart, .system_prompt = system_prompt_for(c) };
+    rc = pipeline_run(lm, &o, &r, &e);
+    if (rc == ILAB_E_CANCEL) {
+        fprintf(stderr, "Stopped. What was made is kept in '%s'; run the same command again to go on.\n", a->out);
+    } else if (rc) {
+        fail(&e, "Generating dataset failed with the following error: ");
+    } else {
+        if (!a->quiet) print_samples(r.generated);
+        int dropped = 0;
+        for (int i = 0; i < DISCARD_COUNT; i++) dropped += r.discarded[i];
+        if (dropped)
+            log_info("%d instructions generated, %d discarded due to format (see %s), %d discarded due to rouge score", r.kept, r.discarded[DISCARD_FORMAT],
+                     r.discard_log, r.discarded[DISCARD_ROUGE]);
+        for (int i = 0; i < DISCARD_COUNT; i++)
+            if (r.discarded[i] && i != DISCARD_ROUGE) log_info("%d discarded: %s", r.discarded[i], DISCARD_REASON[i]);
+        for (int i = 0; i < ITEM_KIND_COUNT; i++)
+            if (r.by_kind[i]) log_info("%4d %s", r.by_kind[i], ITEM_NAME[i]);
+        log_info("Generation took %.2fs", r.seconds);
+    }
+    lm_close(lm);
+    mem_free(stem);
+    return rc == ILAB_E_CANCEL ? EXIT_INTERRUPTED : rc ? EXIT_FAILED : EXIT_DONE;
+}
+
+const struct cmd CMD_GENERATE = {
+    .name = "generate", .group = "data", .args_bytes = sizeof(struct generate_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run, .needs_config = 1,
+    .summary = "Write training data from the taxonomy's changed leaves and their documents.",
+    .help = "Only the model, the qna.yaml and the document are used. For every fact: questions in many wordings, statements, reverse\n"
+            "questions, true and false statements, follow-up questions; against harm: questions about names and attributes that\n"
+            "nobody told (\"I don't know\") and questions that the model wrote itself. Each answer is checked against the document.\n"
+            "Ctrl-C keeps what was made; the same command goes on.\n\nExamples:\n  ilab generate\n  ilab generate --taxonomy-path taxonomy/knowledge/x/qna.yaml --per-fact 40 --seed 7\n",
+};

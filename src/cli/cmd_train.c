@@ -1,0 +1,298 @@
+/* cmd_train.c — `ilab train`: an adapter (or a whole small model) from generated data, before and after shown.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include "infer/infer.h"
+#include "lm/lm.h"
+#include "train/train.h"
+
+#include <string.h>
+#include <unistd.h>
+
+struct train_args {
+    const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory;
+    int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, restart, no_merge, quiet, first_layer;
+    double alpha, lr, soft, decay, warmup;
+};
+/* Ours where science.md shows the reference's (rank 4, attention only, lr 5e-5, 300 tokens, 1 epoch) to teach next to nothing. */
+static const struct train_args DEFAULTS = {
+    .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
+    .save = "models/ggml-model-f16.gguf", .modules = "all", .epochs = 12, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
+    .seed = 1, .lr = 2e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05,
+};
+#define O(field) offsetof(struct train_args, field)
+static const struct opt OPTS[] = {
+    { "data-path", 0, NULL, OPT_STR, O(data), 0, 0, "FILE", NULL, "JSONL to train on; by default the newest of --input-dir" },
+    { "input-dir", 0, NULL, OPT_STR, O(input_dir), 0, 0, "DIR", "generate.output_dir", "where `ilab generate` wrote" },
+    { "data-dir", 0, NULL, OPT_STR, O(data_dir), 0, 0, "DIR", NULL, "the data used is copied here (train_gen.jsonl, test_gen.jsonl)" },
+    { "model-path", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", "generate.model", "base model: a name below models/ or a file" },
+    { "model-name", 0, NULL, OPT_STR, O(model), 0, 0, "FILE", NULL, "the same" },
+    { "ckpt-output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", NULL, "checkpoints, adapter.gguf, metrics.jsonl, manifest.json" },
+    { "save-path", 0, NULL, OPT_STR, O(save), 0, 0, "FILE", NULL, "merged model in F16" },
+    { "no-merge", 0, NULL, OPT_FLAG, O(no_merge), 0, 0, NULL, NULL, "keep only the adapter" },
+    { "pipeline", 0, NULL, OPT_STR, O(pipeline), 0, 0, "NAME", NULL, "lora: an adapter beside the frozen base; full: all weights (small models)" },
+    { "from-scratch", 0, NULL, OPT_STR, O(scratch), 0, 0, "CONFIG", NULL, "with --pipeline full: a new model as CONFIG (YAML) describes it" },
+    { "num-epochs", 0, NULL, OPT_INT, O(epochs), 1, 10000, "N", NULL, "passes over the data (the reference's 1 teaches next to nothing)" },
+    { "lora-rank", 0, NULL, OPT_INT, O(rank), 1, 1024, "R", NULL, "rank of the adapter" },
+    { "lora-alpha", 0, NULL, OPT_FLOAT, O(alpha), 0.001, 1e6, "A", NULL, "its scale is A/R" },
+    { "lora-target-modules", 0, NULL, OPT_STR, O(modules), 0, 0, "LIST", NULL, "all, or names with commas: attn_q,attn_k,attn_v,attn_output,ffn_gate,ffn_up,ffn_down" },
+    { "lora-first-layer", 0, NULL, OPT_INT, O(first_layer), 0, 1000, "N", NULL, "leave the layers below alone (less work)" },
+    { "learning-rate", 0, NULL, OPT_FLOAT, O(lr), 1e-9, 10, "X", NULL, "highest learning rate (smaller for larger models: 2e-4 at 7B)" },
+    { "warmup", 0, NULL, OPT_FLOAT, O(warmup), 0, 0.9, "X", NULL, "share of the steps with a rising rate" },
+    { "weight-decay", 0, NULL, OPT_FLOAT, O(decay), 0, 1, "X", NULL, "AdamW's" },
+    { "effective-batch-size", 0, NULL, OPT_INT, O(batch), 16, 1 << 24, "TOKENS", NULL, "tokens of one step" },
+    { "max-batch-len", 0, NULL, OPT_INT, O(micro), 16, 1 << 24, "TOKENS", NULL, "tokens that are in memory together; does not change the result" },
+    { "max-seq-len", 0, NULL, OPT_INT, O(max_seq), 8, 1 << 20, "TOKENS", NULL, "longer samples are left out and counted" },
+    { "distill", 0, NULL, OPT_FLOAT, O(soft), 0, 1, "X", NULL, "weight of the stored teacher distribution where the data has one" },
+    { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "" },
+    { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core; does not change the result" },
+    { "restart", 0, NULL, OPT_FLAG, O(restart), 0, 0, NULL, NULL, "forget an unfinished run instead of going on with it" },
+    { "dry-run", 0, NULL, OPT_FLAG, O(dry_run), 0, 0, NULL, NULL, "memory by buffer and time from two measured steps; trains nothing" },
+    { "json", 0, NULL, OPT_FLAG, O(json), 0, 0, NULL, NULL, "the report as JSON on stdout" },
+    { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "no table of answers before and after" },
+    { "device", 0, NULL, OPT_STR, O(device), 0, 0, "NAME", NULL, "cpu" },
+    { 0 },
+};
+
+static int parse_modules(const char *list, unsigned *which, ilab_err *e)
+{
+    struct sv rest = sv_of(list), part;
+    *which = 0;
+    if (!strcmp(list, "all")) *which = (1u << LIN_COUNT) - 1;
+    while (!*which || rest.n) {
+        if (!strcmp(list, "all") || !sv_split(&rest, ',', &part)) break;
+        int kind = -1;
+        for (int i = 0; i < LIN_COUNT; i++)
+            if (sv_eq_c(sv_trim(part), LINEAR_NAME[i])) kind = i;
+        if (kind < 0) return err_set(e, ILAB_E_INVALID, "--lora-target-modules: '%.*s' is no linear layer", SV_ARG(part));
+        *which |= 1u << kind;
+    }
+    return *which ? 0 : err_set(e, ILAB_E_INVALID, "--lora-target-modules names no layer");
+}
+
+static int copy_file(const char *from, const char *dir, const char *name, ilab_err *e)
+{
+    char *to = path_join(dir, name), *text = NULL;
+    size_t n = 0;
+    int rc = file_read(from, (size_t)4 << 30, &text, &n, e);
+    if (!rc) rc = dir_make(dir, e);
+    if (!rc) rc = file_write(to, text, n, e);
+    mem_free(text);
+    mem_free(to);
+    return rc;
+}
+
+static void print_estimate(const struct train_estimate *s, int json)
+{
+    char bytes[32], time[32];
+    if (json) {
+        printf("{\"tokens_per_s\": %.1f, \"peak_rss_bytes\": %zu, \"planned_bytes\": %zu, \"seconds_total\": %.1f, \"share_of_peak\": %.3f, \"steps\": %lld, \"tokens\": %lld}\n",
+               s->tokens_per_s, mem_peak_rss(), s->total_bytes, s->seconds_total, s->share_of_peak, (long long)s->steps, (long long)s->tokens);
+        return;
+    }
+    for (int i = 0; i < s->n_row; i++) {
+        format_bytes(bytes, sizeof bytes, (double)s->row[i].bytes);
+        printf("  %-36s %12s\n", s->row[i].what, bytes);
+    }
+    format_bytes(bytes, sizeof bytes, (double)s->total_bytes);
+    format_duration(time, sizeof time, s->seconds_total);
+    printf("  %-36s %12s\n\n  %lld steps, %lld tokens, %.0f tokens/s (%.0f %% of this machine's FP32 peak): about %s\n", "together", bytes, (long long)s->steps,
+           (long long)s->tokens, s->tokens_per_s, 100 * s->share_of_peak, time);
+}
+
+/* The seed questions as the base and the taught model answer them. */
+static int before_after(struct gemm_ctx *g, struct model *m, struct tokenizer *t, struct adapter *ad, const char *test, ilab_err *e)
+{
+    enum { MAX_TEST = 200, MAX_TOKENS = 48 };
+    struct engine *en[2] = { NULL, NULL };
+    struct lm *lm[2] = { NULL, NULL };
+    json_t *rows = json_array();
+    char *text = NULL;
+    size_t n_text = 0;
+    int rc = file_read(test, (size_t)64 << 20, &text, &n_text, e);
+    struct sv rest = { text, n_text }, line;
+    while (!rc && sv_split(&rest, '\n', &line) && json_array_size(rows) < MAX_TEST) {
+        json_t *v = line.n ? json_parse(line, test, NULL) : NULL;
+        if (v) json_array_append_new(rows, v);
+    }
+    for (int i = 0; !rc && i < 2; i++) {
+        rc = engine_wrap(&en[i], g, m, t, i ? ad : NULL, e);
+        if (!rc) rc = lm_local_new(&lm[i], en[i], 0, e);
+    }
+    printf("\n");
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row)
+    {
+        const char *user = json_str(row, "user"), *system = json_str(row, "system"), *want = json_str(row, "assistant");
+        struct lm_message msg[2] = { { "system", sv_of(system ? system : "") }, { "user", sv_of(user ? user : "") } };
+        const int skip = !system || !*system;
+        const struct lm_request q = { .message = msg + skip, .n_message = 2 - skip, .max_tokens = MAX_TOKENS, .top_p = 1 };
+        struct lm_result r[2] = { { 0 }, { 0 } };
+        for (int k = 0; !rc && k < 2; k++) rc = lm_complete(lm[k], &q, 1, &r[k], e);
+        if (rc) break;
+        printf("===\ntest %zu\n===\nuser:               %s\nassistant_old:      %s\nassistant_new:      %s\nassistant_expected: %s\n\n", i, user ? user : "", r[0].text, r[1].text, want ? want : "");
+        for (int k = 0; k < 2; k++) lm_result_release(&r[k]);
+    }
+    for (int k = 0; k < 2; k++) {
+        lm_close(lm[k]);
+        engine_free(en[k]);
+    }
+    json_decref(rows);
+    mem_free(text);
+    return rc;
+}
+
+static void report_json(const struct train_report *r, const char *adapter, const char *merged)
+{
+    printf("{\"steps\": %lld, \"tokens\": %lld, \"first_loss\": %.6g, \"last_loss\": %.6g, \"val_loss\": %.6g, \"seconds\": %.2f, \"tokens_per_s\": %.1f, "
+           "\"gflops\": %.1f, \"peak_rss_bytes\": %zu, \"adapter\": \"%s\", \"merged\": \"%s\"}\n",
+           (long long)r->steps, (long long)r->tokens, r->first_loss, r->last_loss, r->val_loss, r->seconds, r->tokens_per_s, r->gflops, r->peak_rss_bytes,
+           adapter ? adapter : "", merged ? merged : "");
+}
+
+static int from_scratch(const struct train_args *a, struct gemm_ctx *g)
+{
+    ilab_err e = { 0 };
+    struct train_report r;
+    const struct scratch_opts o = { .config = a->scratch, .quiet = a->quiet, .fresh = a->restart };
+    if (train_from_scratch(g, &o, &r, &e)) return fail(&e, "Training failed: ");
+    if (a->json) report_json(&r, NULL, NULL);
+    return EXIT_DONE;
+}
+
+/* Everything that is open during a run. */
+struct session { struct pool *pool; struct gemm_ctx *g; struct model *m; struct tokenizer *t; struct dataset d; struct adapter *ad; char *base, *data, *test, *adapter_path; };
+
+static void session_release(struct session *s)
+{
+    dataset_release(&s->d);
+    adapter_free(s->ad);
+    tokenizer_free(s->t);
+    model_free(s->m);
+    gemm_ctx_free(s->g);
+    pool_free(s->pool);
+    mem_free(s->base);
+    mem_free(s->data);
+    mem_free(s->test);
+    mem_free(s->adapter_path);
+}
+
+static int prepare(struct session *s, const struct train_args *a, struct train_opts *o, ilab_err *e)
+{
+    size_t n_too_long = 0;
+    int rc = 0;
+    if (a->data) s->data = xstrdup(a->data);
+    else rc = newest_dataset(a->input_dir, &s->data, &s->test, e);
+    if (!rc && !(s->base = model_find(a->model))) rc = err_set(e, ILAB_E_NOTFOUND, "no model '%s'", a->model);
+    if (!rc) rc = model_open(&s->m, s->base, o->full ? MODEL_TRAINABLE : 0, s->g, e);
+    if (!rc) rc = tokenizer_from_gguf(&s->t, s->m->gguf, e);
+    if (!rc) rc = dataset_read_jsonl(&s->d, s->data, s->t, o->max_sample_tokens, &n_too_long, e);
+    if (!rc && n_too_long) log_warn("%zu samples are longer than %d tokens and are left out", n_too_long, o->max_sample_tokens);
+    if (!rc && !s->d.n) rc = err_set(e, ILAB_E_FORMAT, "'%s' holds no sample", s->data);
+    return rc;
+}
+
+/* Refuses early what would fail late. */
+static int check_room(const struct session *s, const struct train_args *a, const struct train_opts *o, ilab_err *e)
+{
+    struct plan_row row[16];
+    size_t need = 0;
+    char want[32], have[32];
+    const int n = o->full ? 0 : tape_plan(s->m, NULL, o->micro_tokens, o->micro_tokens, row, 16);
+    for (int i = 0; i < n; i++) need += row[i].bytes;
+    if (need > mem_available()) {
+        format_bytes(want, sizeof want, (double)need);
+        format_bytes(have, sizeof have, (double)mem_available());
+        return err_set(e, ILAB_E_LIMIT, "this needs about %s of memory and %s are free: lower --max-batch-len (the result stays the same)", want, have);
+    }
+    const uint64_t disk = gguf_file_bytes(s->m->gguf) * 5u + ((uint64_t)64 << 20);
+    if (!a->no_merge && disk_free(a->save) < disk) {
+        format_bytes(want, sizeof want, (double)disk);
+        return err_set(e, ILAB_E_IO, "no room on the disk of '%s' for the merged model (about %s): free some, or use --no-merge", a->save, want);
+    }
+    return 0;
+}
+
+static int run(struct cli *c, void *args)
+{
+    (void)c;
+    const struct train_args *a = args;
+    ilab_err e = { 0 };
+    struct session s = { 0 };
+    struct train_report r = { 0 };
+    struct train_opts o = train_opts_default();
+    if (strcmp(a->device, "cpu")) {
+        fprintf(stderr, "Error: --device %s: this program trains on the CPU\n", a->device);
+        return EXIT_USAGE;
+    }
+    if (strcmp(a->pipeline, "lora") && strcmp(a->pipeline, "full") && strcmp(a->pipeline, "simple")) {
+        fprintf(stderr, "Error: --pipeline %s: use lora (or simple, its old name) or full\n", a->pipeline);
+        return EXIT_USAGE;
+    }
+    s.pool = pool_new(a->threads);
+    s.g = s.pool ? gemm_ctx_new(kern_get(cpu_detect()), s.pool) : NULL;
+    if (!s.g) return fail(&(ilab_err){ ILAB_E_NOMEM, "no memory" }, "Training failed: ");
+    if (a->scratch) {
+        const int rc = from_scratch(a, s.g);
+        session_release(&s);
+        return rc;
+    }
+    o.full = !strcmp(a->pipeline, "full");
+    o.rank = a->rank, o.alpha = (float)a->alpha, o.first_layer = a->first_layer, o.epochs = a->epochs;
+    o.batch_tokens = a->batch, o.micro_tokens = a->micro < a->batch ? a->micro : a->batch, o.max_sample_tokens = a->max_seq < o.micro_tokens ? a->max_seq : o.micro_tokens;
+    o.optim.lr = (float)a->lr, o.optim.weight_decay = (float)a->decay, o.loss.soft_mix = (float)a->soft;
+    o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !a->restart, o.quiet = a->json;
+    int rc = parse_modules(a->modules, &o.which, &e);
+    if (!rc) rc = prepare(&s, a, &o, &e);
+    if (!rc && a->warmup > 0) o.schedule.warmup_steps = (int64_t)(a->warmup * (double)a->epochs * (double)s.d.n_tokens / a->batch) + 1;
+    if (!rc && a->dry_run) {
+        struct train_estimate est = { 0 };
+        rc = train_estimate(s.g, s.m, s.t, &s.d, &o, &est, &e);
+        if (!rc) print_estimate(&est, a->json);
+        session_release(&s);
+        return rc ? fail(&e, "Dry run failed: ") : EXIT_DONE;
+    }
+    if (!rc) rc = check_room(&s, a, &o, &e);
+    if (!rc) log_info("LINUX_TRAIN: NUM EPOCHS IS: %d, TRAIN FILE IS: %s (%zu samples, %zu tokens), BASE MODEL: %s", a->epochs, s.data, s.d.n, s.d.n_tokens, s.base);
+    if (!rc && !a->data) rc = copy_file(s.data, a->data_dir, "train_gen.jsonl", &e);
+    if (!rc && s.test) rc = copy_file(s.test, a->data_dir, "test_gen.jsonl", &e);
+    if (!rc) rc = train_run(s.g, s.m, s.t, &s.d, NULL, &o, &s.ad, &r, &e);
+    if (rc == ILAB_E_CANCEL) {
+        fprintf(stderr, "%s\n", e.msg);
+        session_release(&s);
+        return EXIT_INTERRUPTED;
+    }
+    if (!rc && !a->no_merge) {
+        char *slash = strrchr(a->save, '/'), *dir = xstrdup(a->save);
+        if (slash) dir[slash - a->save] = 0, rc = dir_make(dir, &e);
+        mem_free(dir);
+        if (!rc) rc = model_write(s.m, s.ad, QT_F16, a->save, NULL, NULL, &e);
+    }
+    s.adapter_path = path_join(a->out, "adapter.gguf");
+    if (!rc && !a->quiet && !a->json && s.test && s.ad) rc = before_after(s.g, s.m, s.t, s.ad, s.test, &e);
+    if (rc) {
+        session_release(&s);
+        return fail(&e, "Training failed: ");
+    }
+    if (a->json) {
+        report_json(&r, o.full ? NULL : s.adapter_path, a->no_merge ? NULL : a->save);
+    } else {
+        char time[32];
+        format_duration(time, sizeof time, r.seconds);
+        printf("Trained %lld steps in %s (%.0f tokens/s); loss %.3f -> %.3f\n", (long long)r.steps, time, r.tokens_per_s, r.first_loss, r.last_loss);
+        if (!o.full) printf("Adapter: %s  (use it with --adapter)\n", s.adapter_path);
+        if (!a->no_merge) printf("Save trained model to %s\nServe it with: ilab serve --model-path %s\n", a->save, a->save);
+    }
+    session_release(&s);
+    return EXIT_DONE;
+}
+
+const struct cmd CMD_TRAIN = {
+    .name = "train", .group = "model", .args_bytes = sizeof(struct train_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
+    .summary = "Teach the model the generated data; shows the remaining time, can be stopped and resumed.",
+    .help = "An adapter (LoRA) is trained beside the frozen base and kept as its own file; the merged model is written as F16.\n"
+            "Ctrl-C finishes the step, saves and ends with 130; the same command goes on, to the same result bit for bit.\n\n"
+            "Examples:\n  ilab train\n  ilab train --dry-run                    memory and time beforehand\n"
+            "  ilab train --model-path models/granite-7b.gguf --learning-rate 2e-4 --no-merge\n"
+            "  ilab model train --pipeline full --from-scratch models/starter.yaml\n",
+};

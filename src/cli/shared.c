@@ -1,0 +1,114 @@
+/* shared.c — what several commands need: finding models and data, choosing where a model runs, ending with a message.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/cli.h"
+#include "lm/lm.h"
+
+#include <string.h>
+
+int fail(const ilab_err *e, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fprintf(stderr, "%s\n", e->msg);
+    return e->code == ILAB_E_CANCEL ? EXIT_INTERRUPTED : EXIT_FAILED;
+}
+
+char *path_stem(const char *path)
+{
+    char *s = xstrdup(path_base(path)), *dot = strrchr(s, '.');
+    if (dot && dot != s) *dot = 0;
+    return s;
+}
+
+char *model_find(const char *name)
+{
+    struct sb b;
+    static const char *const AROUND[][2] = { { "", "" }, { "models/", "" }, { "models/", ".gguf" } };
+    for (size_t i = 0; i < ARRAY_LEN(AROUND); i++) {
+        sb_init(&b, 1 << 16);
+        sb_addf(&b, "%s%s%s", AROUND[i][0], name, AROUND[i][1]);
+        if (b.p && file_exists(b.p) == 1) return sb_take(&b, NULL);
+        sb_release(&b);
+    }
+    fprintf(stderr, "Model path does not exist: %s (looked here and below models/). `ilab init` or `ilab download` brings one.\n", name);
+    return NULL;
+}
+
+/* Part of a dataset's name behind its kind: "messages_X.jsonl" → X. */
+static int is_kind(const char *name, const char *kind)
+{
+    const size_t n = strlen(kind);
+    return !strncmp(name, kind, n) && sv_ends(sv_of(name), ".jsonl");
+}
+
+int newest_dataset(const char *dir, char **train, char **test, ilab_err *e)
+{
+    static const char *const KIND[] = { "messages_", "train_" };
+    char **name = NULL;
+    size_t n = 0;
+    *train = NULL;
+    if (test) *test = NULL;
+    if (file_exists(dir) != 2) return err_set(e, ILAB_E_NOTFOUND, "Could not read directory: %s: did you run `ilab generate`?", dir);
+    int rc = dir_list(dir, &name, &n, e);
+    /* names end in the date, so the last of the sorted dates is the newest, whatever the model's name is */
+    const char *best = NULL, *best_date = "";
+    int found = 0;
+    for (size_t k = 0; !rc && k < ARRAY_LEN(KIND) && !best; k++)
+        for (size_t i = 0; i < n; i++) {
+            if (!is_kind(name[i], KIND[k])) continue;
+            found++;
+            const char *date = strlen(name[i]) > 25 ? name[i] + strlen(name[i]) - 25 : name[i];
+            if (!best || strcmp(date, best_date) > 0) best = name[i], best_date = date;
+        }
+    if (!rc && !best) rc = err_set(e, ILAB_E_NOTFOUND, "%s does not contain training or test files, did you run `ilab generate`?", dir);
+    if (!rc && found > 1) log_info("Found multiple files from `ilab generate`. Using the most recent generation.");
+    if (!rc) {
+        *train = path_join(dir, best);
+        struct sb b;
+        sb_init(&b, 4096);
+        sb_addf(&b, "test_%s", strchr(best, '_') + 1);
+        char *p = path_join(dir, b.p ? b.p : "");
+        if (test && p && file_exists(p) == 1) *test = p;
+        else mem_free(p);
+        sb_release(&b);
+    }
+    dir_list_free(name, n);
+    return rc;
+}
+
+const char *system_prompt_for(const struct cli *c)
+{
+    const char *s = c->config ? config_get(c->config, "chat.system_prompt") : NULL;
+    return s ? s : "";
+}
+
+int lm_for_command(const struct cli *c, const char *model, const char *adapter, const char *endpoint, const char *api_key, int n_threads,
+                   struct lm **out, ilab_err *e)
+{
+    char url[256];
+    if (endpoint && *endpoint) return lm_http_open(out, endpoint, model, api_key, e);
+    char *path = model_find(model);
+    if (!path) return err_set(e, ILAB_E_NOTFOUND, "no model '%s'", model);
+    const char *host = c->config ? config_get(c->config, "serve.host_port") : NULL;
+    int rc = -1;
+    snprintf(url, sizeof url, "http://%s/v1", host ? host : "127.0.0.1:8000");
+    if (!adapter && lm_http_probe(url)) {
+        char hash[65];
+        struct lm *remote = NULL;
+        if (!sha256_file(path, hash, NULL) && !lm_http_open(&remote, url, model, api_key, NULL)) {
+            if (!strcmp(lm_hash(remote), hash)) {
+                log_info("using the server that already runs at %s", url);
+                *out = remote;
+                rc = 0;
+            } else {
+                log_debug("the server at %s serves another model", url);
+                lm_close(remote);
+            }
+        }
+    }
+    if (rc) rc = lm_local_open(out, path, adapter, n_threads, e);
+    mem_free(path);
+    return rc;
+}

@@ -1,0 +1,72 @@
+/* pipeline.h — internal to src/data: what the stages of a generation share.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_DATA_PIPELINE_H
+#define ILAB_DATA_PIPELINE_H
+
+#include "data/data.h"
+#include "data/fact.h"
+
+/* ---- journal.c ---- */
+struct journal;
+struct answer { struct sv text; int finished; double logp; const json_t *top; /* borrowed from the journal */ };
+int journal_open(struct journal **out, const char *dir, int resume, ilab_err *e);
+void journal_close(struct journal *j, int complete);        /* complete: removes the file */
+uint64_t request_key(const char *model_hash, const struct lm_request *r);
+int journal_get(struct journal *j, uint64_t key, struct answer *out, struct arena *a); /* 1: found */
+int journal_put(struct journal *j, uint64_t key, const struct lm_request *q, const struct lm_result *r, ilab_err *e);
+int journal_flush(struct journal *j, ilab_err *e);
+
+/* ---- one generation ---- */
+enum { WORK_MAX_QUESTIONS = 64, WORK_MAX_STATEMENTS = 16 };
+/* A fact with what was made of it so far. */
+struct work {
+    struct fact f;
+    const struct leaf *leaf;
+    struct sv window;            /* the sentences around it, which answer its questions */
+    struct sv target;            /* the answer that is taught: the model's own when it reads the window */
+    struct sv statement[WORK_MAX_STATEMENTS]; int n_statement;
+    struct sv question[WORK_MAX_QUESTIONS]; int n_question;     /* accepted forward wordings */
+    struct sv reverse[WORK_MAX_QUESTIONS]; int n_reverse;
+};
+struct item {
+    enum item_kind kind;
+    int fact;                    /* index in gen.work, -1 */
+    const struct leaf *leaf;
+    struct sv before_user, before_answer;   /* an earlier turn; empty when there is none */
+    struct sv user, answer;
+    const json_t *top;           /* the model's own distribution over the answer's tokens, or NULL */
+    float weight;
+};
+struct gen {
+    struct lm *lm;
+    const struct generate_opts *o;
+    struct generate_report *r;
+    struct arena mem;
+    struct journal *journal;
+    struct rng rng;
+    struct work *work; size_t n_work, cap_work;
+    struct item *item; size_t n_item, cap_item;
+    struct sb discard_log;
+    struct sv refusal;           /* how this model says that it does not know */
+};
+/* Two-argument prompt of prompts.h. */
+struct sv prompt_fill(struct gen *g, const char *prompt, struct sv a1, struct sv a2);
+/* One-turn request; the message lives in the generation's arena. */
+struct lm_request gen_request(struct gen *g, struct sv user, float temp, int max_tokens);
+/* Answers n requests, from the journal where they are known; shows progress under `label`. ILAB_E_CANCEL after a signal. */
+int gen_ask(struct gen *g, const char *label, struct lm_request *req, size_t n, struct answer *out, ilab_err *e);
+void gen_discard(struct gen *g, enum discard why, struct sv text);
+int gen_keep(struct gen *g, struct item it, ilab_err *e);
+int answer_has(struct gen *g, struct sv answer, struct sv value);
+int answer_refuses(struct gen *g, struct sv answer);
+struct request_list { struct lm_request *v; size_t n, cap; int *tag; size_t cap_tag; };  /* tag: whose request it is */
+int request_add(struct request_list *l, struct lm_request q, int tag, ilab_err *e);
+void request_list_release(struct request_list *l);
+
+/* stage_fact.c, stage_wording.c, stage_protect.c: each appends to g */
+int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, ilab_err *e);
+int stage_wordings(struct gen *g, ilab_err *e);
+int stage_protect(struct gen *g, ilab_err *e);
+/* mix.c */
+int mix_write(struct gen *g, struct leaf *const *leaf, size_t n_leaf, ilab_err *e);
+
+#endif

@@ -1,0 +1,260 @@
+/* stage_fact.c — from a leaf and its documents to facts that the model can find again in the text.
+ *
+ * First the seed examples: the shortest span of the answer that stands in the document is the value. Then spans of other
+ * sentences: kept when the model, asked a question that it wrote itself for the span, reads the same span back.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "data/pipeline.h"
+#include "data/prompts.h"
+
+#include <string.h>
+
+enum { WINDOW_WORDS = 90, MAX_FOUND_FACTS = 24, QUESTION_TOKENS = 48, STATEMENT_TOKENS = 64, ANSWER_TOKENS = 40 };
+
+static size_t n_words(struct sv s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) n += (unsigned char)s.p[i] > ' ' && (i + 1 == s.n || (unsigned char)s.p[i + 1] <= ' ');
+    return n;
+}
+
+static struct sv join(struct gen *g, const struct sv *s, size_t from, size_t to)
+{
+    struct sb b;
+    sb_init(&b, (size_t)1 << 20);
+    for (size_t i = from; i < to; i++) {
+        if (i > from) sb_addch(&b, ' ');
+        sb_add(&b, s[i]);
+    }
+    const char *p = arena_strndup(&g->mem, b.p ? b.p : "", b.n);
+    const struct sv out = { p ? p : "", p ? b.n : 0 };
+    sb_release(&b);
+    return out;
+}
+
+/* Sentences around s[at]: grown on both sides until the window is full; holds the subject's name where the text has it. */
+static struct sv window_around(struct gen *g, const struct sv *s, size_t n, size_t at, struct sv subject)
+{
+    size_t from = at, to = at + 1, words = n_words(s[at]);
+    for (int grew = 1; grew;) {
+        grew = 0;
+        if (from > 0 && words + n_words(s[from - 1]) <= WINDOW_WORDS) words += n_words(s[--from]), grew = 1;
+        if (to < n && words + n_words(s[to]) <= WINDOW_WORDS) words += n_words(s[to++]), grew = 1;
+    }
+    const struct sv w = join(g, s, from, to);
+    if (!subject.n || sv_find(w, subject, 0) >= 0) return w;
+    size_t named = from;
+    while (named > 0 && sv_find(s[named], subject, 0) < 0) named--;
+    if (sv_find(s[named], subject, 0) < 0) return w;
+    const struct sv part[2] = { s[named], w };
+    return join(g, part, 0, 2);
+}
+
+/* The sentence with its subject named: "It was founded …" becomes "<subject> was founded …". */
+static struct sv with_subject(struct gen *g, struct sv sentence, struct sv subject)
+{
+    static const struct { const char *from, *to; } LEAD[] = { { "It ", " " }, { "He ", " " }, { "She ", " " }, { "They ", " " },
+                                                              { "Its ", "'s " }, { "His ", "'s " }, { "Her ", "'s " }, { "Their ", "'s " } };
+    if (!subject.n || sv_find(sentence, subject, 0) >= 0) return sentence;
+    for (size_t i = 0; i < ARRAY_LEN(LEAD); i++) {
+        if (!sv_starts(sentence, LEAD[i].from)) continue;
+        const size_t skip = strlen(LEAD[i].from);
+        const struct sv part[3] = { subject, sv_of(LEAD[i].to), { sentence.p + skip, sentence.n - skip } };
+        struct sb b;
+        sb_init(&b, 8192);
+        for (int k = 0; k < 3; k++) sb_add(&b, part[k]);
+        const char *p = arena_strndup(&g->mem, b.p ? b.p : "", b.n);
+        const struct sv out = { p ? p : "", p ? b.n : 0 };
+        sb_release(&b);
+        return out;
+    }
+    return sentence;
+}
+
+/* The part of a seed's answer that is a value: its longest span that the question does not have; else the whole answer. */
+static struct sv seed_value(struct gen *g, const struct seed *s, struct sv text)
+{
+    const struct sv answer = sv_trim(sv_of(s->answer)), question = sv_of(s->question);
+    struct sv *span = NULL, best = { "", 0 };
+    size_t n = 0;
+    if (!value_spans(answer, &g->mem, &span, &n, NULL))
+        for (size_t i = 0; i < n; i++)
+            if (!text_has(question, span[i]) && (!text.n || text_has(text, span[i])) && span[i].n > best.n) best = span[i];
+    if (best.n) return best;
+    struct sv whole = answer;
+    while (whole.n && strchr(".!", whole.p[whole.n - 1])) whole.n--;
+    return whole;
+}
+
+/* The capitalised name of the question that the text has too; the leaf's subject when there is none. */
+static struct sv seed_subject(struct gen *g, const struct seed *s, struct sv text, struct sv leaf_subject)
+{
+    struct sv *run = NULL, best = { "", 0 };
+    size_t n = 0;
+    if (leaf_subject.n && text_has(sv_of(s->question), leaf_subject)) return leaf_subject;
+    if (!name_runs(sv_of(s->question), &g->mem, &run, &n, NULL))
+        for (size_t i = 0; i < n; i++)
+            if ((!text.n || text_has(text, run[i])) && run[i].n > best.n) best = run[i];
+    return best.n ? best : leaf_subject;
+}
+
+static struct work *work_add(struct gen *g, ilab_err *e)
+{
+    if (mem_grow((void **)&g->work, &g->cap_work, g->n_work + 1, sizeof *g->work)) {
+        err_set(e, ILAB_E_NOMEM, "no memory for the facts");
+        return NULL;
+    }
+    struct work *w = &g->work[g->n_work++];
+    *w = (struct work){ 0 };
+    return w;
+}
+
+static int seed_facts(struct gen *g, const struct leaf *l, const struct sv *s, size_t n, struct sv text, struct sv subject, ilab_err *e)
+{
+    for (int i = 0; i < l->n_seed; i++) {
+        const struct seed *seed = &l->seed[i];
+        const struct sv value = seed_value(g, seed, text);
+        size_t best = n;
+        double best_score = -1;
+        for (size_t j = 0; j < n; j++) {
+            const double score = rouge_l(s[j], sv_of(seed->question));
+            if (text_has(s[j], value) && score > best_score) best = j, best_score = score;
+        }
+        if (n && best == n) {
+            log_warn("%s:%d: the document does not contain the answer '%.*s': this seed example is not taught", l->file, seed->line,
+                     SV_ARG(value));
+            gen_discard(g, DISCARD_UNSUPPORTED, sv_of(seed->question));
+            continue;
+        }
+        struct work *w = work_add(g, e);
+        if (!w) return ILAB_E_NOMEM;
+        w->leaf = l;
+        w->f = (struct fact){ .subject = seed_subject(g, seed, text, subject), .value = value, .seed = i, .line = seed->line };
+        w->question[w->n_question++] = sv_trim(sv_of(seed->question));
+        if (best < n) {
+            w->f.sentence = with_subject(g, s[best], w->f.subject);
+            w->window = window_around(g, s, n, best, w->f.subject);
+        } else if (seed->context) {
+            w->window = sv_of(seed->context);
+        }
+    }
+    return 0;
+}
+
+/* Values of sentences that no seed asks for, as candidates (accepted or dropped by found_check). */
+static int found_candidates(struct gen *g, const struct leaf *l, const struct sv *s, size_t n, struct sv subject, size_t first, ilab_err *e)
+{
+    int found = 0;
+    for (size_t j = 0; j < n && found < MAX_FOUND_FACTS; j++) {
+        const struct sv sentence = with_subject(g, s[j], subject);
+        struct sv *span = NULL;
+        size_t n_span = 0;
+        if (!subject.n || sv_find(sentence, subject, 0) < 0) continue;
+        const int rc = value_spans(sentence, &g->mem, &span, &n_span, e);
+        if (rc) return rc;
+        for (size_t k = 0; k < n_span && found < MAX_FOUND_FACTS; k++) {
+            int taken = text_has(subject, span[k]) || text_has(span[k], subject) || span[k].n < 2;
+            for (size_t i = first; i < g->n_work && !taken; i++)
+                taken = text_has(g->work[i].f.value, span[k]) || text_has(span[k], g->work[i].f.value) ||
+                        (g->work[i].f.seed >= 0 && sv_eq(g->work[i].f.sentence, sentence));
+            if (taken) continue;
+            struct work *w = work_add(g, e);
+            if (!w) return ILAB_E_NOMEM;
+            w->leaf = l;
+            w->f = (struct fact){ .subject = subject, .value = span[k], .sentence = sentence, .seed = -1 };
+            w->window = window_around(g, s, n, j, subject);
+            found++;
+        }
+    }
+    return 0;
+}
+
+/* A found value stays when the question that the model writes for it is answered by the same value. */
+static int found_check(struct gen *g, size_t first, ilab_err *e)
+{
+    struct request_list ask = { 0 }, read = { 0 };
+    int rc = 0;
+    for (size_t i = first; !rc && i < g->n_work; i++)
+        if (g->work[i].f.seed < 0)
+            rc = request_add(&ask, gen_request(g, prompt_fill(g, PROMPT_ASK, g->work[i].f.sentence, g->work[i].f.value), 0, QUESTION_TOKENS),
+                             (int)i, e);
+    struct answer *q = mem_calloc(ask.n + 1, sizeof *q), *a = mem_calloc(ask.n + 1, sizeof *a);
+    if (!rc && (!q || !a)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the facts");
+    if (!rc) rc = gen_ask(g, "finding facts", ask.v, ask.n, q, e);
+    for (size_t i = 0; !rc && i < ask.n; i++)
+        rc = request_add(&read, gen_request(g, prompt_fill(g, PROMPT_READ, g->work[ask.tag[i]].window, q[i].text), 0, ANSWER_TOKENS), ask.tag[i], e);
+    if (!rc) rc = gen_ask(g, "checking facts", read.v, read.n, a, e);
+    for (size_t i = 0; !rc && i < read.n; i++) {
+        struct work *w = &g->work[read.tag[i]];
+        if (answer_has(g, a[i].text, w->f.value) && text_has(q[i].text, w->f.subject) && !text_has(q[i].text, w->f.value))
+            w->question[w->n_question++] = q[i].text;
+    }
+    size_t keep = first;
+    for (size_t i = first; !rc && i < g->n_work; i++)
+        if (g->work[i].n_question) g->work[keep++] = g->work[i];
+    if (!rc) g->n_work = keep;
+    mem_free(q);
+    mem_free(a);
+    request_list_release(&ask);
+    request_list_release(&read);
+    return rc;
+}
+
+/* What is taught as the answer: the model's own when it reads the text (so the style is its own), if it is right. */
+static int targets(struct gen *g, size_t first, ilab_err *e)
+{
+    struct request_list read = { 0 };
+    int rc = 0;
+    for (size_t i = first; !rc && i < g->n_work; i++)
+        if (g->work[i].window.n)
+            rc = request_add(&read, gen_request(g, prompt_fill(g, PROMPT_READ, g->work[i].window, g->work[i].question[0]), 0, ANSWER_TOKENS),
+                             (int)i, e);
+    struct answer *a = mem_calloc(read.n + 1, sizeof *a);
+    if (!rc && !a) rc = err_set(e, ILAB_E_NOMEM, "no memory for the answers");
+    if (!rc) rc = gen_ask(g, "reading answers", read.v, read.n, a, e);
+    for (size_t i = 0; !rc && i < read.n; i++) {
+        struct work *w = &g->work[read.tag[i]];
+        const struct sv t = sv_trim(a[i].text);
+        if (a[i].finished && answer_has(g, t, w->f.value) && t.n <= 2 * w->f.value.n + 40 && !answer_refuses(g, t)) w->target = t;
+    }
+    for (size_t i = first; !rc && i < g->n_work; i++) {
+        struct work *w = &g->work[i];
+        if (w->target.n) continue;
+        struct sb b;
+        sb_init(&b, 1 << 16);
+        sb_add(&b, w->f.value);
+        if (w->f.value.n && w->f.value.p[w->f.value.n - 1] != '.') sb_addch(&b, '.');
+        const char *p = arena_strndup(&g->mem, b.p ? b.p : "", b.n);
+        w->target = (struct sv){ p ? p : "", p ? b.n : 0 };
+        sb_release(&b);
+    }
+    mem_free(a);
+    request_list_release(&read);
+    return rc;
+}
+
+int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, ilab_err *e)
+{
+    const size_t first = g->n_work;
+    struct sv *sentence = NULL, text = { "", 0 };
+    size_t n = 0;
+    int rc = 0;
+    if (d->n) {
+        struct sb all;
+        sb_init(&all, (size_t)64 << 20);
+        for (size_t i = 0; i < d->n; i++) {
+            sb_add(&all, (struct sv){ d->v[i].text, d->v[i].n });
+            sb_addc(&all, "\n\n");
+        }
+        const char *p = arena_strndup(&g->mem, all.p ? all.p : "", all.n);
+        if (!p || all.failed) rc = err_set(e, ILAB_E_LIMIT, "the documents of '%s' are larger than 64 MB", l->file);
+        else text = (struct sv){ p, all.n };
+        sb_release(&all);
+        if (!rc) rc = sentence_split(text, &g->mem, &sentence, &n, e);
+    }
+    const struct sv subject = subject_find(l, text, &g->mem);
+    if (!rc) rc = seed_facts(g, l, sentence, n, text, subject, e);
+    if (!rc && n) rc = found_candidates(g, l, sentence, n, subject, first, e);
+    if (!rc) rc = found_check(g, first, e);
+    if (!rc) rc = targets(g, first, e);
+    return rc;
+}

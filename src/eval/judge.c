@@ -1,0 +1,79 @@
+/* judge.c — is a short answer right, wrong, or an admission of not knowing?
+ *
+ * Right: one of the reference's alternatives ("A|B") occurs, in normalised form and on word borders, and the answer holds
+ * no name or number that is foreign to question and reference. Abstained: a phrase of not knowing and no such claim.
+ * Deliberately strict and deterministic: no model judges here.  SPDX-License-Identifier: Apache-2.0 */
+#include "eval/eval.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Words that may stand capitalised at the start of a sentence without being a name. */
+static const char *const STARTERS[] = {
+    "the", "it", "its", "in", "a", "an", "of", "his", "her", "their", "there", "this", "that", "they", "he", "she", "yes", "no", "i",
+    "as", "at", "on", "by", "since", "with", "about", "around", "for", "is", "was", "are", "were", "sorry", "to", "from", "you", "we",
+    "das", "die", "der", "es", "ja", "nein", "ich", "im", "seit",
+};
+
+static int in_list(const char *const *list, size_t n, struct sv word)
+{
+    for (size_t i = 0; i < n; i++)
+        if (sv_eq_c(word, list[i])) return 1;
+    return 0;
+}
+
+static int is_upper(int32_t cp) { return (cp >= 'A' && cp <= 'Z') || (cp >= 0xC0 && cp <= 0xDE && cp != 0xD7); }
+
+/* A word of the answer that claims something which neither the question nor the reference says. */
+static int has_foreign_claim(struct arena *a, struct sv answer, struct sv known_question, struct sv known_reference)
+{
+    size_t i = 0;
+    int sentence_start = 1;
+    while (i < answer.n) {
+        while (i < answer.n && (unsigned char)answer.p[i] <= ' ') i++;
+        const size_t start = i;
+        while (i < answer.n && (unsigned char)answer.p[i] > ' ') i++;
+        const struct sv raw = { answer.p + start, i - start };
+        if (!raw.n) break;
+        const struct sv word = utf8_normalize_answer(a, raw);
+        size_t at = 0;
+        while (at < raw.n && strchr("\"'([{", raw.p[at])) at++;
+        const int32_t first = at < raw.n ? utf8_next(raw, &at) : 0;
+        int digit = 0;
+        for (size_t j = 0; j < raw.n; j++) digit |= raw.p[j] >= '0' && raw.p[j] <= '9';
+        const int starter = sentence_start && in_list(STARTERS, ARRAY_LEN(STARTERS), word);
+        const char last = raw.p[raw.n - 1];
+        sentence_start = (last == '.' && raw.n > 3) || last == '!' || last == '?' || last == ':';
+        if (!word.n || starter || !(digit || is_upper(first))) continue;
+        if (sv_eq_c(word, "i") || sv_eq_c(word, "im")) continue;
+        if (!text_has_words(known_question, word) && !text_has_words(known_reference, word)) return 1;
+    }
+    return 0;
+}
+
+enum verdict quiz_judge(struct sv question, struct sv reference, struct sv answer)
+{
+    struct arena a;
+    arena_init(&a, (size_t)4 << 20);
+    const struct sv text = utf8_normalize_answer(&a, answer), q = utf8_normalize_answer(&a, question);
+    enum verdict v = ANSWER_WRONG;
+    if (text_is_refusal(text)) {
+        if (!has_foreign_claim(&a, answer, q, (struct sv){ "", 0 })) v = ANSWER_ABSTAINED;
+    } else {
+        struct sv rest = reference, part;
+        while (v == ANSWER_WRONG && sv_split(&rest, '|', &part)) {
+            const struct sv ref = utf8_normalize_answer(&a, part);
+            if (text_has_words(text, ref) && !has_foreign_claim(&a, answer, q, ref)) v = ANSWER_RIGHT;
+        }
+    }
+    arena_release(&a);
+    return v;
+}
+
+struct interval wilson(int right, int n)
+{
+    if (n <= 0) return (struct interval){ 0, 1 };
+    const double z = 1.959964, p = (double)right / n, zz = z * z / n;
+    const double mid = (p + zz / 2) / (1 + zz), half = z * sqrt(p * (1 - p) / n + zz / (4.0 * n)) / (1 + zz);
+    return (struct interval){ fmax(0, mid - half), fmin(1, mid + half) };
+}

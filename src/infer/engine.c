@@ -1,0 +1,87 @@
+/* engine.c — loads a model, its tokenizer and the kernels once.
+ *
+ * Panels of the linear layers are kept when they are small (MODEL_PACK): then no product has to unpack
+ * weights again. A large model runs straight from the file map.  SPDX-License-Identifier: Apache-2.0 */
+#include "infer/infer.h"
+
+#include <string.h>
+
+enum { PACK_MAX_BYTES = 1 << 30 };
+
+/* Bytes of the F32 panels of all matrices in the file. */
+static double packed_bytes(const struct gguf *g) {
+    double sum = 0;
+    for (int i = 0; i < gguf_n_tensor(g); i++) {
+        const struct tensor *t = gguf_tensor_at(g, i);
+        if (t->n_dim == 2) sum += (double)gemm_packed_floats(t->dim[1], t->dim[0]) * sizeof(float);
+    }
+    return sum;
+}
+
+static int engine_load(struct engine *en, const char *path, const char *adapter_path, int n_threads, ilab_err *e) {
+    struct gguf *g = NULL;
+    en->path = mem_strndup(path, strlen(path));
+    en->pool = pool_new(n_threads);
+    if (en->pool) en->gemm = gemm_ctx_new(kern_get(cpu_detect()), en->pool);
+    if (!en->path || !en->gemm) return err_set(e, ILAB_E_NOMEM, "not enough memory to open '%s'", path);
+    int rc = gguf_open(&g, path, e);
+    if (rc) return rc;
+    rc = tokenizer_from_gguf(&en->tokenizer, g, e);
+    if (!rc) {
+        double bytes = packed_bytes(g);
+        int flags = bytes <= PACK_MAX_BYTES && bytes <= (double)mem_available() / 4 ? MODEL_PACK : 0;
+        rc = model_open_gguf(&en->model, g, flags, en->gemm, e);
+    }
+    if (rc) {
+        gguf_close(g); /* the model owns it only after success */
+        return rc;
+    }
+    if (tokenizer_size(en->tokenizer) > en->model->hp.n_vocab)
+        return err_set(e, ILAB_E_FORMAT, "'%s': the tokenizer has %d tokens, the model only %d", path,
+                       tokenizer_size(en->tokenizer), en->model->hp.n_vocab);
+    if (adapter_path) rc = adapter_open(&en->adapter, adapter_path, en->model, e);
+    en->n_ctx = en->model->hp.n_ctx;
+    return rc;
+}
+
+int engine_open(struct engine **out, const char *path, const char *adapter_path, int n_threads, ilab_err *e) {
+    *out = NULL;
+    struct engine *en = mem_calloc(1, sizeof *en);
+    if (!en) return err_set(e, ILAB_E_NOMEM, "not enough memory to open '%s'", path);
+    en->own = 1;
+    int rc = engine_load(en, path, adapter_path, n_threads, e);
+    if (rc) engine_free(en);
+    else *out = en;
+    return rc;
+}
+
+int engine_wrap(struct engine **out, struct gemm_ctx *g, struct model *m, struct tokenizer *t, struct adapter *a, ilab_err *e) {
+    struct engine *en = *out = mem_calloc(1, sizeof *en);
+    if (!en) return err_set(e, ILAB_E_NOMEM, "not enough memory for an engine");
+    en->pool = gemm_pool(g);
+    en->gemm = g;
+    en->model = m;
+    en->tokenizer = t;
+    en->adapter = a;
+    en->n_ctx = m->hp.n_ctx;
+    return 0;
+}
+
+void engine_free(struct engine *en) {
+    if (!en) return;
+    token_table_free(en->table);
+    if (en->own) {
+        adapter_free(en->adapter);
+        model_free(en->model);
+        tokenizer_free(en->tokenizer);
+        gemm_ctx_free(en->gemm);
+        pool_free(en->pool);
+        mem_free(en->path);
+    }
+    mem_free(en);
+}
+
+struct token_table *engine_token_table(struct engine *en) {
+    if (!en->table) en->table = token_table_new(en->tokenizer);
+    return en->table;
+}

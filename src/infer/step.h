@@ -1,0 +1,26 @@
+/* step.h — one forward pass over a batch: buffers of one layer, reused for all; private to `infer`.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_STEP_H
+#define ILAB_STEP_H
+
+#include "infer/infer.h"
+
+enum { STEP_LOGIT_ROWS = 32 }; /* rows of logits computed together: bounds memory at large vocabularies */
+
+struct stepper {
+    struct engine *en;
+    struct arena mem;
+    struct layer_acts acts;
+    float *x_next;             /* [T,C] output of a layer; swapped with acts.x */
+    float *norm, *inv_rms;     /* [STEP_LOGIT_ROWS,C], [STEP_LOGIT_ROWS] */
+    float *logits;             /* [STEP_LOGIT_ROWS,V] */
+    int max_row;
+};
+int stepper_init(struct stepper *s, struct engine *en, int max_row, ilab_err *e);
+void stepper_release(struct stepper *s);
+/* Rows through all layers; their keys and values are in the pages afterwards. */
+void stepper_forward(struct stepper *s, const struct batch *b);
+/* Logits [n,V] of n ≤ STEP_LOGIT_ROWS rows of the last forward; valid until the next call. */
+float *stepper_logits(struct stepper *s, const int32_t *row, int n);
+
+#endif

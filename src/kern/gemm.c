@@ -1,0 +1,327 @@
+/* gemm.c — matrix products of any shape from tiles, over a thread pool.
+ *
+ * C is cut into a grid of tasks (rows × columns). A task walks over blocks of k; for each it packs its columns of B
+ * into panels that stay in its second-level cache (unless B already is in panels or is used too little), then takes
+ * strips of twelve rows of A, packs a strip if strides would hurt, and runs along the columns tile by tile. Nothing is
+ * shared between tasks, so there is one pool_run and no barrier. What packing twice costs is weighed against idle
+ * threads when the grid is chosen (make_plan). Because each element is one chain over ascending k (kern.h), no choice
+ * made here changes a bit of the result.
+ * After K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008, with the roles of A and B
+ * as in their panel-panel form.  SPDX-License-Identifier: Apache-2.0 */
+#include "kern_impl.h"
+
+enum {
+    SERIAL_WORK = 50000,          /* multiply-adds below which waking the pool costs more than it gives */
+    PACK_B_MIN_ROWS = 24,         /* row-major B is packed when at least so many rows use it */
+    PACK_A_MIN_COLS = 96,         /* a strip of A is packed when at least so many columns use it */
+    PACK_A_MIN_K = 32
+};
+
+/* ---- context ---- */
+struct gemm_ctx *gemm_ctx_new(const struct kern *k, struct pool *pool)
+{
+    struct gemm_ctx *g = mem_calloc(1, sizeof *g);
+    if (!g)
+        return NULL;
+    g->k = k;
+    g->pool = pool;
+    g->n_thread = pool ? pool_threads(pool) : 1;
+    size_t n_b = (size_t)GEMM_NC * GEMM_KC, n_strip = (size_t)KERN_PANEL * GEMM_KC, one = n_b + 2 * n_strip;
+    g->thread = mem_calloc((size_t)g->n_thread, sizeof *g->thread);
+    g->base = mem_aligned((size_t)g->n_thread * one * sizeof *g->base);
+    if (!g->thread || !g->base) {
+        gemm_ctx_free(g);
+        return NULL;
+    }
+    for (int i = 0; i < g->n_thread; i++) {
+        float *p = g->base + (size_t)i * one;
+        g->thread[i].b = p;
+        g->thread[i].a = p + n_b;
+        g->thread[i].rows = p + n_b + n_strip;
+    }
+    return g;
+}
+
+void gemm_ctx_free(struct gemm_ctx *g)
+{
+    if (!g)
+        return;
+    for (int i = 0; g->thread && i < g->n_thread; i++)
+        mem_free(g->thread[i].attn);
+    mem_free(g->thread);
+    mem_free(g->base);
+    mem_free(g);
+}
+
+const struct kern *gemm_kern(const struct gemm_ctx *g) { return g->k; }
+struct pool *gemm_pool(const struct gemm_ctx *g) { return g->pool; }
+
+void gemm_tasks(struct gemm_ctx *g, pool_task_fn *fn, void *ud, int n_task, int here)
+{
+    if (!here && g->pool) {
+        pool_run(g->pool, fn, ud, n_task);
+        return;
+    }
+    for (int i = 0; i < n_task; i++)
+        fn(ud, i, 0);
+}
+
+int gemm_scratch_grow(struct gemm_ctx *g, size_t n)
+{
+    size_t bytes;
+    if (MUL_OVERFLOWS(n, sizeof(float), &bytes))
+        return ILAB_E_NOMEM;
+    for (int i = 0; i < g->n_thread; i++) {
+        struct gemm_scratch *s = &g->thread[i];
+        if (s->n_attn >= n)
+            continue;
+        float *p = mem_aligned(bytes);
+        if (!p)
+            return ILAB_E_NOMEM;
+        mem_free(s->attn);
+        s->attn = p;
+        s->n_attn = n;
+    }
+    return ILAB_OK;
+}
+
+/* ---- packing ---- */
+/* Columns j0 … j0+n_j of Bᵀ = t, rows k0 … k0+kc, into panels dst[n_j/16][panel_step]. */
+static void pack_tensor(const struct kern *k, float *rows, float *dst, int64_t panel_step, const struct tensor *t,
+                        int64_t n_col, int64_t j0, int64_t n_j, int64_t k0, int64_t kc)
+{
+    const struct qtype_info *q = qtype_info(t->type);
+    int direct = t->type == QT_F32 && (uintptr_t)t->data % sizeof(float) == 0 && t->row_bytes % sizeof(float) == 0;
+    for (int64_t j = j0; j < j0 + n_j; j += KERN_PANEL, dst += panel_step) {
+        int n = n_col - j < KERN_PANEL ? (int)(n_col - j) : KERN_PANEL;
+        const char *src = (const char *)t->data + (size_t)j * t->row_bytes + (size_t)(k0 / q->elems) * (size_t)q->bytes;
+        if (direct) {
+            k->pack_nt(dst, (const float *)(const void *)src, (int64_t)(t->row_bytes / sizeof(float)), n, kc);
+            continue;
+        }
+        for (int i = 0; i < n; i++)
+            q->dequantize(rows + i * kc, src + (size_t)i * t->row_bytes, kc);
+        k->pack_nt(dst, rows, kc, n, kc);
+    }
+}
+
+/* The same for row-major B. */
+static void pack_rows(float *dst, int64_t panel_step, const float *b, int64_t b_row, int64_t n_col, int64_t j0, int64_t n_j,
+                      int64_t k0, int64_t kc)
+{
+    for (int64_t j = j0; j < j0 + n_j; j += KERN_PANEL, dst += panel_step) {
+        const float *src = b + k0 * b_row + j;
+        if (n_col - j >= KERN_PANEL) {
+            for (int64_t k = 0; k < kc; k++)
+                memcpy(dst + k * KERN_PANEL, src + k * b_row, KERN_PANEL * sizeof *dst);
+            continue;
+        }
+        size_t n = (size_t)(n_col - j);
+        for (int64_t k = 0; k < kc; k++) {
+            memcpy(dst + k * KERN_PANEL, src + k * b_row, n * sizeof *dst);
+            memset(dst + k * KERN_PANEL + n, 0, (KERN_PANEL - n) * sizeof *dst);
+        }
+    }
+}
+
+/* A strip of up to twelve rows as dst[k][16]. */
+static void pack_strip(const struct kern *k, float *dst, const struct gemm *p, int64_t i, int rows, int64_t k0, int64_t kc)
+{
+    const float *a = p->a + i * p->a_row + k0 * p->a_col;
+    if (p->a_col == 1) {
+        k->pack_nt(dst, a, p->a_row, rows, kc);
+    } else if (p->a_row == 1 && rows == GEMM_MR) {
+        for (int64_t q = 0; q < kc; q++)
+            memcpy(dst + q * KERN_PANEL, a + q * p->a_col, GEMM_MR * sizeof *dst);
+    } else {
+        for (int64_t q = 0; q < kc; q++)
+            for (int m = 0; m < rows; m++)
+                dst[q * KERN_PANEL + m] = a[m * p->a_row + q * p->a_col];
+    }
+}
+
+size_t gemm_packed_floats(int64_t n_col, int64_t n_k)
+{
+    size_t n, cols = ((size_t)n_col + KERN_PANEL - 1) / KERN_PANEL * KERN_PANEL;
+    return MUL_OVERFLOWS(cols, (size_t)n_k, &n) ? SIZE_MAX : n;
+}
+
+/* Longest blocks of k that fit the scratch, of even size, cut only between blocks of the element type. */
+static int64_t k_block(int64_t n_k, int64_t elems)
+{
+    int64_t unit = elems > 8 ? elems : 8, most = GEMM_KC / unit * unit, n = (n_k + most - 1) / most;
+    if (n == 0)
+        return most;
+    int64_t kc = ((n_k + n - 1) / n + unit - 1) / unit * unit;
+    return kc < most ? kc : most;
+}
+
+struct pack_job { struct gemm_ctx *g; float *dst; const struct tensor *t; int64_t n_col, n_k, cols; };
+
+static void pack_task(void *ud, int i_task, int i_thread)
+{
+    struct pack_job *b = ud;
+    struct gemm_scratch *s = &b->g->thread[i_thread];
+    int64_t j0 = i_task * b->cols, n_j = b->n_col - j0 < b->cols ? b->n_col - j0 : b->cols;
+    int64_t kc = k_block(b->n_k, qtype_info(b->t->type)->elems);
+    for (int64_t k0 = 0; k0 < b->n_k; k0 += kc) {
+        int64_t n = b->n_k - k0 < kc ? b->n_k - k0 : kc;
+        pack_tensor(b->g->k, s->rows, b->dst + (j0 / KERN_PANEL * b->n_k + k0) * KERN_PANEL, b->n_k * KERN_PANEL, b->t, b->n_col,
+                    j0, n_j, k0, n);
+    }
+}
+
+void gemm_pack(struct gemm_ctx *g, float *dst, const struct tensor *t)
+{
+    struct pack_job b = { g, dst, t, tensor_rows(t), t->dim[0], 4 * KERN_PANEL };
+    gemm_tasks(g, pack_task, &b, (int)((b.n_col + b.cols - 1) / b.cols), b.n_col * b.n_k < SERIAL_WORK);
+}
+
+/* ---- the product ---- */
+struct plan {
+    struct gemm_ctx *g;
+    const struct gemm *p;
+    int64_t rows, cols, kc;       /* of one task; of one block of k */
+    int n_row_task, n_task, pack_a, pack_b;
+};
+
+/* B of the columns from j on at k0, either in place or where the task packed it (from column j0). */
+static void b_at(const struct plan *pl, const float *packed, int64_t j0, int64_t j, int64_t k0, int64_t kc,
+                 const float **b, const float **b2, int64_t *b_row)
+{
+    const struct gemm *p = pl->p;
+    if (pl->pack_b) {
+        *b = packed + (j - j0) * kc;
+        *b2 = *b + KERN_PANEL * kc;
+        *b_row = KERN_PANEL;
+    } else if (p->form == GEMM_B_PACKED) {
+        *b = p->b + (j / KERN_PANEL * p->n_k + k0) * KERN_PANEL;
+        *b2 = *b + KERN_PANEL * p->n_k;
+        *b_row = KERN_PANEL;
+    } else {
+        *b = p->b + k0 * p->b_row + j;
+        *b2 = *b + KERN_PANEL;
+        *b_row = p->b_row;
+    }
+}
+
+/* The next tile of C on its way while this one is computed: its sums start from what stands there. */
+static inline void prefetch_tile(const float *c, int64_t c_row, int rows)
+{
+    for (int m = 0; m < rows; m++, c += c_row) {
+        __builtin_prefetch(c, 1);
+        __builtin_prefetch(c + KERN_PANEL, 1);
+    }
+}
+
+/* One share of the next strip of A on its way, too (its rows are far apart: the hardware sees no stream). */
+static inline void prefetch_strip(const struct gemm *p, int64_t i, int64_t k0, int64_t kc, int64_t part, int64_t n_part)
+{
+    const float *a = p->a + i * p->a_row + k0 * p->a_col;
+    if (p->a_col == 1) {
+        int rows = (int)(p->n_row - i < GEMM_MR ? p->n_row - i : GEMM_MR);
+        for (int64_t m = rows * part / n_part; m < rows * (part + 1) / n_part; m++)
+            for (int64_t k = 0; k < kc; k += KERN_PANEL)
+                __builtin_prefetch(a + m * p->a_row + k);
+    } else {
+        for (int64_t k = kc * part / n_part; k < kc * (part + 1) / n_part; k++)
+            __builtin_prefetch(a + k * p->a_col);
+    }
+}
+
+static void gemm_task(void *ud, int i_task, int i_thread)
+{
+    const struct plan *pl = ud;
+    const struct gemm *p = pl->p;
+    const struct kern *k = pl->g->k;
+    struct gemm_scratch *s = &pl->g->thread[i_thread];
+    int64_t i0 = i_task % pl->n_row_task * pl->rows, i1 = i0 + pl->rows < p->n_row ? i0 + pl->rows : p->n_row;
+    int64_t j0 = i_task / pl->n_row_task * pl->cols, j1 = j0 + pl->cols < p->n_col ? j0 + pl->cols : p->n_col;
+    int64_t k0 = 0;
+    do { /* at least once: with n_k = 0 C still has to be cleared */
+        int64_t kc = p->n_k - k0 < pl->kc ? p->n_k - k0 : pl->kc;
+        int load_c = p->load_c || k0 > 0;
+        if (pl->pack_b && p->form == GEMM_B_TENSOR)
+            pack_tensor(k, s->rows, s->b, KERN_PANEL * kc, p->t, p->n_col, j0, j1 - j0, k0, kc);
+        else if (pl->pack_b)
+            pack_rows(s->b, KERN_PANEL * kc, p->b, p->b_row, p->n_col, j0, j1 - j0, k0, kc);
+        int64_t strip = 1 ? GEMM_MR : i1 - i0 < 8 * GEMM_MR ? i1 - i0 : 8 * GEMM_MR;
+        for (int64_t i = i0; i < i1; i += strip) {
+            int rows = (int)(i1 - i < strip ? i1 - i : strip);
+            const float *a = p->a + i * p->a_row + k0 * p->a_col;
+            int64_t a_row = p->a_row, a_col = p->a_col;
+            if (pl->pack_a) {
+                pack_strip(k, s->a, p, i, rows, k0, kc);
+                a = s->a;
+                a_row = 1;
+                a_col = KERN_PANEL;
+            }
+            for (int64_t j = j0; j < j1; j += 2 * KERN_PANEL) {
+                const float *b, *b2;
+                int64_t b_row;
+                b_at(pl, s->b, j0, j, k0, kc, &b, &b2, &b_row);
+                int cols = (int)(j1 - j < 2 * KERN_PANEL ? j1 - j : 2 * KERN_PANEL);
+                if (1 && j + 2 * KERN_PANEL < j1)
+                    prefetch_tile(p->c + i * p->c_row + j + 2 * KERN_PANEL, p->c_row, rows);
+                if (1 && i + strip < i1)
+                    prefetch_strip(p, i + strip, k0, kc, (j - j0) / (2 * KERN_PANEL), (j1 - j0 + 31) / 32);
+                k->gemm_tile(p->c + i * p->c_row + j, p->c_row, load_c, a, a_row, a_col, b, cols > KERN_PANEL ? b2 : NULL, b_row,
+                             rows, cols, kc);
+            }
+        }
+        k0 += pl->kc;
+    } while (k0 < p->n_k);
+}
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* Numbers of cuts that are tried along rows and along columns. */
+static const int CUTS[] = { 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024 };
+
+/* Chooses the grid: least (time of the busiest thread + half a task), in units of one multiply-add. */
+static void make_plan(struct plan *pl, int serial)
+{
+    const struct gemm *p = pl->p;
+    int n_thread = pl->g->n_thread, elems = p->form == GEMM_B_TENSOR ? qtype_info(p->t->type)->elems : 1;
+    pl->pack_b = p->form == GEMM_B_TENSOR || (p->form == GEMM_B_ROWS && p->n_row >= PACK_B_MIN_ROWS);
+    pl->pack_a = p->a_col != 1 && p->n_col >= PACK_A_MIN_COLS && p->n_k >= PACK_A_MIN_K && p->n_row >= 2;
+    int stream = !pl->pack_b && p->n_row <= GEMM_MR && p->a_col == 1; /* B is read once: no use in blocks of k */
+    if (stream)
+        pl->pack_a = 0;
+    pl->kc = stream ? (p->n_k > 0 ? p->n_k : 1) : k_block(p->n_k, elems);
+    double a_cost = pl->pack_a ? 10 : 0, b_cost = !pl->pack_b ? 0 : p->form == GEMM_B_TENSOR && p->t->type != QT_F32 ? 60 : 10;
+    double best = INFINITY, k = (double)(p->n_k > 0 ? p->n_k : 1);
+    int64_t min_c = stream ? 1 : ceil_div(p->n_col, GEMM_NC);
+    for (size_t i_c = 0; i_c < ARRAY_LEN(CUTS); i_c++) {
+        int64_t n_c = CUTS[i_c] > min_c ? CUTS[i_c] : min_c, cols = ceil_div(ceil_div(p->n_col, n_c), 32) * 32;
+        for (size_t i_r = 0; i_r < ARRAY_LEN(CUTS); i_r++) {
+            int64_t rows = ceil_div(ceil_div(p->n_row, CUTS[i_r]), GEMM_MR) * GEMM_MR;
+            int64_t n = ceil_div(p->n_col, cols) * ceil_div(p->n_row, rows);
+            if (best < INFINITY && n > 32 * n_thread)
+                break;
+            double r = (double)rows, c = (double)cols, one = k * (r * c + a_cost * r + b_cost * c) + 2e4;
+            double t = (double)ceil_div(n, n_thread) * one + (n_thread > 1 ? one / 2 : 0);
+            if (t < best && n < INT32_MAX) {
+                best = t;
+                pl->rows = rows;
+                pl->cols = cols;
+                pl->n_task = (int)n;
+                pl->n_row_task = (int)ceil_div(p->n_row, rows);
+            }
+            if (rows <= GEMM_MR || serial)
+                break;
+        }
+        if (cols <= 32 || serial)
+            break;
+    }
+}
+
+void gemm_run(struct gemm_ctx *g, const struct gemm *p)
+{
+    if (p->n_row <= 0 || p->n_col <= 0)
+        return;
+    struct plan pl = { .g = g, .p = p };
+    int serial = (double)p->n_row * (double)p->n_col * (double)p->n_k < SERIAL_WORK;
+    make_plan(&pl, serial);
+    gemm_tasks(g, gemm_task, &pl, pl.n_task, serial);
+}

@@ -1,0 +1,15 @@
+/* kern.c — chooses the table of kernels for a CPU. The tables are constants: nothing to initialise, nothing to race for.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "kern_impl.h"
+
+const struct kern *kern_get(unsigned cpu)
+{
+#ifdef __x86_64__
+    if (cpu & CPU_AVX512)
+        return &kern_avx512;
+    if (cpu & CPU_AVX2)
+        return &kern_avx2;
+#endif
+    (void)cpu;
+    return &kern_ref;
+}

@@ -1,0 +1,59 @@
+/* kern_impl.h — what the files of this folder share: the tables of all levels, the constants of exp, the scratch
+ * memory of a gemm_ctx.
+ *
+ * exp (all levels and the scalar twin run the very same steps, so they agree bit for bit):
+ *   n = round(x / ln 2), r = x - n·ln 2 (ln 2 in two parts), exp(x) = 2^n · Taylor polynomial of degree 7 in r.
+ *   |r| ≤ ln2/2 makes the truncation error r^8/8! < 6e-9, a tenth of an ulp; 2^n is applied in two exact halves so
+ *   that results down to the denormals and up to +INF come out right.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_KERN_IMPL_H
+#define ILAB_KERN_IMPL_H
+
+#include "kern/kern.h"
+
+#include <math.h>
+#include <string.h>
+
+extern const struct kern kern_ref;
+#ifdef __x86_64__
+extern const struct kern kern_avx2, kern_avx512;
+#endif
+
+#define EXP_LO -104.0f        /* below: 0 */
+#define EXP_HI 89.0f          /* above: +INF */
+#define EXP_LOG2E 0x1.715476p+0f
+#define EXP_LN2_HI 0x1.62e430p-1f
+#define EXP_LN2_LO -0x1.05c610p-29f
+#define EXP_ROUND 0x1.8p+23f  /* adding it rounds to an integer that stands in the low bits */
+#define EXP_C2 (1.0f / 2)
+#define EXP_C3 (1.0f / 6)
+#define EXP_C4 (1.0f / 24)
+#define EXP_C5 (1.0f / 120)
+#define EXP_C6 (1.0f / 720)
+#define EXP_C7 (1.0f / 5040)
+
+enum {
+    GEMM_MR = 12,                 /* rows that one packed strip of A holds; stored 16 apart */
+    GEMM_KC = 384,                /* longest block of k that is packed at once */
+    GEMM_NC = 256,                /* columns of B that one task packs: KC·NC floats stay in the second-level cache */
+    GEMM_MAX_THREAD = 256
+};
+
+struct gemm_scratch {
+    float *b, *a, *rows;          /* [NC/16][KC][16], [KC][16], [16][KC] */
+    float *attn;                  /* grown by gemm_scratch_grow */
+    size_t n_attn;                /* floats */
+};
+struct gemm_ctx {
+    const struct kern *k;
+    struct pool *pool;
+    int n_thread, failed;
+    struct gemm_scratch *thread;  /* [n_thread] */
+    float *base;
+};
+/* Runs the tasks on the pool, or here when that is not worth the trouble. */
+void gemm_tasks(struct gemm_ctx *g, pool_task_fn *fn, void *ud, int n_task, int here);
+/* At least n floats of attention scratch for every thread; 0 or ILAB_E_NOMEM. */
+int gemm_scratch_grow(struct gemm_ctx *g, size_t n);
+
+#endif

@@ -1,0 +1,305 @@
+/* chat_template.c — conversations to ids by rows of header and end strings.
+ *
+ * A model's own template is Jinja; each family it may belong to is one row here, recognised by what occurs in
+ * the Jinja text. A row is its own Jinja text too, for files that this program writes.
+ * Template text goes to ids with special tokens parsed; the content of a message goes to ids by itself and
+ * without control tokens, so that no content can open another role and training and inference agree.
+ * Does not interpret Jinja.  SPDX-License-Identifier: Apache-2.0 */
+#include "token/token_internal.h"
+
+#include <string.h>
+
+enum role { ROLE_SYSTEM, ROLE_USER, ROLE_ASSISTANT, ROLE_COUNT };
+enum bos_use { BOS_BY_MODEL, BOS_FRONT, BOS_EACH_USER };
+
+static const char *const role_names[ROLE_COUNT] = { "system", "user", "assistant" };
+
+#define EOS "\x01"                                            /* the model's end-of-text token */
+
+/* head, lead content trail, stop, tail. Lead and trail are spaces that belong to the content's own encoding. */
+struct turn { const char *head, *lead, *trail, *stop, *tail; };
+struct chat_template {
+    const char *names[8];                                     /* first: its name; then aliases, also looked for in general.name */
+    const char *marker[3];                                    /* all of them occur in the Jinja text */
+    enum bos_use bos;
+    int last_tail;                                            /* the last message has its tail, too */
+    struct turn turn[ROLE_COUNT];
+    const char *head_after_system;                            /* of a user turn; NULL: as always */
+    const char *prompt;                                       /* what asks for an answer */
+    const char *jinja;
+};
+
+/* First fit wins: more particular markers stand in front. */
+static const struct chat_template rows[] = {
+    { .names = { "llama3", "llama-3" },
+      .marker = { "<|start_header_id|>" },
+      .bos = BOS_FRONT,
+      .last_tail = 1,
+      .turn = { { "<|start_header_id|>system<|end_header_id|>\n\n", "", "", "<|eot_id|>", "" },
+                { "<|start_header_id|>user<|end_header_id|>\n\n", "", "", "<|eot_id|>", "" },
+                { "<|start_header_id|>assistant<|end_header_id|>\n\n", "", "", "<|eot_id|>", "" } },
+      .prompt = "<|start_header_id|>assistant<|end_header_id|>\n\n",
+      .jinja = "{{ bos_token }}{% for message in messages %}{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' "
+               "+ message['content'] + '<|eot_id|>' }}{% endfor %}{% if add_generation_prompt %}"
+               "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}" },
+    { .names = { "granite3", "granite-3" },
+      .marker = { "<|start_of_role|>" },
+      .last_tail = 1,
+      .turn = { { "<|start_of_role|>system<|end_of_role|>", "", "", "<|end_of_text|>", "\n" },
+                { "<|start_of_role|>user<|end_of_role|>", "", "", "<|end_of_text|>", "\n" },
+                { "<|start_of_role|>assistant<|end_of_role|>", "", "", "<|end_of_text|>", "\n" } },
+      .prompt = "<|start_of_role|>assistant<|end_of_role|>",
+      .jinja = "{% for message in messages %}{{ '<|start_of_role|>' + message['role'] + '<|end_of_role|>' + message['content'] "
+               "+ '<|end_of_text|>\\n' }}{% endfor %}{% if add_generation_prompt %}"
+               "{{ '<|start_of_role|>assistant<|end_of_role|>' }}{% endif %}" },
+    { .names = { "chatml", "qwen2", "qwen", "smollm", "hermes" },
+      .marker = { "<|im_start|>" },
+      .last_tail = 1,
+      .turn = { { "<|im_start|>system\n", "", "", "<|im_end|>", "\n" },
+                { "<|im_start|>user\n", "", "", "<|im_end|>", "\n" },
+                { "<|im_start|>assistant\n", "", "", "<|im_end|>", "\n" } },
+      .prompt = "<|im_start|>assistant\n",
+      .jinja = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+               "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}" },
+    { .names = { "llama2", "llama-2" },
+      .marker = { "[INST]", "<<SYS>>" },
+      .bos = BOS_EACH_USER,
+      .last_tail = 1,
+      .turn = { { "[INST] <<SYS>>\n", "", "", "", "\n<</SYS>>\n\n" },
+                { "[INST]", " ", "", "", " [/INST]" },
+                { "", " ", " ", EOS, "" } },
+      .head_after_system = "",
+      .prompt = "",
+      .jinja = "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"
+               "{{ '[INST] <<SYS>>\\n' + message['content'] + '\\n<</SYS>>\\n\\n' }}{% elif message['role'] == 'user' %}"
+               "{% if loop.index0 > 0 and messages[loop.index0 - 1]['role'] == 'system' %}{{ message['content'] + ' [/INST]' }}"
+               "{% else %}{{ ('' if loop.first else bos_token) + '[INST] ' + message['content'] + ' [/INST]' }}{% endif %}"
+               "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + ' ' + eos_token }}{% endif %}{% endfor %}" },
+    { .names = { "mistral", "mixtral" },
+      .marker = { "[INST]" },
+      .bos = BOS_FRONT,
+      .last_tail = 1,
+      .turn = { { "[INST]", " ", "", "", "\n\n" },
+                { "[INST]", " ", "", "", " [/INST]" },
+                { "", " ", "", EOS, "" } },
+      .head_after_system = "",
+      .prompt = "",
+      .jinja = "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}"
+               "{{ '[INST] ' + message['content'] + '\\n\\n' }}{% elif message['role'] == 'user' %}"
+               "{% if loop.index0 > 0 and messages[loop.index0 - 1]['role'] == 'system' %}{{ message['content'] + ' [/INST]' }}"
+               "{% else %}{{ '[INST] ' + message['content'] + ' [/INST]' }}{% endif %}"
+               "{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}" },
+    { .names = { "phi3", "phi-3" },
+      .marker = { "<|user|>", "<|end|>" },
+      .last_tail = 1,
+      .turn = { { "<|system|>\n", "", "", "<|end|>", "\n" },
+                { "<|user|>\n", "", "", "<|end|>", "\n" },
+                { "<|assistant|>\n", "", "", "<|end|>", "\n" } },
+      .prompt = "<|assistant|>\n",
+      .jinja = "{% for message in messages %}{% if message['role'] == 'system' %}{{ '<|system|>\\n' + message['content'] + '<|end|>\\n' }}"
+               "{% elif message['role'] == 'user' %}{{ '<|user|>\\n' + message['content'] + '<|end|>\\n' }}"
+               "{% elif message['role'] == 'assistant' %}{{ '<|assistant|>\\n' + message['content'] + '<|end|>\\n' }}"
+               "{% endif %}{% endfor %}"
+               "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}" },
+    { .names = { "zephyr", "tinyllama" },
+      .marker = { "<|user|>", "eos_token" },
+      .last_tail = 1,
+      .turn = { { "<|system|>\n", "", "", EOS, "\n" },
+                { "<|user|>\n", "", "", EOS, "\n" },
+                { "<|assistant|>\n", "", "", EOS, "\n" } },
+      .prompt = "<|assistant|>\n",
+      .jinja = "{% for message in messages %}{% if message['role'] == 'system' %}"
+               "{{ '<|system|>\\n' + message['content'] + eos_token + '\\n' }}"
+               "{% elif message['role'] == 'user' %}{{ '<|user|>\\n' + message['content'] + eos_token + '\\n' }}"
+               "{% elif message['role'] == 'assistant' %}{{ '<|assistant|>\\n' + message['content'] + eos_token + '\\n' }}"
+               "{% endif %}{% endfor %}"
+               "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}" },
+    { .names = { "granite", "merlinite" }, /* the default: InstructLab's models of 2024 */
+      .marker = { "<|user|>" },
+      .turn = { { "<|system|>\n", "", "", "", "\n" },
+                { "<|user|>\n", "", "", "", "\n" },
+                { "<|assistant|>\n", "", "", "<|endoftext|>", "\n" } },
+      .last_tail = 0,
+      .prompt = "<|assistant|>\n",
+      .jinja = "{% for message in messages %}{% if message['role'] == 'system' %}{{ '<|system|>' + '\\n' + message['content'] + '\\n' }}"
+               "{% elif message['role'] == 'user' %}{{ '<|user|>' + '\\n' + message['content'] + '\\n' }}"
+               "{% elif message['role'] == 'assistant' %}{{ '<|assistant|>' + '\\n' + message['content'] + '<|endoftext|>' "
+               "+ ('' if loop.last else '\\n') }}{% endif %}{% if loop.last and add_generation_prompt %}"
+               "{{ '<|assistant|>' + '\\n' }}{% endif %}{% endfor %}" },
+};
+
+static int has_markers(const struct chat_template *c, const char *text)
+{
+    for (size_t i = 0; i < ARRAY_LEN(c->marker) && c->marker[i]; i++)
+        if (!strstr(text, c->marker[i]))
+            return 0;
+    return 1;
+}
+
+const struct chat_template *chat_template_of(const struct tokenizer *t)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows) && t->chat_template; i++)
+        if (has_markers(&rows[i], t->chat_template))
+            return &rows[i];
+    for (size_t i = 0; i < ARRAY_LEN(rows) && !t->chat_template; i++)
+        for (size_t k = 0; k < ARRAY_LEN(rows[i].names) && rows[i].names[k]; k++)
+            if (strstr(t->name, rows[i].names[k]))
+                return &rows[i];
+    return &rows[ARRAY_LEN(rows) - 1];
+}
+
+const struct chat_template *chat_template_named(const char *family)
+{
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        for (size_t k = 0; k < ARRAY_LEN(rows[i].names) && rows[i].names[k]; k++)
+            if (!strcmp(family, rows[i].names[k]))
+                return &rows[i];
+    return NULL;
+}
+
+const char *chat_template_jinja(const struct chat_template *c) { return c->jinja; }
+const char *chat_template_name(const struct chat_template *c) { return c->names[0]; }
+
+/* ---- conversation to ids ---- */
+
+struct chat_writer {
+    const struct tokenizer *t;
+    struct chat_ids *out;
+    struct sb text;              /* template text that waits: the end of one turn and the head of the next are encoded as one */
+    int after_special;
+    ilab_err *e;
+};
+
+static int write_mask(struct chat_writer *w, uint8_t value)
+{
+    struct chat_ids *o = w->out;
+    size_t n = o->ids.n;
+
+    if (mem_grow((void **)&o->mask, &o->mask_cap, n + 1, 1))
+        return err_set(w->e, ILAB_E_NOMEM, "no memory for a conversation");
+    memset(o->mask + o->mask_n, value, n - o->mask_n);
+    o->mask_n = n;
+    return 0;
+}
+
+static int write_text(struct chat_writer *w)
+{
+    int rc = encode_part(w->t, (struct sv){ w->text.p, w->text.n }, TOKEN_PARSE_SPECIAL, &w->after_special, &w->out->ids, w->e);
+
+    if (!rc && w->text.failed)
+        rc = err_set(w->e, ILAB_E_NOMEM, "no memory for a conversation");
+    sb_reset(&w->text);
+    return rc ? rc : write_mask(w, 0);
+}
+
+static int write_id(struct chat_writer *w, int id, uint8_t mask)
+{
+    int rc = write_text(w);
+
+    if (rc)
+        return rc;
+    if (ids_push(&w->out->ids, id))
+        return err_set(w->e, ILAB_E_NOMEM, "no memory for a conversation");
+    w->after_special = 1;
+    return write_mask(w, mask);
+}
+
+/* The end token of a turn; a vocabulary without it ends turns by its end-of-text token. */
+static int write_stop(struct chat_writer *w, const char *stop, uint8_t mask)
+{
+    int id = strcmp(stop, EOS) ? tokenizer_find(w->t, stop) : -1;
+
+    if (!*stop)
+        return 0;
+    if (!is_special(w->t, id))
+        id = w->t->eos;
+    if (id >= 0)
+        return write_id(w, id, mask);
+    if (strcmp(stop, EOS))
+        sb_addc(&w->text, stop);
+    return 0;
+}
+
+static int write_content(struct chat_writer *w, const struct turn *turn, struct sv content, uint8_t mask)
+{
+    struct sb s;
+    int rc = write_text(w);
+
+    if (rc)
+        return rc;
+    if (!*turn->lead && !*turn->trail)
+        rc = encode_part(w->t, content, 0, &w->after_special, &w->out->ids, w->e);
+    else {
+        sb_init(&s, TOKEN_MAX_TEXT_BYTES);
+        /* behind a special token SentencePiece writes the leading space by itself */
+        if (!(w->t->space_prefix && w->after_special))
+            sb_addc(&s, turn->lead);
+        sb_add(&s, content);
+        sb_addc(&s, turn->trail);
+        rc = s.failed ? err_set(w->e, ILAB_E_NOMEM, "no memory for a conversation")
+                      : encode_part(w->t, (struct sv){ s.p, s.n }, 0, &w->after_special, &w->out->ids, w->e);
+        sb_release(&s);
+    }
+    return rc ? rc : write_mask(w, mask);
+}
+
+static int find_role(const char *name)
+{
+    for (int r = 0; r < ROLE_COUNT; r++)
+        if (!strcmp(name, role_names[r]))
+            return r;
+    return -1;
+}
+
+static int write_messages(struct chat_writer *w, const struct chat_template *c, const struct chat_message *m, int n_message)
+{
+    int rc, role, previous = -1;
+
+    for (int i = 0; i < n_message; i++, previous = role) {
+        role = find_role(m[i].role);
+        if (role < 0)
+            return err_set(w->e, ILAB_E_INVALID, "message %d: role '%s' is none of system, user, assistant", i + 1, m[i].role);
+        const struct turn *turn = &c->turn[role];
+        struct turn joined = *turn;
+        if (c->head_after_system && role == ROLE_USER && previous == ROLE_SYSTEM) {
+            joined.head = c->head_after_system;
+            joined.lead = "";
+        } else if (c->bos == BOS_EACH_USER && role == ROLE_USER && i > 0 && w->t->bos >= 0 && (rc = write_id(w, w->t->bos, 0)))
+            return rc;
+        uint8_t mask = role == ROLE_ASSISTANT;
+        sb_addc(&w->text, joined.head);
+        if ((rc = write_content(w, &joined, m[i].content, mask)) || (rc = write_stop(w, turn->stop, mask)))
+            return rc;
+        if (c->last_tail || role != ROLE_ASSISTANT || i + 1 < n_message)
+            sb_addc(&w->text, turn->tail);
+    }
+    return 0;
+}
+
+int chat_encode(const struct tokenizer *t, const struct chat_template *c, const struct chat_message *m, int n_message, int add_prompt,
+                struct chat_ids *out, ilab_err *e)
+{
+    struct chat_writer w = { .t = t, .out = out, .after_special = 1, .e = e };
+    int rc = 0;
+
+    out->ids.n = out->mask_n = 0;
+    sb_init(&w.text, TOKEN_MAX_TEMPLATE_BYTES);
+    if (t->bos >= 0 && (t->adds_bos || c->bos != BOS_BY_MODEL))
+        rc = write_id(&w, t->bos, 0);
+    if (!rc && !(rc = write_messages(&w, c, m, n_message))) {
+        if (add_prompt)
+            sb_addc(&w.text, c->prompt);
+        rc = write_text(&w);
+    }
+    sb_release(&w.text);
+    if (rc)
+        out->ids.n = out->mask_n = 0;
+    return rc;
+}
+
+void chat_ids_release(struct chat_ids *c)
+{
+    ids_release(&c->ids);
+    mem_free(c->mask);
+    *c = (struct chat_ids){ 0 };
+}

@@ -1,0 +1,180 @@
+/* spm.c — SentencePiece BPE: the neighbouring pieces whose joint piece has the best score are merged first.
+ *
+ * Kudo and Richardson 2018 (SentencePiece, model type BPE), as GGUF's "llama" tokenizers use it: spaces become ▁,
+ * the text starts as characters, equal scores go leftmost first. What is no piece at the end is written in
+ * byte tokens; without byte tokens a run of such characters is one unknown token.
+ * Because joint pieces must be tokens, text may be cut in front of ▁ when no token holds ▁ inside.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "token/token_internal.h"
+
+#include <string.h>
+
+#define SPACE "\xe2\x96\x81" /* ▁ U+2581 */
+enum { SPACE_BYTES = 3 };
+
+struct symbol { int32_t at, n, prev, next; };                /* n 0: merged away */
+struct candidate { float score; int32_t left, right, n; };
+
+static int before(struct candidate a, struct candidate b) { return a.score > b.score || (a.score == b.score && a.left < b.left); }
+
+static void heap_push(struct candidate *h, size_t *n, struct candidate c)
+{
+    size_t i = (*n)++;
+
+    for (; i && before(c, h[(i - 1) / 2]); i = (i - 1) / 2)
+        h[i] = h[(i - 1) / 2];
+    h[i] = c;
+}
+
+static struct candidate heap_pop(struct candidate *h, size_t *n)
+{
+    struct candidate top = h[0], last = h[--*n];
+    size_t i = 0, child;
+
+    while ((child = 2 * i + 1) < *n) {
+        child += child + 1 < *n && before(h[child + 1], h[child]);
+        if (!before(h[child], last))
+            break;
+        h[i] = h[child];
+        i = child;
+    }
+    h[i] = last;
+    return top;
+}
+
+/* Control tokens are never spelled by text: only ordinary and user-defined pieces count. */
+static int32_t find_piece(const struct tokenizer *t, struct sv s)
+{
+    int32_t id = vocab_find(t, s);
+
+    return id >= 0 && (t->kind[id] == TOKEN_NORMAL || t->kind[id] == TOKEN_USER) ? id : -1;
+}
+
+static void add_candidate(const struct tokenizer *t, struct sv text, const struct symbol *v, int32_t left, struct candidate *heap,
+                          size_t *n)
+{
+    if (left < 0 || v[left].next < 0)
+        return;
+    int32_t right = v[left].next, len = v[left].n + v[right].n;
+    int32_t id = find_piece(t, (struct sv){ text.p + v[left].at, (size_t)len });
+    if (id >= 0)
+        heap_push(heap, n, (struct candidate){ t->score[id], left, right, len });
+}
+
+static int put_symbol(const struct tokenizer *t, struct sv s, int *was_unknown, struct ids *out)
+{
+    int32_t id = find_piece(t, s);
+    int rc = 0;
+
+    if (id >= 0) {
+        *was_unknown = 0;
+        return ids_push(out, id);
+    }
+    for (size_t i = 0; i < s.n && !rc; i++) {
+        id = t->byte_id[(uint8_t)s.p[i]];
+        if (id >= 0 || (t->unknown >= 0 && !*was_unknown))
+            rc = ids_push(out, id >= 0 ? id : t->unknown);
+        *was_unknown = id < 0;
+    }
+    return rc;
+}
+
+static int encode_stretch(const struct tokenizer *t, struct encode_work *w, struct sv text, int *was_unknown, struct ids *out)
+{
+    size_t n_heap = 0, i = 0;
+    int32_t n = 0;
+    int rc = 0;
+
+    if (mem_grow(&w->node, &w->node_cap, text.n * sizeof(struct symbol), 1) ||
+        mem_grow(&w->heap, &w->heap_cap, 3 * text.n * sizeof(struct candidate), 1))
+        return ILAB_E_NOMEM;
+    struct symbol *v = w->node;
+    struct candidate *heap = w->heap;
+    for (; i < text.n; n++) {
+        size_t at = i;
+        utf8_next(text, &i);
+        v[n] = (struct symbol){ (int32_t)at, (int32_t)(i - at), n - 1, i < text.n ? n + 1 : -1 };
+    }
+    for (int32_t k = 0; k < n; k++)
+        add_candidate(t, text, v, k, heap, &n_heap);
+    while (n_heap) {
+        struct candidate c = heap_pop(heap, &n_heap);
+        struct symbol *left = &v[c.left], *right = &v[c.right];
+        if (!left->n || !right->n || left->n + right->n != c.n)
+            continue;
+        left->n = c.n;
+        right->n = 0;
+        left->next = right->next;
+        if (left->next >= 0)
+            v[left->next].prev = c.left;
+        add_candidate(t, text, v, left->prev, heap, &n_heap);
+        add_candidate(t, text, v, c.left, heap, &n_heap);
+    }
+    for (int32_t k = 0; k >= 0 && k < n && !rc; k = v[k].next)
+        rc = put_symbol(t, (struct sv){ text.p + v[k].at, (size_t)v[k].n }, was_unknown, out);
+    return rc;
+}
+
+static int is_space_at(struct sv s, size_t i) { return s.n - i >= SPACE_BYTES && !memcmp(s.p + i, SPACE, SPACE_BYTES); }
+
+/* End of the stretch at i that can be encoded alone: a run of ▁ and what follows up to the next ▁. */
+static size_t stretch_end(const struct tokenizer *t, struct sv s, size_t i)
+{
+    size_t limit = s.n - i > TOKEN_MAX_WORD_BYTES ? i + TOKEN_MAX_WORD_BYTES : s.n, k = i;
+
+    if (t->splits_words) {
+        while (k < limit && is_space_at(s, k))
+            k += SPACE_BYTES;
+        while (k < limit && !is_space_at(s, k))
+            k++;
+        limit = k;
+    }
+    if (limit < s.n) /* a cut by length must not part a character */
+        while (limit > i + 4 && ((uint8_t)s.p[limit] & 0xc0) == 0x80)
+            limit--;
+    return limit > s.n ? s.n : limit;
+}
+
+static int encode_escaped(const struct tokenizer *t, struct encode_work *w, struct sv text, struct ids *out)
+{
+    int was_unknown = 0;
+
+    for (size_t i = 0, end; i < text.n; i = end) {
+        end = stretch_end(t, text, i);
+        struct sv part = { text.p + i, end - i };
+        struct word_entry *slot = word_cache_slot(w->cache, part);
+        if (slot && !was_unknown && word_cache_hit(slot, part)) {
+            if (ids_append(out, slot->id, slot->n_id))
+                return ILAB_E_NOMEM;
+            continue;
+        }
+        size_t from = out->n;
+        int after_unknown = was_unknown;
+        if (encode_stretch(t, w, part, &was_unknown, out))
+            return ILAB_E_NOMEM;
+        if (slot && !after_unknown && !was_unknown)
+            word_cache_store(slot, part, out->v + from, out->n - from);
+    }
+    return 0;
+}
+
+int spm_encode_text(const struct tokenizer *t, struct encode_work *w, struct sv text, int prefix, struct ids *out)
+{
+    size_t n = prefix ? SPACE_BYTES : 0, total = text.n;
+
+    for (size_t i = 0; i < text.n; i++)
+        total += text.p[i] == ' ' ? SPACE_BYTES - 1 : 0;
+    char *escaped = mem_alloc(total + n + 1);
+    if (!escaped)
+        return ILAB_E_NOMEM;
+    memcpy(escaped, SPACE, n);
+    for (size_t i = 0; i < text.n; i++)
+        if (text.p[i] == ' ') {
+            memcpy(escaped + n, SPACE, SPACE_BYTES);
+            n += SPACE_BYTES;
+        } else
+            escaped[n++] = text.p[i];
+    int rc = encode_escaped(t, w, (struct sv){ escaped, n }, out);
+    mem_free(escaped);
+    return rc;
+}

@@ -1,0 +1,120 @@
+/* optim.c — AdamW over fixed blocks, and the schedules of the learning rate.
+ *
+ * Parameters are cut into blocks of BLOCK elements once; threads take whole blocks. The gradient's norm is the sum of the blocks'
+ * sums in block order, in double. So a step's result does not depend on the number of threads.
+ * AdamW: Loshchilov, Hutter 2019 (decoupled decay). WSD: Hu et al. 2024 (MiniCPM): constant rate, then a short decay, so that a run
+ * can be lengthened from its constant part.  SPDX-License-Identifier: Apache-2.0 */
+#include "train/run.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { BLOCK = 1 << 15 };
+
+struct block { int i_param; size_t at /* in the param */, moment; int n; double squares; };
+struct optim {
+    struct gemm_ctx *g;
+    struct optim_opts opts;
+    const struct param *param;
+    struct block *block; int n_block;
+    float *m, *v; size_t n;
+    int64_t step;
+    float g_scale, lr_t, eps_t, lr_decay;   /* of the step that runs */
+};
+
+float schedule_lr(const struct schedule_opts *s, float lr, int64_t step) {
+    if (step < s->warmup_steps)
+        return (float)((double)lr * (double)(step + 1) / (double)s->warmup_steps);
+    if (s->kind == SCHEDULE_CONSTANT || s->total_steps <= s->warmup_steps)
+        return lr;
+    double begin = (double)s->warmup_steps, end = (double)s->total_steps;
+    if (s->kind == SCHEDULE_WSD) {
+        double decay = floor(end * (1.0 - (double)s->decay_share));
+        begin = decay > begin ? decay : begin;
+    }
+    double x = end > begin ? ((double)step - begin) / (end - begin) : 0;
+    x = x < 0 ? 0 : x > 1 ? 1 : x;
+    double low = (double)s->final_share, share = s->kind == SCHEDULE_COSINE
+        ? low + (1 - low) * 0.5 * (1 + cos(x * 3.14159265358979323846)) : 1 - (1 - low) * x;
+    return (float)((double)lr * share);
+}
+
+int optim_new(struct optim **out, struct gemm_ctx *g, const struct param *p, int n_param, const struct optim_opts *o, ilab_err *e) {
+    *out = NULL;
+    struct optim *op = mem_calloc(1, sizeof *op);
+    if (!op)
+        return err_set(e, ILAB_E_NOMEM, "no memory for the optimiser");
+    op->g = g;
+    op->opts = *o;
+    op->param = p;
+    size_t n_block = 0;
+    for (int i = 0; i < n_param; i++) {
+        op->n += p[i].n;
+        n_block += (p[i].n + BLOCK - 1) / BLOCK;
+    }
+    op->block = n_block <= INT32_MAX ? mem_calloc(n_block ? n_block : 1, sizeof *op->block) : NULL;
+    op->m = mem_aligned(op->n * sizeof(float));
+    op->v = mem_aligned(op->n * sizeof(float));
+    if (!op->block || !op->m || !op->v) {
+        size_t n = op->n;
+        optim_free(op);
+        return err_set(e, ILAB_E_NOMEM, "no memory for the moments of %zu parameters", n);
+    }
+    size_t moment = 0;
+    for (int i = 0; i < n_param; i++)
+        for (size_t at = 0; at < p[i].n; at += BLOCK) {
+            int n = (int)(p[i].n - at < BLOCK ? p[i].n - at : BLOCK);
+            op->block[op->n_block++] = (struct block){ .i_param = i, .at = at, .moment = moment, .n = n };
+            moment += (size_t)n;
+        }
+    *out = op;
+    return 0;
+}
+
+void optim_free(struct optim *o) {
+    if (!o)
+        return;
+    mem_free(o->block);
+    mem_free(o->m);
+    mem_free(o->v);
+    mem_free(o);
+}
+
+struct optim_view optim_view(struct optim *o) {
+    return (struct optim_view){ .m = o->m, .v = o->v, .n = o->n, .step = &o->step };
+}
+
+static void squares_task(void *ud, int i, int i_thread) {
+    (void)i_thread;
+    struct optim *o = ud;
+    struct block *b = &o->block[i];
+    b->squares = gemm_kern(o->g)->sum_squares(o->param[b->i_param].g + b->at, b->n);
+}
+
+static void update_task(void *ud, int i, int i_thread) {
+    (void)i_thread;
+    struct optim *o = ud;
+    const struct block *b = &o->block[i];
+    const struct param *p = &o->param[b->i_param];
+    gemm_kern(o->g)->adamw(p->w + b->at, o->m + b->moment, o->v + b->moment, p->g + b->at, b->n, o->g_scale, o->lr_t,
+                           o->opts.beta1, o->opts.beta2, o->eps_t, p->decay ? o->lr_decay : 0.0f);
+}
+
+double optim_step(struct optim *o, float lr) {
+    pool_run(gemm_pool(o->g), squares_task, o, o->n_block);
+    double sum = 0;
+    for (int i = 0; i < o->n_block; i++)
+        sum += o->block[i].squares;
+    double norm = sqrt(sum);
+    if (!isfinite(norm))
+        return norm;                     /* nothing good can come of it: weights and moments stay as they are */
+    o->step++;
+    double c1 = 1 - pow((double)o->opts.beta1, (double)o->step), c2 = 1 - pow((double)o->opts.beta2, (double)o->step);
+    float clip = o->opts.clip_norm;
+    o->g_scale = clip > 0 && norm > (double)clip ? (float)((double)clip / norm) : 1.0f;
+    o->lr_t = (float)((double)lr * sqrt(c2) / c1);
+    o->eps_t = (float)((double)o->opts.eps * sqrt(c2));
+    o->lr_decay = lr * o->opts.weight_decay;
+    pool_run(gemm_pool(o->g), update_task, o, o->n_block);
+    return norm;
+}

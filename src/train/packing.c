@@ -1,0 +1,184 @@
+/* packing.c — samples to global batches to micro-batches, without padding.
+ *
+ * Invariants:
+ *  (1) An epoch's order is a shuffle that follows from (seed, epoch) alone; global batches cut it greedily at ≤ batch_tokens rows,
+ *      micro-batches cut a global batch greedily at ≤ micro_tokens rows. So the order of tokens never depends on micro_tokens.
+ *  (2) A sample is one segment at positions 0…; it is never cut. Its rows end with the last one that has a target.
+ *  (3) Samples without any target are left out.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "train/run.h"
+
+#include <string.h>
+
+struct packing {
+    const struct dataset *d;
+    int batch_tokens, micro_tokens;
+    uint64_t seed;
+    uint32_t *sample; uint32_t n_sample;     /* those with targets */
+    uint32_t *order;                         /* of the epoch at hand */
+    uint32_t *batch; int n_batch;            /* batch i: order[batch[i] … batch[i+1]) */
+    int epoch;                               /* -1: none yet */
+    uint32_t *micro; int n_micro, i_batch;   /* the same for the batch at hand; i_batch -1: none yet */
+    int64_t n_rows;
+    int32_t *id, *row, *label; float *weight; const struct soft_label **soft; struct segment *seg; /* views of one micro-batch */
+};
+
+static const struct soft_label NO_SOFT;
+
+int sample_n_row(const struct sample *s) {
+    for (int i = s->n - 1; i > 0; i--)
+        if (s->mask[i])
+            return i;
+    return 0;
+}
+
+int packing_new(struct packing **out, const struct dataset *d, int batch_tokens, int micro_tokens, uint64_t seed, ilab_err *e) {
+    *out = NULL;
+    if (batch_tokens < 1 || micro_tokens < 1)
+        return err_set(e, ILAB_E_INVALID, "a batch of %d tokens in parts of %d makes no sense", batch_tokens, micro_tokens);
+    if (d->n >= UINT32_MAX)
+        return err_set(e, ILAB_E_LIMIT, "%zu samples are more than %u", d->n, UINT32_MAX - 1);
+    struct packing *p = mem_calloc(1, sizeof *p);
+    if (!p)
+        return err_set(e, ILAB_E_NOMEM, "no memory for packing");
+    *p = (struct packing){ .d = d, .batch_tokens = batch_tokens, .seed = seed, .epoch = -1, .i_batch = -1 };
+    p->micro_tokens = micro_tokens < batch_tokens ? micro_tokens : batch_tokens;
+    size_t n = d->n + 1, rows = (size_t)p->micro_tokens, in_batch = (n < (size_t)batch_tokens ? n : (size_t)batch_tokens) + 1;
+    p->sample = mem_alloc(n * sizeof *p->sample);
+    p->order = mem_alloc(n * sizeof *p->order);
+    p->batch = mem_alloc(n * sizeof *p->batch);
+    p->micro = mem_alloc(in_batch * sizeof *p->micro);
+    p->id = mem_alloc(rows * sizeof *p->id);
+    p->row = mem_alloc(rows * sizeof *p->row);
+    p->label = mem_alloc(rows * sizeof *p->label);
+    p->weight = mem_alloc(rows * sizeof *p->weight);
+    p->soft = mem_alloc(rows * sizeof *p->soft);
+    p->seg = mem_alloc(rows * sizeof *p->seg);
+    if (!p->sample || !p->order || !p->batch || !p->micro || !p->id || !p->row || !p->label || !p->weight || !p->soft || !p->seg) {
+        packing_free(p);
+        return err_set(e, ILAB_E_NOMEM, "no memory to pack %zu samples", d->n);
+    }
+    for (size_t i = 0; i < d->n; i++) {
+        int n_row = sample_n_row(&d->v[i]);
+        if (n_row > p->micro_tokens) {
+            packing_free(p);
+            return err_set(e, ILAB_E_LIMIT, "sample %zu has %d tokens, more than a micro-batch of %d", i + 1, n_row, micro_tokens);
+        }
+        p->n_rows += n_row;
+        if (n_row)
+            p->sample[p->n_sample++] = (uint32_t)i;
+    }
+    if (!p->n_sample) {
+        packing_free(p);
+        return err_set(e, ILAB_E_INVALID, "the data has no sample to learn from");
+    }
+    *out = p;
+    return 0;
+}
+
+void packing_free(struct packing *p) {
+    if (!p)
+        return;
+    mem_free(p->sample);
+    mem_free(p->order);
+    mem_free(p->batch);
+    mem_free(p->micro);
+    mem_free(p->id);
+    mem_free(p->row);
+    mem_free(p->label);
+    mem_free(p->weight);
+    mem_free(p->soft);
+    mem_free(p->seg);
+    mem_free(p);
+}
+
+int64_t packing_n_rows(const struct packing *p) { return p->n_rows; }
+int packing_max_row(const struct packing *p) { return p->n_rows < p->micro_tokens ? (int)p->n_rows : p->micro_tokens; }
+
+/* Cuts order[from, to) greedily into runs of ≤ max_rows; the starts, then `to`, go to cut. Returns the number of runs. */
+static int cut_runs(const struct packing *p, uint32_t from, uint32_t to, int max_rows, uint32_t *cut) {
+    int n = 0, rows = 0;
+    for (uint32_t i = from; i < to; i++) {
+        int n_row = sample_n_row(&p->d->v[p->order[i]]);
+        if (i == from || rows + n_row > max_rows) {
+            cut[n++] = i;
+            rows = 0;
+        }
+        rows += n_row;
+    }
+    cut[n] = to;
+    return n;
+}
+
+static void enter_epoch(struct packing *p, int epoch) {
+    if (p->epoch == epoch)
+        return;
+    memcpy(p->order, p->sample, p->n_sample * sizeof *p->order);
+    struct rng r;
+    rng_seed(&r, p->seed + 0x9E3779B97F4A7C15u * ((uint64_t)epoch + 1));
+    for (uint32_t i = p->n_sample; i > 1; i--) {
+        uint32_t j = rng_below(&r, i), t = p->order[j];
+        p->order[j] = p->order[i - 1];
+        p->order[i - 1] = t;
+    }
+    p->epoch = epoch;
+    p->i_batch = -1;
+    p->n_batch = cut_runs(p, 0, p->n_sample, p->batch_tokens, p->batch);
+}
+
+static void enter_batch(struct packing *p, int epoch, int i_batch) {
+    enter_epoch(p, epoch);
+    if (p->i_batch == i_batch)
+        return;
+    p->n_micro = cut_runs(p, p->batch[i_batch], p->batch[i_batch + 1], p->micro_tokens, p->micro);
+    p->i_batch = i_batch;
+}
+
+int packing_n_batches(struct packing *p, int epoch) {
+    enter_epoch(p, epoch);
+    return p->n_batch;
+}
+
+int packing_n_micro(struct packing *p, int epoch, int i_batch) {
+    enter_batch(p, epoch, i_batch);
+    return p->n_micro;
+}
+
+void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struct batch *b, struct targets *y) {
+    enter_batch(p, epoch, i_batch);
+    int n = 0, n_seg = 0, n_target = 0, weighted = 0, has_soft = 0;
+    for (uint32_t i = p->micro[i_micro]; i < p->micro[i_micro + 1]; i++) {
+        const struct sample *s = &p->d->v[p->order[i]];
+        int n_row = sample_n_row(s);
+        memcpy(p->id + n, s->id, (size_t)n_row * sizeof *p->id);
+        p->seg[n_seg++] = (struct segment){ .row0 = n, .n_row = n_row, .pos0 = 0 };
+        for (int k = 0; k < n_row; k++) {
+            if (!s->mask[k + 1])
+                continue;
+            p->row[n_target] = n + k;
+            p->label[n_target] = s->id[k + 1];
+            p->weight[n_target] = s->weight;
+            p->soft[n_target] = s->soft ? &s->soft[k + 1] : &NO_SOFT;
+            has_soft |= p->soft[n_target]->n != 0;
+            n_target++;
+        }
+        weighted |= s->weight != 1.0f;
+        n += n_row;
+    }
+    *b = (struct batch){ .n_row = n, .id = p->id, .n_seg = n_seg, .seg = p->seg };
+    *y = (struct targets){ .n = n_target, .row = p->row, .label = p->label, .soft = has_soft ? (const struct soft_label *const *)p->soft : NULL,
+                           .weight = weighted ? p->weight : NULL };
+}
+
+double packing_weight(struct packing *p, int epoch, int i_batch) {
+    enter_epoch(p, epoch);
+    double sum = 0;
+    for (uint32_t i = p->batch[i_batch]; i < p->batch[i_batch + 1]; i++) {
+        const struct sample *s = &p->d->v[p->order[i]];
+        int n_target = 0;
+        for (int k = 1; k < s->n; k++)
+            n_target += s->mask[k] != 0;
+        sum += (double)s->weight * n_target;
+    }
+    return sum;
+}

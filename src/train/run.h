@@ -1,0 +1,72 @@
+/* run.h — what the files of a training run share: the optimiser's state, checkpoints, the loop, data streaming.
+ *
+ * Only src/train includes it.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_TRAIN_RUN_H
+#define ILAB_TRAIN_RUN_H
+
+#include "train/train.h"
+
+/* ---- optim.c ---- */
+struct optim_view { float *m, *v; size_t n; int64_t *step; };  /* moments in the order of the params */
+struct optim_view optim_view(struct optim *o);
+
+/* ---- dataset.c ---- */
+int sample_n_row(const struct sample *s);                      /* rows of the forward pass: up to the last one that pays loss */
+/* Reads the lines of `text`, a part of the file `path` whose first line is number first_line. */
+int dataset_read_lines(struct dataset *d, const char *path, struct sv text, int64_t first_line, const struct tokenizer *t,
+                       int max_tokens, size_t *n_too_long, ilab_err *e);
+/* One line as JSON; errors read file:line:col. */
+json_t *dataset_parse_line(struct sv line, const char *path, int64_t n_line, ilab_err *e);
+
+/* ---- packing.c ---- */
+int64_t packing_n_rows(const struct packing *p);               /* rows of an epoch */
+int packing_max_row(const struct packing *p);                  /* most rows of a micro-batch */
+
+/* ---- checkpoint.c ---- */
+/* All that a run needs to go on beside weights and moments. No random state: shuffles follow from seed and epoch. */
+struct run_state {
+    int64_t step, total_steps, decay_start; /* decay_start: first step of the WSD decay, -1: none */
+    int64_t epoch, i_batch;                 /* the next batch */
+    int64_t tokens, token_goal;
+    int64_t metrics_bytes;                  /* length of metrics.jsonl: later lines are from steps that are repeated */
+    uint64_t data_hash;
+    double seconds, first_loss, last_loss, val_loss;
+};
+int checkpoint_write(const char *path, const char *settings, const struct run_state *s, const struct param *p, int n_param,
+                     struct optim *o, ilab_err *e);
+/* Settings text and state only; *settings is the caller's (mem_free). ILAB_E_NOTFOUND: no such file. */
+int checkpoint_peek(const char *path, char **settings, struct run_state *s, ilab_err *e);
+/* Changes weights and moments only when the whole file is sound. */
+int checkpoint_read(const char *path, struct run_state *s, const struct param *p, int n_param, struct optim *o, ilab_err *e);
+
+/* ---- run.c ---- */
+struct run {
+    struct gemm_ctx *g; struct model *m; struct adapter *ad;   /* ad NULL: all weights */
+    const struct dataset *d, *val;
+    const struct train_opts *o;
+    const char *settings;            /* lines key=value: what must agree for a resume */
+    uint64_t data_hash;
+    int64_t token_goal;              /* > 0: the run ends after about so many tokens, and may be continued with other settings */
+    int (*on_checkpoint)(void *ud, ilab_err *e); void *ud;
+};
+int run_steps(struct run *r, struct train_report *rep, ilab_err *e);
+int run_write_manifest(const struct run *r, const struct train_report *rep, ilab_err *e);   /* train.c */
+/* Multiply-adds count 2. rows, Σ over segments of n_row², targets. */
+double run_flops(const struct model *m, const struct adapter *ad, double rows, double rows_squared, double n_target);
+/* Longest sample in rows, number of target ids; checks every id against the vocabulary. */
+struct data_shape { int max_row; size_t n_target; };
+int data_shape(const struct dataset *d, int n_vocab, struct data_shape *out, ilab_err *e);
+/* Total steps of a run by epochs and max_steps. */
+int64_t run_total_steps(struct packing *p, const struct train_opts *o);
+
+/* ---- scratch_data.c ---- */
+/* Encodes the files in parallel into `bin` unless it is there with the same key; opens it as a dataset over the map. */
+struct scratch_data { struct dataset d; struct file_map map; };
+int scratch_data_open(struct scratch_data *s, const char *const *file, int n_file, const char *bin, const char *key,
+                      const struct tokenizer *t, int max_tokens, struct pool *pool, int quiet, ilab_err *e);
+void scratch_data_close(struct scratch_data *s);
+/* A sample of ≤ max_bytes of the data's text with the special tokens taken out; caller mem_frees. */
+int scratch_sample_text(const char *const *file, int n_file, size_t max_bytes, const char *const *special, int n_special,
+                        char **out, size_t *n_out, ilab_err *e);
+
+#endif

@@ -1,0 +1,296 @@
+/* tape.c — memory of a training pass, checking of its input, and its order: embedding, layers, loss, back again.
+ *
+ * One function (carve) lays all buffers into an arena; run on a counting arena it is the plan that tape_plan reports,
+ * so the figures cannot differ. A batch that is too large is cut at segment boundaries into parts that are worked on one
+ * after the other: gradients are sums over tokens in ascending order, so the cuts do not change a bit.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "train/tape.h"
+
+#include <string.h>
+
+/* ---- memory ---- */
+
+static float *floats(struct arena *a, size_t rows, size_t cols) { return arena_alloc(a, rows * cols * sizeof(float), 64); }
+
+static int any_quantised(const struct model *m)
+{
+    for (int l = 0; l < m->hp.n_layer; l++)
+        for (int k = 0; k < LIN_COUNT; k++)
+            if (m->layer[l].lin[k].w.type != QT_F32) return 1;
+    return m->output.w.type != QT_F32;
+}
+
+static void carve_activations(struct tape *t, struct arena *a)
+{
+    const struct hparams *hp = &t->m->hp;
+    struct layer_acts unused;
+    t->slot = arena_alloc(a, (size_t)t->n_slot * sizeof *t->slot, 64);
+    for (int i = 0; i < t->n_slot; i++) layer_acts_plan(t->slot ? t->slot + i : &unused, hp, t->max_row, t->rank, a);
+    t->x_out = floats(a, (size_t)t->max_row, (size_t)hp->n_embd);
+}
+
+static void carve_pages(struct tape *t, struct arena *a)
+{
+    const size_t page = (size_t)t->m->hp.n_kv_head * 2 * KERN_PANEL * (size_t)t->m->hp.head_dim;
+    t->page_mem = floats(a, (size_t)t->n_page, page);
+    t->page = arena_alloc(a, (size_t)t->n_page * sizeof *t->page, 64);
+    t->seg = arena_alloc(a, (size_t)t->max_row * sizeof *t->seg, 64);
+    for (int i = 0; t->page && t->page_mem && i < t->n_page; i++) t->page[i] = t->page_mem + (size_t)i * page;
+}
+
+static void carve_gradients(struct tape *t, struct arena *a)
+{
+    const struct hparams *hp = &t->m->hp;
+    const size_t n = (size_t)t->max_row, c = (size_t)hp->n_embd, q = (size_t)hp->n_head * (size_t)hp->head_dim,
+                 kv = (size_t)hp->n_kv_head * (size_t)hp->head_dim, f = (size_t)hp->n_ff;
+    const struct { float **p; size_t width; } row[] = {
+        { &t->dx, c }, { &t->dnorm, c }, { &t->dact, f }, { &t->dgate, f }, { &t->dup, f },
+        { &t->datt, q }, { &t->dq, q }, { &t->dk, kv }, { &t->dv, kv },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(row); i++) *row[i].p = floats(a, n, row[i].width);
+    t->dh = t->rank ? floats(a, n, (size_t)t->rank) : NULL;
+}
+
+static void carve_dequant(struct tape *t, struct arena *a)
+{
+    size_t widest = (size_t)t->m->hp.n_embd;
+    if (widest < (size_t)t->m->hp.n_ff) widest = (size_t)t->m->hp.n_ff;
+    if (widest < (size_t)t->m->hp.n_head * (size_t)t->m->hp.head_dim) widest = (size_t)t->m->hp.n_head * (size_t)t->m->hp.head_dim;
+    if (any_quantised(t->m)) t->dequant = floats(a, 1, widest > DEQUANT_FLOATS ? widest : DEQUANT_FLOATS);
+}
+
+static void carve_loss(struct tape *t, struct arena *a)
+{
+    const size_t n = (size_t)t->chunk, c = (size_t)t->m->hp.n_embd;
+    t->row = arena_alloc(a, n * sizeof *t->row, 64);
+    t->logits = floats(a, n, (size_t)t->m->hp.n_vocab);
+    t->out_norm = floats(a, n, c);
+    t->out_inv_rms = floats(a, n, 1);
+    t->dout_norm = floats(a, n, c);
+    t->row_loss = arena_alloc(a, n * sizeof *t->row_loss, 64);
+}
+
+static void carve_params(struct tape *t, struct arena *a)
+{
+    t->grad = floats(a, 1, t->n_params);
+    if (tape_full(t) && t->m->hp.tied) t->lookup_grad = floats(a, (size_t)t->m->hp.n_vocab, (size_t)t->m->hp.n_embd);
+    t->param = arena_alloc(a, (size_t)t->n_param * sizeof *t->param, 64);
+}
+
+static const struct { const char *what; void (*carve)(struct tape *, struct arena *); } STAGES[] = {
+    { "activations of all layers", carve_activations }, { "attention pages", carve_pages },
+    { "gradients of activations", carve_gradients },    { "dequantised rows", carve_dequant },
+    { "logits and their gradients", carve_loss },       { "gradients of weights", carve_params },
+};
+
+static int carve(struct tape *t, struct arena *a, struct plan_row *row, int max)
+{
+    int n = 0;
+    for (size_t i = 0; i < ARRAY_LEN(STAGES); i++) {
+        size_t before = a->used;
+        STAGES[i].carve(t, a);
+        if (a->used != before && n < max) row[n++] = (struct plan_row){ STAGES[i].what, a->used - before };
+    }
+    return n;
+}
+
+/* Sizes that the plan depends on. */
+static struct tape tape_sized(const struct model *m, const struct adapter *ad, int max_row, int max_target)
+{
+    const int all = m->hp.n_layer * LIN_COUNT, few = max_row / 8 + 64;
+    struct tape t = { .m = (struct model *)m, .ad = (struct adapter *)ad, .max_row = max_row };
+    t.chunk = max_target < LOSS_CHUNK ? max_target : LOSS_CHUNK;
+    if (t.chunk < 1) t.chunk = 1;
+    t.n_page = (max_row + KERN_PANEL - 1) / KERN_PANEL + (max_row < few ? max_row : few);
+    if (ad) {
+        t.rank = ad->rank;
+        for (int i = 0; i < all; i++) t.n_param += ad->lora[i].on ? 2 : 0;
+        while (t.lowest < all && !ad->lora[t.lowest].on) t.lowest++;
+        t.lowest = t.lowest == all ? m->hp.n_layer - 1 : t.lowest / LIN_COUNT;
+        t.params = ad->params;
+        t.n_params = ad->n_params;
+    } else {
+        t.n_param = 2 + !m->hp.tied + m->hp.n_layer * (LIN_COUNT + 2);
+        t.params = m->params;
+        t.n_params = m->n_params;
+    }
+    t.n_slot = m->hp.n_layer - t.lowest + (t.lowest < 2 ? t.lowest : 2);
+    return t;
+}
+
+int tape_plan(const struct model *m, const struct adapter *ad, int max_row, int max_target, struct plan_row *row, int max_rows_out)
+{
+    struct tape t = tape_sized(m, ad, max_row, max_target);
+    struct arena a;
+    arena_init_counting(&a);
+    int n = carve(&t, &a, row, max_rows_out);
+    arena_release(&a);
+    return n;
+}
+
+/* ---- parameters ---- */
+
+static int add_weight(void *ud, const char *name, struct tensor *w, int is_norm, ilab_err *e)
+{
+    (void)e;
+    struct tape *t = ud;
+    struct param *p = &t->param[t->n_param++];
+    snprintf(p->name, sizeof p->name, "%.95s", name);
+    p->w = t->m->params + ((const float *)w->data - t->m->params);
+    p->g = tape_grad(t, p->w);
+    p->n = (size_t)tensor_elems(w);
+    p->decay = !is_norm;
+    return 0;
+}
+
+static void add_lora(struct tape *t, int i)
+{
+    const struct lora *l = &t->ad->lora[i];
+    for (int half = 0; half < 2; half++) {
+        struct param *p = &t->param[t->n_param++];
+        snprintf(p->name, sizeof p->name, "blk.%d.%s.weight.lora_%c", i / LIN_COUNT, LINEAR_NAME[i % LIN_COUNT], "ab"[half]);
+        p->w = half ? l->b : l->a;
+        p->g = tape_grad(t, p->w);
+        p->n = (size_t)t->ad->rank * (size_t)(half ? l->n_out : l->n_in);
+        p->decay = 1;
+    }
+}
+
+int tape_params(struct tape *t, struct param **out)
+{
+    *out = t->param;
+    return t->n_param;
+}
+
+void tape_zero_grad(struct tape *t)
+{
+    memset(t->grad, 0, t->n_params * sizeof(float));
+    if (t->lookup_grad) memset(t->lookup_grad, 0, (size_t)t->m->hp.n_vocab * (size_t)t->m->hp.n_embd * sizeof(float));
+}
+
+/* ---- life ---- */
+
+int tape_new(struct tape **out, struct gemm_ctx *g, struct model *m, struct adapter *ad, int max_row, int max_target, ilab_err *e)
+{
+    *out = NULL;
+    if (max_row < 1 || max_target < 0) return err_set(e, ILAB_E_INVALID, "training pass of %d rows and %d targets", max_row, max_target);
+    if (!ad && !m->params) return err_set(e, ILAB_E_INVALID, "full training needs a model that was opened as trainable");
+    if (ad && ad->n_layer != m->hp.n_layer) return err_set(e, ILAB_E_INVALID, "adapter has %d layers, the model %d", ad->n_layer, m->hp.n_layer);
+    int rc = model_rope_reserve(m, max_row, e);
+    if (rc) return rc;
+    struct tape sized = tape_sized(m, ad, max_row, max_target), *t = mem_alloc(sizeof *t);
+    if (!t) return err_set(e, ILAB_E_NOMEM, "no memory for a training pass");
+    struct arena plan;
+    arena_init_counting(&plan);
+    *t = sized;
+    carve(t, &plan, NULL, 0);
+    *t = sized;
+    t->g = g;
+    arena_init(&t->mem, SIZE_MAX);
+    carve(t, &t->mem, NULL, 0);
+    if (t->mem.used != plan.used) { /* some buffer was refused */
+        size_t need = plan.used;
+        tape_free(t);
+        char size[32];
+        format_bytes(size, sizeof size, (double)need);
+        return err_set(e, ILAB_E_NOMEM, "no memory for training: %s needed; fewer tokens a step need less", size);
+    }
+    t->n_param = 0;
+    if (ad) {
+        for (int i = 0; i < m->hp.n_layer * LIN_COUNT; i++)
+            if (ad->lora[i].on) add_lora(t, i);
+    } else {
+        model_each_tensor(m, add_weight, t, NULL);
+    }
+    *out = t;
+    return 0;
+}
+
+void tape_free(struct tape *t)
+{
+    if (!t) return;
+    arena_release(&t->mem);
+    mem_free(t);
+}
+
+/* ---- one pass ---- */
+
+static int check_input(const struct tape *t, const struct batch *b, const struct targets *y, ilab_err *e)
+{
+    const int n_vocab = t->m->hp.n_vocab;
+    int row = 0;
+    for (int s = 0; s < b->n_seg; s++) {
+        const struct segment *g = &b->seg[s];
+        if (g->row0 != row || g->n_row < 1 || g->pos0 != 0)
+            return err_set(e, ILAB_E_INVALID, "training segment %d is not a whole sequence next to the one before", s);
+        if (g->n_row > t->max_row)
+            return err_set(e, ILAB_E_LIMIT, "training sample of %d tokens, at most %d fit a step", g->n_row, t->max_row);
+        row += g->n_row;
+    }
+    if (row != b->n_row) return err_set(e, ILAB_E_INVALID, "training segments have %d rows, the batch %d", row, b->n_row);
+    for (int r = 0; r < b->n_row; r++)
+        if (b->id[r] < 0 || b->id[r] >= n_vocab)
+            return err_set(e, ILAB_E_INVALID, "token id %d in a training sample, the vocabulary has %d", b->id[r], n_vocab);
+    for (int i = 0; i < y->n; i++) {
+        if (y->row[i] < 0 || y->row[i] >= b->n_row || (i && y->row[i] <= y->row[i - 1]))
+            return err_set(e, ILAB_E_INVALID, "training target %d points at row %d out of order", i, y->row[i]);
+        if (y->label[i] < 0 || y->label[i] >= n_vocab)
+            return err_set(e, ILAB_E_INVALID, "training label %d, the vocabulary has %d", y->label[i], n_vocab);
+        const struct soft_label *s = y->soft ? y->soft[i] : NULL;
+        if (s && (s->n < 0 || s->n > SOFT_TOP)) return err_set(e, ILAB_E_INVALID, "soft label with %d entries, at most %d", s->n, SOFT_TOP);
+        for (int k = 0; s && k < s->n; k++)
+            if (s->id[k] < 0 || s->id[k] >= n_vocab)
+                return err_set(e, ILAB_E_INVALID, "soft label for token id %d, the vocabulary has %d", s->id[k], n_vocab);
+    }
+    return 0;
+}
+
+struct embed_job { const struct model *m; const int32_t *id; float *x; };
+static void embed_block(void *ud, int r0, int r1)
+{
+    const struct embed_job *j = ud;
+    embed_rows(j->m, j->id + r0, r1 - r0, j->x + (size_t)r0 * (size_t)j->m->hp.n_embd);
+}
+
+static void forward(struct tape *t, const struct batch *b)
+{
+    const int n_layer = t->m->hp.n_layer;
+    struct embed_job j = { t->m, b->id, tape_acts(t, 0)->x };
+    rows_run(gemm_pool(t->g), embed_block, &j, b->n_row);
+    for (int l = 0; l < n_layer; l++)
+        layer_forward(t->g, t->m, t->ad, l, 0, b, tape_acts(t, l), l + 1 < n_layer ? tape_acts(t, l + 1)->x : t->x_out);
+}
+
+/* Takes segments from *next on until rows or pages are used up. */
+static struct batch next_part(struct tape *t, const struct batch *b, int *next)
+{
+    struct batch part = { .id = b->id + b->seg[*next].row0, .seg = t->seg };
+    int n_page = 0;
+    for (; *next < b->n_seg; ++*next) {
+        const struct segment *s = &b->seg[*next];
+        int pages = (s->n_row + KERN_PANEL - 1) / KERN_PANEL;
+        if (part.n_row + s->n_row > t->max_row || n_page + pages > t->n_page) break;
+        t->seg[part.n_seg++] = (struct segment){ part.n_row, s->n_row, 0, (float *const *)t->page + n_page };
+        part.n_row += s->n_row;
+        n_page += pages;
+    }
+    return part;
+}
+
+int tape_step(struct tape *t, const struct batch *b, const struct targets *y, const struct loss_opts *o, float scale,
+              int backward, double *loss_sum, double *weight_sum, ilab_err *e)
+{
+    int rc = check_input(t, b, y, e), next = 0, target = 0;
+    if (rc) return rc;
+    while (next < b->n_seg) {
+        const int row0 = b->seg[next].row0, first = target;
+        struct batch part = next_part(t, b, &next);
+        while (target < y->n && y->row[target] < row0 + part.n_row) target++;
+        if (target == first) continue; /* nothing to learn here */
+        forward(t, &part);
+        if (backward) memset(t->dx, 0, (size_t)part.n_row * (size_t)t->m->hp.n_embd * sizeof(float));
+        loss_run(t, y, first, target - first, row0, o, scale, backward, loss_sum, weight_sum);
+        if (backward) layers_backward(t, &part);
+    }
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* tape.h — inside of layer 4 `train`: what tape.c, backward.c and loss.c share.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_TRAIN_TAPE_H
+#define ILAB_TRAIN_TAPE_H
+
+#include "train/train.h"
+
+enum { LOSS_CHUNK = 256 /* target rows that have logits at the same time */, DEQUANT_FLOATS = 1 << 20 };
+
+struct tape {
+    struct gemm_ctx *g;
+    struct model *m;
+    struct adapter *ad;              /* NULL: full training */
+    int max_row, chunk, rank;
+    int lowest;                      /* lowest adapted layer; 0 in full training */
+    struct arena mem;
+    /* Activations. Layers below `lowest` never run backward: they take turns on two slots. */
+    struct layer_acts *slot; int n_slot;
+    float *x_out;                    /* [T,C] output of the last layer */
+    float *page_mem, **page; int n_page;
+    struct segment *seg;             /* [T] the part of the batch that is worked on */
+    /* Gradients of activations, for one layer at a time. */
+    float *dx;                       /* [T,C] residual stream */
+    float *dnorm;                    /* [T,C] */
+    float *dact, *dgate, *dup;       /* [T,F] */
+    float *datt, *dq;                /* [T,H·D] */
+    float *dk, *dv;                  /* [T,Hkv·D] */
+    float *dh;                       /* [T,R] */
+    float *dequant;                  /* rows of a quantised frozen weight as F32; NULL when all are F32 */
+    /* Loss. */
+    int32_t *row;                    /* [chunk] */
+    float *logits;                   /* [chunk,V] */
+    float *out_norm, *out_inv_rms, *dout_norm; /* [chunk,C], [chunk], [chunk,C] */
+    double *row_loss;                /* [chunk] */
+    /* Parameters' gradients: one block, laid out as the block of the parameters. */
+    const float *params;             /* m->params or ad->params */
+    size_t n_params;
+    float *grad;
+    float *lookup_grad;              /* [V,C] tied full training: see tape_finish_grad */
+    struct param *param; int n_param;
+};
+
+/* The gradient of a trained weight. */
+static inline float *tape_grad(const struct tape *t, const float *w) { return t->grad + (w - t->params); }
+static inline struct layer_acts *tape_acts(const struct tape *t, int layer)
+{
+    return t->slot + (layer < t->lowest ? layer % 2 : layer - t->lowest + (t->lowest < 2 ? t->lowest : 2));
+}
+static inline int tape_full(const struct tape *t) { return !t->ad; }
+
+/* ---- backward.c ---- */
+/* dx (+= when load) = dy W (+ LoRA's share); dx NULL: not wanted. Adds the gradients of what is trained of this layer. */
+void linear_backward(struct tape *t, const struct linear *l, const struct lora *lo, const float *x, const float *h,
+                     const float *dy, int n_row, float *dx, int load);
+/* dw[c] += Σ_i dy[i,c]·x[row(i),c]·inv_rms[i], i ascending; row NULL: row(i) = i. */
+void gain_backward(struct tape *t, float *dw, const float *dy, const float *x, const int32_t *row, const float *inv_rms, int n);
+/* From t->dx, the gradient at x_out, down to the lowest layer that is trained (and to the embedding). */
+void layers_backward(struct tape *t, const struct batch *b);
+
+/* ---- loss.c ---- */
+/* Loss and, when backward, t->dx (which must be zero) for targets [first, first + n) of y, whose rows count from row_base. */
+void loss_run(struct tape *t, const struct targets *y, int first, int n, int row_base, const struct loss_opts *o, float scale,
+              int backward, double *loss_sum, double *weight_sum);
+
+#endif

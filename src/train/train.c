@@ -1,0 +1,135 @@
+/* train.c — a run as the commands start it: adapter or all weights, settings, results, manifest.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "train/run.h"
+
+#include <string.h>
+
+static const char *const SCHEDULE_NAME[] = { "constant", "linear", "cosine", "wsd" };
+
+struct train_opts train_opts_default(void) {
+    struct train_opts o = {
+        .rank = 16, .alpha = 32, .which = (1u << LIN_COUNT) - 1, .epochs = 10, .batch_tokens = 1024, .micro_tokens = 1024,
+        .max_sample_tokens = 512, .optim = OPTIM_OPTS_INIT, .seed = 42, .checkpoint_seconds = 60,
+        .schedule = { .kind = SCHEDULE_COSINE, .warmup_steps = 10, .final_share = 0.1f, .decay_share = 0.2f } };
+    return o;
+}
+
+/* key=value with as few digits as tell the number from its neighbours. */
+static void put_float(struct sb *b, const char *key, float x) {
+    char text[32];
+    double back = 0;
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)x);
+        if (!parse_f64(text, -1e300, 1e300, &back) && (float)back == x)
+            break;
+    }
+    sb_addf(b, "%s=%s\n", key, text);
+}
+
+/* What determines the result, and nothing else: threads and micro-batches are free to differ. */
+static void put_settings(struct sb *b, const struct train_opts *o, const char *base, uint64_t data_hash) {
+    const struct { const char *key; float value; } FLOATS[] = {
+        { "lr", o->optim.lr }, { "beta1", o->optim.beta1 }, { "beta2", o->optim.beta2 }, { "eps", o->optim.eps },
+        { "weight_decay", o->optim.weight_decay }, { "clip_norm", o->optim.clip_norm }, { "final_share", o->schedule.final_share },
+        { "decay_share", o->schedule.decay_share }, { "soft_mix", o->loss.soft_mix } };
+    sb_addf(b, "base=%s\ndata=%016llx\nfull=%d\n", base, (unsigned long long)data_hash, o->full);
+    if (!o->full) {
+        sb_addf(b, "rank=%d\nwhich=%u\nfirst_layer=%d\n", o->rank, o->which, o->first_layer);
+        put_float(b, "alpha", o->alpha);
+    }
+    sb_addf(b, "epochs=%d\nmax_steps=%lld\nbatch_tokens=%d\nseed=%llu\nschedule=%s\nwarmup_steps=%lld\ntotal_steps=%lld\n", o->epochs,
+            (long long)o->max_steps, o->batch_tokens, (unsigned long long)o->seed, SCHEDULE_NAME[o->schedule.kind],
+            (long long)o->schedule.warmup_steps, (long long)o->schedule.total_steps);
+    for (size_t i = 0; i < ARRAY_LEN(FLOATS); i++)
+        put_float(b, FLOATS[i].key, FLOATS[i].value);
+}
+
+/* Weights without a file are named by their content. */
+static int base_name(struct model *m, char out[96], ilab_err *e) {
+    if (m->gguf) {
+        const char *hash = model_hash(m, e);
+        if (!hash)
+            return ILAB_E_IO;
+        snprintf(out, 96, "%s", hash);
+        return 0;
+    }
+    uint64_t h = m->params ? hash64(m->params, m->n_params * sizeof(float), 0) : 0;
+    snprintf(out, 96, "weights-%016llx", (unsigned long long)h);
+    return 0;
+}
+
+int run_write_manifest(const struct run *r, const struct train_report *rep, ilab_err *e) {
+    struct sb b;
+    char cpu[128], when[64];
+    sb_init(&b, 1 << 20);
+    time_local(when, sizeof when, "%Y-%m-%dT%H:%M:%S%z");
+    sb_addf(&b, "{\n  \"program\": \"ilab %s\",\n  \"finished\": \"%s\",\n  \"model\": ", ILAB_VERSION, when);
+    sb_add_json_str(&b, sv_of(r->m->name));
+    sb_addf(&b, ",\n  \"data\": {\"hash\": \"%016llx\", \"samples\": %zu, \"tokens\": %zu, \"targets\": %zu},\n  \"settings\": {",
+            (unsigned long long)r->data_hash, r->d->n, r->d->n_tokens, r->d->n_targets);
+    struct sv rest = sv_of(r->settings), line;
+    for (int n = 0; sv_split(&rest, '\n', &line); n++) {
+        ptrdiff_t at = sv_find(line, SV("="), 0);
+        if (at < 0)
+            continue;
+        sb_addc(&b, n ? ", " : "");
+        sb_add_json_str(&b, (struct sv){ line.p, (size_t)at });
+        sb_addc(&b, ": ");
+        sb_add_json_str(&b, (struct sv){ line.p + at + 1, line.n - (size_t)at - 1 });
+    }
+    sb_addf(&b, "},\n  \"result\": {\"steps\": %lld, \"tokens\": %lld, \"first_loss\": %.6f, \"last_loss\": %.6f, \"val_loss\": %.6f},\n",
+            (long long)rep->steps, (long long)rep->tokens, rep->first_loss, rep->last_loss, rep->val_loss);
+    struct pool *pool = gemm_pool(r->g);
+    sb_addf(&b, "  \"time\": {\"seconds\": %.1f, \"tokens_per_s\": %.0f, \"gflops\": %.1f, \"threads\": %d, \"isa\": \"%s\", \"cpu\": ", rep->seconds,
+            rep->tokens_per_s, rep->gflops, pool ? pool_threads(pool) : 1, gemm_kern(r->g)->isa);
+    cpu_name(cpu, sizeof cpu);
+    sb_add_json_str(&b, sv_of(cpu));
+    sb_addf(&b, "},\n  \"peak_rss_bytes\": %zu\n}\n", rep->peak_rss_bytes);
+    char *path = path_join(r->o->out_dir, "manifest.json");
+    int rc = b.failed || !path ? err_set(e, ILAB_E_NOMEM, "no memory for the manifest") : file_write(path, b.p, b.n, e);
+    mem_free(path);
+    sb_release(&b);
+    return rc;
+}
+
+int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
+              const struct train_opts *o, struct adapter **ad, struct train_report *rep, ilab_err *e) {
+    (void)t;
+    struct train_report own;
+    struct run r = { .g = g, .m = m, .d = d, .val = val, .o = o, .data_hash = dataset_hash(d) };
+    struct sb settings;
+    char base[96];
+    rep = rep ? rep : &own;
+    *rep = (struct train_report){ 0 };
+    if (ad)
+        *ad = NULL;
+    if (o->full && !m->params)
+        return err_set(e, ILAB_E_INVALID, "model '%s' was not opened for training of all weights", m->name);
+    if (!o->full && !ad)
+        return err_set(e, ILAB_E_INVALID, "an adapter run needs a place for the adapter");
+    if (!o->out_dir)
+        return err_set(e, ILAB_E_INVALID, "a training run needs a folder for its state");
+    int rc = base_name(m, base, e);
+    if (!rc && !o->full)
+        rc = adapter_new(&r.ad, m, o->rank, o->alpha, o->which, o->first_layer, o->seed, e);
+    if (rc)
+        return rc;
+    sb_init(&settings, 1 << 16);
+    put_settings(&settings, o, base, r.data_hash);
+    r.settings = settings.p;
+    rc = settings.failed ? err_set(e, ILAB_E_NOMEM, "no memory for a training run") : run_steps(&r, rep, e);
+    if (!rc && r.ad) {
+        char *path = path_join(o->out_dir, "adapter.gguf");
+        rc = path ? adapter_write(r.ad, m, path, e) : err_set(e, ILAB_E_NOMEM, "no memory for a path");
+        mem_free(path);
+    }
+    if (!rc)
+        rc = run_write_manifest(&r, rep, e);
+    sb_release(&settings);
+    if (rc)
+        adapter_free(r.ad);
+    else if (ad)
+        *ad = r.ad;
+    return rc;
+}

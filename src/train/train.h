@@ -1,0 +1,108 @@
+/* train.h — front header of layer 4 `train`: backward maths, losses, optimiser, datasets, checkpoints, the run.
+ *
+ * DETERMINISM: gradients are sums over tokens in ascending order of the global batch (gemm's order), so the result
+ * depends neither on threads nor on how a global batch is cut into micro-batches.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_TRAIN_H
+#define ILAB_TRAIN_H
+
+#include "base/base.h"
+#include "kern/kern.h"
+#include "model/model.h"
+#include "token/token.h"
+
+/* ---- one pass forward and backward (tape.c, backward.c, loss.c) ---- */
+struct param { char name[96]; float *w, *g; size_t n; int decay; };         /* decay: weight decay applies (matrices, not norms) */
+enum { SOFT_TOP = 20 };
+/* Teacher's distribution for one target: top-k ids with log-probabilities; the rest of the mass is one bucket. */
+struct soft_label { int n; int32_t id[SOFT_TOP]; float logp[SOFT_TOP]; };
+/* Rows that pay loss, strictly ascending: row[i] predicts label[i]; soft (NULL: none) row-aligned, n = 0 where there is none. */
+struct targets { int n; const int32_t *row, *label; const struct soft_label *const *soft; const float *weight; /* NULL: 1 */ };
+struct loss_opts { float soft_mix; /* 0: cross-entropy only … 1: KL to the teacher only (where a soft label exists) */ };
+
+struct tape;                                                                 /* activations and gradients for micro-batches of ≤ max_row rows */
+/* adapter NULL: trains all of m (MODEL_TRAINABLE). Memory comes from one planned arena. */
+int tape_new(struct tape **out, struct gemm_ctx *g, struct model *m, struct adapter *ad, int max_row, int max_target, ilab_err *e);
+/* The same plan on a counting arena. One row of the table a buffer. */
+struct plan_row { const char *what; size_t bytes; };
+int tape_plan(const struct model *m, const struct adapter *ad, int max_row, int max_target, struct plan_row *row, int max_rows_out);
+void tape_free(struct tape *t);
+int tape_params(struct tape *t, struct param **out);                         /* count; array owned by the tape */
+void tape_zero_grad(struct tape *t);
+/* Adds the gradient of Σ_i weight_i·loss_i · scale to the params' g. Segments' pages are ignored (training packs its own).
+ * *loss_sum += Σ weight_i·loss_i in double, *weight_sum += Σ weight_i. backward = 0: loss only. */
+int tape_step(struct tape *t, const struct batch *b, const struct targets *y, const struct loss_opts *o, float scale,
+              int backward, double *loss_sum, double *weight_sum, ilab_err *e);
+/* Call once after the last tape_step of a global batch, before the gradients are read: the two parts of a tied embedding's
+ * gradient (lookup, output) are summed apart until then, because only so a cut into micro-batches keeps the bits. */
+void tape_finish_grad(struct tape *t);
+
+/* ---- optimiser and schedule (optim.c) ---- */
+struct optim_opts { float lr, beta1, beta2, eps, weight_decay, clip_norm /* 0: off */; };
+#define OPTIM_OPTS_INIT { .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .weight_decay = 0.0f, .clip_norm = 1.0f }
+enum schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE, SCHEDULE_WSD /* constant, then linear decay in the last part */ };
+struct schedule_opts { enum schedule kind; int64_t warmup_steps, total_steps; float final_share /* of lr at the end */, decay_share /* WSD */; };
+float schedule_lr(const struct schedule_opts *s, float lr, int64_t step);
+struct optim;                                                                /* first and second moments */
+int optim_new(struct optim **out, struct gemm_ctx *g, const struct param *p, int n_param, const struct optim_opts *o, ilab_err *e);
+void optim_free(struct optim *o);
+double optim_step(struct optim *o, float lr);                                /* clips, updates; returns the gradient norm before clipping */
+
+/* ---- datasets (dataset.c) ---- */
+struct sample { int32_t *id; uint8_t *mask; int n; struct soft_label *soft; /* NULL or [n], aligned with the predicted id */ float weight; };
+struct dataset { struct sample *v; size_t n, cap; struct arena mem; size_t n_tokens, n_targets; };
+/* Start from a zeroed struct dataset. Lines with `messages` [{role, content}], or {system, user, assistant}, or {text} (special tokens
+ * parsed; the end token is appended when missing). Optional: "loss": "answers" (default for conversations; a text without an assistant's
+ * turn: all) | "all" (default for text); "weight" (0, 1000]; "soft": a list for each target token, in order, of [id, logp] pairs (the first
+ * SOFT_TOP count; fewer lists than targets: the rest has none). Errors with file:line. Samples longer than max_tokens (≤ 0: no limit)
+ * are left out and counted in *n_too_long (NULL allowed). */
+int dataset_read_jsonl(struct dataset *d, const char *path, const struct tokenizer *t, int max_tokens, size_t *n_too_long, ilab_err *e);
+/* Plain pre-training text with role markers: documents separated by `<|endoftext|>`; loss on every token, or on answers
+ * only for documents that contain `<|assistant|>` when answers_only. */
+int dataset_add_ids(struct dataset *d, const int32_t *id, const uint8_t *mask, int n, float weight, ilab_err *e);
+void dataset_release(struct dataset *d);
+uint64_t dataset_hash(const struct dataset *d);                              /* over ids, masks, weights, soft labels in order */
+/* Packs samples (shuffled by seed and epoch) into global batches of ≤ batch_tokens tokens, cut into micro-batches of ≤ micro_tokens;
+ * each sample is one segment. */
+struct packing;
+int packing_new(struct packing **out, const struct dataset *d, int batch_tokens, int micro_tokens, uint64_t seed, ilab_err *e);
+void packing_free(struct packing *p);
+int packing_n_batches(struct packing *p, int epoch);
+int packing_n_micro(struct packing *p, int epoch, int i_batch);
+/* Views valid until the next call. */
+void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struct batch *b, struct targets *y);
+double packing_weight(struct packing *p, int epoch, int i_batch);            /* Σ target weights of the global batch: 1/scale */
+
+/* ---- a run (run.c, checkpoint.c) ---- */
+struct train_opts {
+    int full;                       /* all weights instead of an adapter */
+    int rank; float alpha; unsigned which; int first_layer;
+    int epochs; int64_t max_steps;  /* 0: by epochs */
+    int batch_tokens, micro_tokens, max_sample_tokens;
+    struct optim_opts optim; struct schedule_opts schedule; struct loss_opts loss;
+    uint64_t seed;
+    double checkpoint_seconds; int64_t checkpoint_steps;
+    const char *out_dir;            /* checkpoint.bin, metrics.jsonl, manifest.json, adapter.gguf */
+    int resume;                     /* continue an unfinished run found there; another base, data or setting is refused */
+    int quiet;
+    int64_t val_steps;              /* validation loss every so many steps; 0: ten times a run */
+    int64_t metrics_steps;          /* one line of metrics.jsonl every so many steps; 0: each */
+};
+struct train_opts train_opts_default(void);
+struct train_report { int64_t steps; double first_loss, last_loss, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; };
+/* Trains on d (val may be NULL). For an adapter run *ad is created (or restored) and returned; for a full run m changes.
+ * ILAB_E_CANCEL after an interrupt: the checkpoint was written. */
+int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
+              const struct train_opts *o, struct adapter **ad, struct train_report *r, ilab_err *e);
+/* ---- a model from nothing (scratch.c; the keys of CONFIG: docs/FORMATS.md and examples in models/) ---- */
+/* Vocabulary, encoded data and state live in the folder `out` of the configuration and are reused; a run that was stopped, or whose
+ * `tokens`, lr, decay or data were changed, goes on from its checkpoint. Paths are relative to the current folder. */
+struct scratch_opts { const char *config; int quiet; int fresh; /* forget the state of an earlier run */ };
+int train_from_scratch(struct gemm_ctx *g, const struct scratch_opts *o, struct train_report *r, ilab_err *e);
+
+/* Memory by buffer and time from two measured steps; changes nothing. */
+struct train_estimate { struct plan_row row[16]; int n_row; size_t total_bytes; double tokens_per_s, seconds_total, share_of_peak; int64_t steps, tokens; };
+int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct train_opts *o,
+                   struct train_estimate *out, ilab_err *e);
+
+#endif

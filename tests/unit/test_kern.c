@@ -1,0 +1,560 @@
+/* test_kern.c — every level that this CPU has against the scalar twin (bit for bit), the twin against double
+ * precision, and the drivers: any threads, any number of rows, the same bits.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "kern/kern.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static struct rng R;
+static const struct kern *LEVEL[3];
+static int N_LEVEL;
+
+static float *floats(size_t n)
+{
+    float *p = mem_alloc((n ? n : 1) * sizeof *p);
+    assert_non_null(p);
+    return p;
+}
+static float *randoms(size_t n)
+{
+    float *p = floats(n);
+    for (size_t i = 0; i < n; i++)
+        p[i] = (float)rng_normal(&R);
+    return p;
+}
+static float *copy_of(const float *x, size_t n)
+{
+    float *p = floats(n);
+    memcpy(p, x, n * sizeof *p);
+    return p;
+}
+/* First difference, or -1. */
+static long differs(const float *a, const float *b, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(&a[i], &b[i], sizeof *a))
+            return (long)i;
+    return -1;
+}
+#define SAME(a, b, n) assert_int_equal(differs((a), (b), (size_t)(n)), -1)
+static void near(double got, double want, double tolerance)
+{
+    if (!(fabs(got - want) <= tolerance * (1 + fabs(want))))
+        fail_msg("got %.9g, want %.9g", got, want);
+}
+
+/* ---- slots ---- */
+static void test_gemm_tile(void **state)
+{
+    (void)state;
+    static const int rows[] = { 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 25 }, cols[] = { 1, 7, 8, 15, 16, 17, 24, 31, 32 }, ks[] = { 0, 1, 5, 34 };
+    for (size_t ir = 0; ir < ARRAY_LEN(rows); ir++)
+        for (size_t ic = 0; ic < ARRAY_LEN(cols); ic++)
+            for (size_t ik = 0; ik < ARRAY_LEN(ks); ik++)
+                for (int form = 0; form < 4; form++) {
+                    int m = rows[ir], n = cols[ic], k = ks[ik], load_c = form & 1, transposed = form >> 1;
+                    int first = n < 16 ? n : 16, c_row = n + 3;
+                    size_t nc = (size_t)(m * c_row);
+                    float *a = randoms((size_t)(m * k)), *b = randoms((size_t)(k * first)), *b2 = randoms((size_t)(k * 16)), *c0 = randoms(nc);
+                    float *b2_in = n > 16 ? b2 : NULL;
+                    /* both panels share b_row: a short first panel is alone, read exactly to its end */
+                    for (int l = 1; l < N_LEVEL; l++) {
+                        float *want = copy_of(c0, nc), *got = copy_of(c0, nc);
+                        for (int w = 0; w < 2; w++)
+                            LEVEL[w ? l : 0]->gemm_tile(w ? got : want, c_row, load_c, a, transposed ? 1 : k, transposed ? m : 1, b, b2_in,
+                                                        first, m, n, k);
+                        SAME(got, want, nc);
+                        mem_free(want);
+                        mem_free(got);
+                    }
+                    mem_free(a);
+                    mem_free(b);
+                    mem_free(b2);
+                    mem_free(c0);
+                }
+}
+
+static void test_pack_nt(void **state)
+{
+    (void)state;
+    for (int n = 1; n <= 16; n++)
+        for (int k = 0; k <= 40; k += k < 34 ? 1 : 3)
+            for (int l = 0; l < N_LEVEL; l++) {
+                int row = k + 2;
+                float *src = randoms((size_t)((n - 1) * row + k)), *dst = floats((size_t)(k * 16 + 1));
+                dst[k * 16] = 7;
+                LEVEL[l]->pack_nt(dst, src, row, n, k);
+                for (int i = 0; i < k * 16; i++)
+                    assert_true(dst[i] == (i % 16 < n ? src[(i % 16) * row + i / 16] : 0.0f));
+                assert_true(dst[k * 16] == 7);
+                mem_free(src);
+                mem_free(dst);
+            }
+}
+
+enum { N_OUT = 40 };
+/* Every other slot on the same inputs of n elements; the results one after the other. */
+static float *run_slots(const struct kern *k, const float *x, const float *y, const float *z, int n)
+{
+    size_t len = (size_t)n;
+    float *out = mem_calloc(N_OUT * (len + 2), sizeof *out), *o = out;
+    assert_non_null(out);
+#define NEXT (o += len + 2)
+    k->rmsnorm(o, o + n, x, y, n, 1e-5f), NEXT;
+    memcpy(o, z, len * sizeof *o), memcpy(o + len + 2, x, len * sizeof *o);
+    k->rmsnorm_back(o, o + len + 2, y, x, z, 0.7f, n), NEXT, NEXT;
+    memcpy(o, z, len * sizeof *o);
+    k->rmsnorm_back(o, NULL, y, x, z, 0.7f, n), NEXT;
+    for (int inverse = 0; inverse < 2; inverse++) {
+        memcpy(o, x, len * sizeof *o);
+        k->rope(o, 1, n, n / 2 * 2, y, inverse), NEXT;
+    }
+    memcpy(o, x, len * sizeof *o);
+    k->softmax(o, n), NEXT;
+    o[0] = k->log_sum_exp(x, n), NEXT;
+    k->silu_mul(o, x, y, n), NEXT;
+    k->silu_mul_back(o, o + len + 2, x, y, z, n), NEXT, NEXT;
+    memcpy(o, x, len * sizeof *o);
+    k->add(o, y, n), NEXT;
+    memcpy(o, x, len * sizeof *o);
+    k->axpy(o, 0.3f, y, n), NEXT;
+    memcpy(o, x, len * sizeof *o);
+    k->scale(o, -1.7f, n), NEXT;
+    o[0] = k->dot(x, y, n);
+    double s = k->sum_squares(x, n);
+    if (n)
+        memcpy(o + 1, &s, sizeof s);
+    NEXT;
+    o[0] = (float)k->argmax(x, n), NEXT;
+    memcpy(o, x, len * sizeof *o), memcpy(o + len + 2, y, len * sizeof *o);
+    for (int i = 0; i < n; i++)
+        o[2 * (len + 2) + (size_t)i] = z[i] * z[i];
+    k->adamw(o, o + len + 2, o + 2 * (len + 2), z, n, 0.5f, 1e-2f, 0.9f, 0.99f, 1e-6f, 1e-3f);
+    return out;
+}
+
+static void test_slots_agree(void **state)
+{
+    (void)state;
+    for (int n = 0; n < 300; n += n < 70 ? 1 : 57) {
+        float *x = randoms((size_t)n), *y = randoms((size_t)n), *z = randoms((size_t)n);
+        for (int i = 0; i < n; i++)
+            x[i] *= n % 3 == 0 ? 50 : 1;            /* far into the tails of exp */
+        if (n > 5)
+            x[4] = -INFINITY, x[5] = -3e38f;
+        float *want = run_slots(LEVEL[0], x, y, z, n);
+        for (int l = 1; l < N_LEVEL; l++) {
+            float *got = run_slots(LEVEL[l], x, y, z, n);
+            for (int i = 0; i < N_OUT * (n + 2); i++)
+                if (memcmp(&got[i], &want[i], sizeof *got) && !(isnan(got[i]) && isnan(want[i])))
+                    fail_msg("%s, n = %d, result %d, element %d: %g, not %g", LEVEL[l]->isa, n, i / (n + 2), i % (n + 2), (double)got[i], (double)want[i]);
+            mem_free(got);
+        }
+        mem_free(want);
+        mem_free(x);
+        mem_free(y);
+        mem_free(z);
+    }
+}
+
+static void test_slots_truth(void **state)
+{
+    (void)state;
+    const struct kern *k = LEVEL[N_LEVEL - 1];
+    enum { N = 333 };
+    float *x = randoms(N), *y = randoms(N), *p = copy_of(x, N), *g = floats(N), *u = floats(N);
+    double sum = 0, dot = 0, sq = 0, total = 0;
+    for (int i = 0; i < N; i++)
+        sum += exp((double)x[i]), dot += (double)x[i] * y[i], sq += (double)x[i] * x[i];
+    k->softmax(p, N);
+    for (int i = 0; i < N; i++)
+        near(p[i] * 100, exp((double)x[i]) / sum * 100, 3e-7), total += p[i];
+    near(total, 1, 1e-6);
+    near(k->log_sum_exp(x, N), log(sum), 3e-7);
+    near(k->dot(x, y, N), dot, 1e-5);
+    near(k->sum_squares(x, N), sq, 1e-14);
+    for (int i = 0; i < N; i++)
+        x[i] = (float)(i - N / 2) * 0.7f;           /* from -116 to 116: 1/(1+exp) far into both tails */
+    for (int i = 0; i < N; i++)
+        u[i] = 1;
+    k->silu_mul(p, x, u, N);
+    for (int i = 0; i < N; i++) {
+        double want = x[i] / (1 + exp(-(double)x[i]));
+        assert_true(fabs(p[i] - want) <= 4e-7 * fabs(want) + 1e-36);
+    }
+    k->silu_mul_back(g, u, y, x, y, N);
+    for (int i = 0; i < N; i++) {
+        double s = 1 / (1 + exp(-(double)x[i]));
+        near(u[i], y[i] * x[i] * s, 1e-6);
+        near(g[i], (double)y[i] * y[i] * s * (1 + x[i] * (1 - s)), 1e-6);
+    }
+    float none[20], one[3] = { -INFINITY, 4, -INFINITY }, big[2] = { 3e38f, 3e38f };
+    for (int i = 0; i < 20; i++)
+        none[i] = -INFINITY;
+    assert_true(k->log_sum_exp(none, 20) == -INFINITY && k->argmax(none, 20) == 0);
+    k->softmax(none, 20);
+    k->softmax(one, 3);
+    k->softmax(big, 2);
+    assert_true(none[3] == 0 && one[0] == 0 && one[1] == 1 && one[2] == 0 && big[0] == 0.5f);
+    float ties[40] = { 0 };
+    ties[7] = ties[20] = ties[39] = 3;
+    assert_int_equal(k->argmax(ties, 40), 7);
+    mem_free(x);
+    mem_free(y);
+    mem_free(p);
+    mem_free(g);
+    mem_free(u);
+}
+
+/* Gradient of Σ dy·rmsnorm(x)·w by central differences; rope turned forth and back is the identity. */
+static void test_rmsnorm_rope(void **state)
+{
+    (void)state;
+    const struct kern *k = LEVEL[N_LEVEL - 1];
+    enum { N = 37 };
+    float *x = randoms(N), *w = randoms(N), *dy = randoms(N), y[N], inv, dx[N] = { 0 }, dw[N] = { 0 };
+    k->rmsnorm(y, &inv, x, w, N, 1e-5f);
+    k->rmsnorm_back(dx, dw, dy, x, w, inv, N);
+    for (int i = 0; i < N; i++) {
+        double loss[2];
+        for (int side = 0; side < 2; side++) {
+            double ms = 0, l = 0, h = side ? 1e-4 : -1e-4;
+            for (int j = 0; j < N; j++)
+                ms += (x[j] + (j == i ? h : 0)) * (x[j] + (j == i ? h : 0));
+            for (int j = 0; j < N; j++)
+                l += dy[j] * w[j] * (x[j] + (j == i ? h : 0)) / sqrt(ms / N + 1e-5);
+            loss[side] = l;
+        }
+        near(dx[i], (loss[1] - loss[0]) / 2e-4, 1e-4);
+        near(dw[i], (double)dy[i] * x[i] * inv, 1e-6);
+    }
+    float heads[2 * 12], before[2 * 12], cs[8];
+    for (int i = 0; i < 24; i++)
+        heads[i] = before[i] = (float)rng_normal(&R);
+    for (int i = 0; i < 4; i++)
+        cs[2 * i] = cosf((float)i + 0.3f), cs[2 * i + 1] = sinf((float)i + 0.3f);
+    k->rope(heads, 2, 12, 8, cs, 0);
+    near(heads[12 + 2], before[14] * cs[2] - before[15] * cs[3], 1e-6);
+    near(heads[12 + 3], before[14] * cs[3] + before[15] * cs[2], 1e-6);
+    assert_true(heads[8] == before[8] && heads[23] == before[23]); /* beyond rope_dim */
+    k->rope(heads, 2, 12, 8, cs, 1);
+    for (int i = 0; i < 24; i++)
+        near(heads[i], before[i], 1e-6);
+    mem_free(x);
+    mem_free(w);
+    mem_free(dy);
+}
+
+/* The comparison itself must be able to fail. */
+static void bad_add(float *y, const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] += x[i] * (i == 17 ? 1.0000001f : 1);
+}
+static void test_comparison_can_fail(void **state)
+{
+    (void)state;
+    struct kern broken = *LEVEL[0];
+    broken.add = bad_add;
+    float *x = floats(33), *y = floats(33);
+    for (int i = 0; i < 33; i++)
+        x[i] = y[i] = 1.5f;
+    float *want = run_slots(LEVEL[0], x, y, y, 33), *got = run_slots(&broken, x, y, y, 33);
+    assert_int_not_equal(differs(got, want, N_OUT * 35), -1);
+    mem_free(want);
+    mem_free(got);
+    mem_free(x);
+    mem_free(y);
+}
+
+/* ---- gemm_run ---- */
+struct shape { int m, n, k; };
+static const struct shape SHAPES[] = { { 1, 1, 1 }, { 1, 50, 256 }, { 3, 100, 768 }, { 13, 17, 256 }, { 40, 8, 512 }, { 100, 300, 256 },
+                                       { 61, 40, 1024 }, { 200, 33, 512 }, { 5, 700, 8 }, { 64, 70, 0 } };
+
+/* One chain of fused multiply-adds an element, over B(k,j) = bt[j·k_n + k]. */
+static void oracle(float *c, const float *a, int64_t a_row, int64_t a_col, const float *bt, struct shape s, int load_c)
+{
+    for (int i = 0; i < s.m; i++)
+        for (int j = 0; j < s.n; j++) {
+            float t = load_c ? c[i * s.n + j] : 0;
+            for (int k = 0; k < s.k; k++)
+                t = fmaf(a[i * a_row + k * a_col], bt[(int64_t)j * s.k + k], t);
+            c[i * s.n + j] = t;
+        }
+}
+
+static void check_product(struct gemm_ctx *g, struct shape s, int type, int transposed, int load_c)
+{
+    const struct qtype_info *q = qtype_info(type);
+    if (s.k % q->elems || (type != QT_F32 && s.k == 0))
+        return;
+    size_t mk = (size_t)(s.m * s.k), nk = (size_t)(s.n * s.k), mn = (size_t)(s.m * s.n);
+    float *a = randoms(mk), *bt = randoms(nk), *b = floats(nk), *c0 = randoms(mn), *want = copy_of(c0, mn), *got = floats(mn);
+    struct tensor t = { .type = type, .n_dim = 2, .dim = { s.k, s.n, 1, 1 } };
+    t.row_bytes = (size_t)(s.k / q->elems * q->bytes);
+    t.n_bytes = t.row_bytes * (size_t)s.n;
+    void *data = mem_alloc(t.n_bytes + 1);
+    q->quantize(data, bt, (int64_t)nk);
+    q->dequantize(bt, data, (int64_t)nk);
+    t.data = data;
+    for (int j = 0; j < s.n; j++)
+        for (int k = 0; k < s.k; k++)
+            b[k * s.n + j] = bt[j * s.k + k];
+    struct gemm p = { .n_row = s.m, .n_col = s.n, .n_k = s.k, .c = got, .c_row = s.n, .load_c = load_c, .a = a,
+                      .a_row = transposed ? 1 : s.k, .a_col = transposed ? s.m : 1 };
+    float *packed = floats(gemm_packed_floats(s.n, s.k));
+    gemm_pack(g, packed, &t);
+    oracle(want, a, p.a_row, p.a_col, bt, s, load_c);
+    for (int form = 0; form < 3; form++) {
+        memcpy(got, c0, mn * sizeof *got);
+        p.form = (enum gemm_b)form;
+        p.b = form == GEMM_B_PACKED ? packed : b;
+        p.b_row = s.n;
+        p.t = &t;
+        gemm_run(g, &p);
+        if (differs(got, want, mn) >= 0)
+            fail_msg("%s %d×%d×%d type %s form %d transposed %d: element %ld", gemm_kern(g)->isa, s.m, s.n, s.k, q->name, form, transposed, differs(got, want, mn));
+    }
+    mem_free(packed);
+    mem_free(data);
+    mem_free(a);
+    mem_free(bt);
+    mem_free(b);
+    mem_free(c0);
+    mem_free(want);
+    mem_free(got);
+}
+
+static void test_gemm(void **state)
+{
+    (void)state;
+    static const int types[] = { QT_F32, QT_F16, QT_Q8_0, QT_Q4_K, QT_Q6_K };
+    for (int threads = 1; threads <= 3; threads++) {
+        struct pool *pool = pool_new(threads);
+        for (int l = 0; l < N_LEVEL; l++) {
+            struct gemm_ctx *g = gemm_ctx_new(LEVEL[l], pool);
+            assert_non_null(g);
+            for (size_t i = 0; i < ARRAY_LEN(SHAPES); i++)
+                for (size_t t = 0; t < ARRAY_LEN(types); t++)
+                    if (l > 0 || (threads == 2 && t < 2))
+                        check_product(g, SHAPES[i], types[t], (int)(i + t + (size_t)threads) & 1, (int)(i / 2 + t) & 1);
+            gemm_ctx_free(g);
+        }
+        pool_free(pool);
+    }
+}
+
+/* ---- attention ---- */
+enum { D = 24, H = 6, HKV = 2, POS = 75 };
+static const struct attn_shape SHAPE = { H, HKV, D };
+
+static void attention_in_double(double *out, const double *q, const double *k, const double *v, int n)
+{
+    for (int h = 0; h < H; h++)
+        for (int i = 0; i < n; i++) {
+            const double *kh = k + h / (H / HKV) * D, *vh = v + h / (H / HKV) * D, *qi = q + (i * H + h) * D;
+            double p[POS], sum = 0, *o = out + (i * H + h) * D;
+            for (int j = 0; j <= i; j++) {
+                p[j] = 0;
+                for (int d = 0; d < D; d++)
+                    p[j] += qi[d] * kh[j * HKV * D + d];
+                sum += p[j] = exp(p[j] / sqrt((double)D));
+            }
+            for (int d = 0; d < D; d++) {
+                o[d] = 0;
+                for (int j = 0; j <= i; j++)
+                    o[d] += p[j] / sum * vh[j * HKV * D + d];
+            }
+        }
+}
+
+struct pages { float *page[(POS + 15) / 16 + 1]; int n; };
+static void pages_fill(struct pages *p, const float *k, const float *v, int n, size_t layer)
+{
+    size_t floats_of_page = (layer + 1) * HKV * 2 * KERN_PANEL * D;
+    p->n = (n + KERN_PANEL - 1) / KERN_PANEL;
+    for (int i = 0; i < p->n; i++) {
+        p->page[i] = floats(floats_of_page);
+        for (size_t j = 0; j < floats_of_page; j++)
+            p->page[i][j] = NAN;                    /* what lies beyond the last position must not matter */
+    }
+    struct attn_seq s = { p->page, layer };
+    for (int i = 0; i < n; i++)
+        attn_store(&SHAPE, &s, i, k + i * HKV * D, v + i * HKV * D);
+}
+static void pages_release(struct pages *p)
+{
+    for (int i = 0; i < p->n; i++)
+        mem_free(p->page[i]);
+}
+
+static void test_attention_forward(void **state)
+{
+    (void)state;
+    float *q = randoms(POS * H * D), *k = randoms(POS * HKV * D), *v = randoms(POS * HKV * D);
+    float *first = floats(POS * H * D), *out = floats(POS * H * D);
+    double *dq = mem_alloc(POS * H * D * 8), *dk = mem_alloc(POS * HKV * D * 8), *dv = mem_alloc(POS * HKV * D * 8), *want = mem_alloc(POS * H * D * 8);
+    for (int i = 0; i < POS * H * D; i++)
+        dq[i] = q[i];
+    for (int i = 0; i < POS * HKV * D; i++)
+        dk[i] = k[i], dv[i] = v[i];
+    attention_in_double(want, dq, dk, dv, POS);
+    struct pages pages;
+    pages_fill(&pages, k, v, POS, 1);
+    struct attn_seq seq = { pages.page, 1 };
+    for (int l = 0; l < N_LEVEL; l++)
+        for (int threads = 1; threads <= 3; threads++) {
+            struct pool *pool = pool_new(threads);
+            struct gemm_ctx *g = gemm_ctx_new(LEVEL[l], pool);
+            attn_forward(g, &SHAPE, &seq, POS, 0, q, H * D, out, H * D);
+            if (l == 0 && threads == 1) {
+                memcpy(first, out, POS * H * D * sizeof *out);
+                for (int i = 0; i < POS * H * D; i++)
+                    near(out[i], want[i], 2e-6);
+            }
+            SAME(out, first, POS * H * D);
+            for (int i = 0; i < POS * H * D; i++)
+                out[i] = NAN;
+            struct attn_item items[POS];
+            int n_item = 0;
+            for (int pos = 0, step = 1; pos < POS; pos += step, step = step % 9 + 1, n_item++) /* one sequence cut anywhere */
+                items[n_item] = (struct attn_item){ seq, pos, step < POS - pos ? step : POS - pos, pos };
+            attn_forward_batch(g, &SHAPE, items, n_item, q, H * D, out, H * D);
+            SAME(out, first, POS * H * D);
+            for (int pos = 0; pos < POS; pos += 7) {
+                attn_forward(g, &SHAPE, &seq, 1, pos, q + pos * H * D, H * D, out, H * D);
+                SAME(out, first + pos * H * D, H * D);
+            }
+            assert_false(gemm_failed(g));
+            gemm_ctx_free(g);
+            pool_free(pool);
+        }
+    pages_release(&pages);
+    mem_free(q);
+    mem_free(k);
+    mem_free(v);
+    mem_free(first);
+    mem_free(out);
+    mem_free(dq);
+    mem_free(dk);
+    mem_free(dv);
+    mem_free(want);
+}
+
+static double loss_of(const double *x, const double *dout, int n, double *out)
+{
+    double l = 0;
+    attention_in_double(out, x, x + POS * H * D, x + POS * (H + HKV) * D, n);
+    for (int i = 0; i < n * H * D; i++)
+        l += out[i] * dout[i];
+    return l;
+}
+
+/* Two items in one batch; item 1 against central differences of the double-precision forward. */
+static void test_attention_backward(void **state)
+{
+    (void)state;
+    enum { N0 = 19, N1 = 70, T = N0 + N1, QD = H * D, KD = HKV * D };
+    float *q = randoms(T * QD), *k = randoms(T * KD), *v = randoms(T * KD), *go = randoms(T * QD), *out = floats(T * QD);
+    float *first = NULL, *grad = floats(T * (QD + 2 * KD)), *dq = grad, *dk = dq + T * QD, *dv = dk + T * KD;
+    struct pages pages[2];
+    pages_fill(&pages[0], k, v, N0, 0);
+    pages_fill(&pages[1], k + N0 * KD, v + N0 * KD, N1, 0);
+    struct attn_item items[2] = { { { pages[0].page, 0 }, 0, N0, 0 }, { { pages[1].page, 0 }, N0, N1, 0 } };
+    for (int l = 0; l < N_LEVEL; l++)
+        for (int threads = 1; threads <= 3; threads++) {
+            struct pool *pool = pool_new(threads);
+            struct gemm_ctx *g = gemm_ctx_new(LEVEL[l], pool);
+            assert_int_equal(attn_reserve(g, &SHAPE, N1, 1), 0);
+            attn_forward_batch(g, &SHAPE, items, 2, q, QD, out, QD);
+            for (int i = 0; i < T * (QD + 2 * KD); i++)
+                grad[i] = NAN;
+            attn_backward_batch(g, &SHAPE, items, 2, q, k, v, QD, KD, out, go, QD, dq, dk, dv);
+            if (!first)
+                first = copy_of(grad, T * (QD + 2 * KD));
+            SAME(grad, first, T * (QD + 2 * KD));
+            attn_backward_batch(g, &SHAPE, items + 1, 1, q, k, v, QD, KD, out, go, QD, dq, dk, dv); /* alone: the same */
+            SAME(grad, first, T * (QD + 2 * KD));
+            gemm_ctx_free(g);
+            pool_free(pool);
+        }
+    double *x = mem_calloc(POS * (QD + 2 * KD), 8), *dgo = mem_alloc(N1 * QD * 8), *tmp = mem_alloc(POS * QD * 8);
+    for (int i = 0; i < N1 * QD; i++)
+        x[i] = q[N0 * QD + i], dgo[i] = go[N0 * QD + i];
+    for (int i = 0; i < N1 * KD; i++)
+        x[POS * QD + i] = k[N0 * KD + i], x[POS * (QD + KD) + i] = v[N0 * KD + i];
+    for (int i = 0; i < 90; i++) {
+        int what = i % 3, at = (int)rng_below(&R, N1 * (what ? KD : QD));
+        double *xi = x + (what == 0 ? 0 : what == 1 ? POS * QD : POS * (QD + KD)) + at, keep = *xi;
+        double got = what == 0 ? dq[N0 * QD + at] : what == 1 ? dk[N0 * KD + at] : dv[N0 * KD + at];
+        *xi = keep + 1e-4;
+        double up = loss_of(x, dgo, N1, tmp);
+        *xi = keep - 1e-4;
+        double down = loss_of(x, dgo, N1, tmp);
+        *xi = keep;
+        near(got, (up - down) / 2e-4, 2e-5);
+    }
+    pages_release(&pages[0]);
+    pages_release(&pages[1]);
+    float *own[] = { q, k, v, go, out, first, grad };
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        mem_free(own[i]);
+    mem_free(x);
+    mem_free(dgo);
+    mem_free(tmp);
+}
+
+/* No memory for scratch: reported by attn_reserve, and by the flag with zeros as the result. */
+static void test_no_memory(void **state)
+{
+    (void)state;
+    struct gemm_ctx *g = gemm_ctx_new(LEVEL[0], NULL);
+    float q[2 * H * D] = { 1 }, out[2 * H * D], *kv = randoms(2 * HKV * D);
+    struct pages pages;
+    pages_fill(&pages, kv, kv, 2, 0);
+    struct attn_seq seq = { pages.page, 0 };
+    mem_fail_at = 1;
+    int r = attn_reserve(g, &SHAPE, 100, 0);
+    mem_fail_at = 1;
+    out[3] = 5;
+    attn_forward(g, &SHAPE, &seq, 2, 0, q, H * D, out, H * D);
+    mem_fail_at = -1;
+    assert_int_equal(r, ILAB_E_NOMEM);
+    assert_true(gemm_failed(g) && !gemm_failed(g) && out[3] == 0);
+    for (long i = 1; i <= 3; i++) {
+        mem_fail_at = i;
+        struct gemm_ctx *none = gemm_ctx_new(LEVEL[0], NULL);
+        mem_fail_at = -1;
+        assert_null(none);
+    }
+    gemm_ctx_free(g);
+    pages_release(&pages);
+    mem_free(kv);
+}
+
+int main(void)
+{
+    unsigned cpu = cpu_detect();
+    LEVEL[N_LEVEL++] = kern_get(0);
+    if (cpu & CPU_AVX2)
+        LEVEL[N_LEVEL++] = kern_get(CPU_AVX2);
+    if (cpu & CPU_AVX512)
+        LEVEL[N_LEVEL++] = kern_get(CPU_AVX2 | CPU_AVX512);
+    for (int i = 0; i < N_LEVEL; i++)
+        printf("level %s\n", LEVEL[i]->isa);
+    rng_seed(&R, 20240607);
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gemm_tile), cmocka_unit_test(test_pack_nt), cmocka_unit_test(test_slots_agree),
+        cmocka_unit_test(test_slots_truth), cmocka_unit_test(test_rmsnorm_rope), cmocka_unit_test(test_comparison_can_fail),
+        cmocka_unit_test(test_gemm), cmocka_unit_test(test_attention_forward), cmocka_unit_test(test_attention_backward),
+        cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

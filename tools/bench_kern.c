@@ -1,0 +1,245 @@
+/* bench_kern.c — how near the matrix products come to what the machine can do.
+ *
+ *   bench_kern [--json] [--seconds S] [--threads N] [--level avx2|avx512]
+ * For every level of the CPU and 1..n threads: the multiply-adds a second that registers alone allow (the physical
+ * limit), then gemm_run on the shapes of training, LoRA and decoding, and, where libopenblas.so.0 is installed, its
+ * sgemm in the same run (the best level only). GFLOP = 10⁹ floating-point operations; a multiply-add counts two.
+ * Times are the best of repeated runs; decoding shapes also say GB/s of weights read.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "kern/kern.h"
+
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double seconds_each = 0.4;
+static int json, n_json, n_thread = 1;
+
+/* One thread: the time it really had, so that other programs disturb less. Several: the clock on the wall. */
+static double now_used(void)
+{
+    struct timespec t;
+    if (n_thread > 1 || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t))
+        return now_seconds();
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- registers only ---- */
+enum { PEAK_STEPS = 200000 };
+#ifdef __x86_64__
+#include <immintrin.h>
+__attribute__((target("avx512f"))) static float peak_avx512(void)
+{
+    __m512 a[16], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(0.001f);
+    for (int j = 0; j < 16; j++)
+        a[j] = _mm512_set1_ps((float)j);
+    for (int i = 0; i < PEAK_STEPS; i++)
+#pragma GCC unroll 16
+        for (int j = 0; j < 16; j++)
+            a[j] = _mm512_fmadd_ps(a[j], x, y);
+    for (int j = 1; j < 16; j++)
+        a[0] = _mm512_add_ps(a[0], a[j]);
+    return _mm512_cvtss_f32(a[0]);
+}
+__attribute__((target("avx2,fma"))) static float peak_avx2(void)
+{
+    __m256 a[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(0.001f);
+    for (int j = 0; j < 12; j++)
+        a[j] = _mm256_set1_ps((float)j);
+    for (int i = 0; i < PEAK_STEPS; i++)
+#pragma GCC unroll 12
+        for (int j = 0; j < 12; j++)
+            a[j] = _mm256_fmadd_ps(a[j], x, y);
+    for (int j = 1; j < 12; j++)
+        a[0] = _mm256_add_ps(a[0], a[j]);
+    return _mm256_cvtss_f32(a[0]);
+}
+#endif
+static float volatile sink[512];
+static void peak_task(void *ud, int i_task, int i_thread)
+{
+    (void)i_thread;
+#ifdef __x86_64__
+    sink[i_task % 512] = strcmp(ud, "avx512") == 0 ? peak_avx512() : peak_avx2();
+#else
+    (void)ud, (void)i_task;
+#endif
+}
+static double peak_gflops(const char *isa, struct pool *pool)
+{
+    int n = pool_threads(pool) * 8;
+    double flop = (strcmp(isa, "avx512") == 0 ? 16.0 * 16 : 12.0 * 8) * 2 * PEAK_STEPS * n, best = 1e30, end = now_seconds() + seconds_each;
+    if (strcmp(isa, "ref") == 0)
+        return 0;
+    do {
+        double t = now_used();
+        pool_run(pool, peak_task, (void *)(uintptr_t)isa, n);
+        t = now_used() - t;
+        best = t < best ? t : best;
+    } while (now_seconds() < end);
+    return flop / best / 1e9;
+}
+
+/* ---- shapes ---- */
+struct shape { const char *what; int m, n, k, form, a_transposed; };
+static const struct shape SHAPES[] = {
+    { "square", 512, 512, 2048, GEMM_B_PACKED, 0 },
+    { "square, packs B", 512, 512, 2048, GEMM_B_TENSOR, 0 },
+    { "forward", 1024, 576, 576, GEMM_B_PACKED, 0 },
+    { "forward, packs B", 1024, 576, 576, GEMM_B_TENSOR, 0 },
+    { "forward up", 2048, 1536, 576, GEMM_B_PACKED, 0 },
+    { "forward down", 2048, 576, 1536, GEMM_B_PACKED, 0 },
+    { "small forward", 512, 256, 256, GEMM_B_TENSOR, 0 },
+    { "backward dX", 1024, 576, 1536, GEMM_B_ROWS, 0 },
+    { "dW", 576, 576, 2048, GEMM_B_ROWS, 1 },
+    { "dW small", 256, 256, 1024, GEMM_B_ROWS, 1 },
+    { "dW 768", 768, 768, 4096, GEMM_B_ROWS, 1 },
+    { "vocabulary", 256, 8192, 256, GEMM_B_TENSOR, 0 },
+    { "LoRA down", 1024, 16, 576, GEMM_B_TENSOR, 0 },
+    { "LoRA up", 1024, 576, 16, GEMM_B_TENSOR, 0 },
+    { "LoRA dA", 16, 576, 2048, GEMM_B_ROWS, 1 },
+    { "LoRA dB", 576, 16, 2048, GEMM_B_ROWS, 1 },
+    { "prompt of 24", 24, 1536, 576, GEMM_B_PACKED, 0 },
+    { "decode 8 rows", 8, 1536, 576, GEMM_B_PACKED, 0 },
+    { "decode", 1, 1536, 576, GEMM_B_PACKED, 0 },
+    { "decode, big", 1, 32768, 576, GEMM_B_PACKED, 0 },
+};
+
+typedef void sgemm_fn(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b, int ldb,
+                      float beta, float *c, int ldc);
+static sgemm_fn *blas;
+static void (*blas_threads)(int n);
+
+static double blas_gflops(const struct shape *s, const float *a, const float *b, float *c)
+{
+    int rows = s->form == GEMM_B_ROWS;
+    double best = 1e30, end = now_seconds() + seconds_each;
+    do {
+        double t = now_used();
+        blas(101, s->a_transposed ? 112 : 111, rows ? 111 : 112, s->m, s->n, s->k, 1, a, s->a_transposed ? s->m : s->k, b,
+             rows ? s->n : s->k, 0, c, s->n);
+        t = now_used() - t;
+        best = t < best ? t : best;
+    } while (now_seconds() < end);
+    return 2.0 * s->m * s->n * s->k / best / 1e9;
+}
+
+static double our_gflops(struct gemm_ctx *g, const struct shape *s, const float *a, const float *b, float *c)
+{
+    struct tensor t = { .data = b, .type = QT_F32, .n_dim = 2, .dim = { s->k, s->n, 1, 1 }, .row_bytes = (size_t)s->k * 4 };
+    struct gemm p = { .n_row = s->m, .n_col = s->n, .n_k = s->k, .c = c, .c_row = s->n, .a = a, .a_row = s->a_transposed ? 1 : s->k,
+                      .a_col = s->a_transposed ? s->m : 1, .form = (enum gemm_b)s->form, .b = b, .b_row = s->n, .t = &t };
+    float *packed = NULL;
+    if (s->form == GEMM_B_PACKED) {
+        packed = mem_aligned(gemm_packed_floats(s->n, s->k) * sizeof *packed);
+        if (!packed)
+            return 0;
+        gemm_pack(g, packed, &t);
+        p.b = packed;
+    }
+    double best = 1e30, end = now_seconds() + seconds_each;
+    do {
+        double t0 = now_used();
+        gemm_run(g, &p);
+        t0 = now_used() - t0;
+        best = t0 < best ? t0 : best;
+    } while (now_seconds() < end);
+    mem_free(packed);
+    return 2.0 * s->m * s->n * s->k / best / 1e9;
+}
+
+static void report(const char *isa, int threads, const struct shape *s, double ours, double peak, double other)
+{
+    if (json) {
+        printf("%s\n {\"level\":\"%s\",\"threads\":%d,\"shape\":\"%s\",\"rows\":%d,\"columns\":%d,\"k\":%d,\"gflops\":%.2f,\"peak\":%.2f,\"openblas\":%.2f}",
+               n_json++ ? "," : "", isa, threads, s->what, s->m, s->n, s->k, ours, peak, other);
+        return;
+    }
+    printf("%-7s %d  %-17s %5d %5d %5d  %8.1f", isa, threads, s->what, s->m, s->n, s->k, ours);
+    if (peak > 0)
+        printf("  %5.1f %%", 100 * ours / peak);
+    if (other > 0)
+        printf("  %8.1f  × %.2f", other, ours / other);
+    if (s->m == 1)
+        printf("  (%.1f GB/s)", 2 * ours);
+    printf("\n");
+}
+
+static void bench_level(const struct kern *k, int threads, int with_blas)
+{
+    struct pool *pool = pool_new(threads);
+    n_thread = threads;
+    struct gemm_ctx *g = pool ? gemm_ctx_new(k, pool) : NULL;
+    double peak = g ? peak_gflops(k->isa, pool) : 0;
+    if (!json)
+        printf("\n%s, %d thread%s: registers alone reach %.1f GFLOP/s\n"
+               "level   t  shape              rows  cols     k   GFLOP/s  of peak  OpenBLAS\n", k->isa, threads, threads > 1 ? "s" : "", peak);
+    for (size_t i = 0; g && i < ARRAY_LEN(SHAPES); i++) {
+        const struct shape *s = &SHAPES[i];
+        size_t n_a = (size_t)s->m * (size_t)s->k, n_b = (size_t)s->n * (size_t)s->k, n_c = (size_t)s->m * (size_t)s->n;
+        float *a = mem_aligned(n_a * 4), *b = mem_aligned(n_b * 4), *c = mem_aligned(n_c * 4);
+        if (a && b && c) {
+            for (size_t j = 0; j < n_a; j++)
+                a[j] = (float)(j % 97) * 0.01f - 0.5f;
+            for (size_t j = 0; j < n_b; j++)
+                b[j] = (float)(j % 89) * 0.01f - 0.4f;
+            double ours = our_gflops(g, s, a, b, c), other = 0;
+            if (with_blas && blas) {
+                if (blas_threads)
+                    blas_threads(threads);
+                other = blas_gflops(s, a, b, c);
+            }
+            report(k->isa, threads, s, ours, peak, other);
+        }
+        mem_free(a);
+        mem_free(b);
+        mem_free(c);
+    }
+    gemm_ctx_free(g);
+    pool_free(pool);
+}
+
+int main(int argc, char **argv)
+{
+    int64_t only_threads = 0;
+    const char *only_level = NULL;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--json") == 0) {
+            json = 1;
+        } else if (strcmp(argv[i], "--seconds") == 0 && i + 1 < argc && parse_f64(argv[i + 1], 0.001, 60, &seconds_each) == 0) {
+            i++;
+        } else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && parse_i64(argv[i + 1], 1, 512, &only_threads) == 0) {
+            i++;
+        } else if (strcmp(argv[i], "--level") == 0 && i + 1 < argc) {
+            only_level = argv[++i];
+        } else {
+            fprintf(stderr, "usage: bench_kern [--json] [--seconds S] [--threads N] [--level avx2|avx512]\n");
+            return 2;
+        }
+    }
+    unsigned cpu = cpu_detect();
+    if (cpu & CPU_AVX512)
+        setenv("OPENBLAS_CORETYPE", "SkylakeX", 0); /* versions that do not know a newer CPU take AVX2 otherwise */
+    void *lib = dlopen("libopenblas.so.0", RTLD_NOW);
+    if (lib) {
+        *(void **)&blas = dlsym(lib, "cblas_sgemm");
+        *(void **)&blas_threads = dlsym(lib, "openblas_set_num_threads");
+        char *(*core)(void);
+        *(void **)&core = dlsym(lib, "openblas_get_corename");
+        if (core && !json)
+            printf("OpenBLAS uses its kernels for %s\n", core());
+    }
+    const struct kern *best = kern_get(cpu);
+    char name[128];
+    cpu_name(name, sizeof name);
+    printf(json ? "{\"cpu\":\"%s\",\"results\":[" : "%s\n", name);
+    const unsigned levels[] = { CPU_AVX2, CPU_AVX2 | CPU_AVX512 };
+    for (size_t l = 0; l < ARRAY_LEN(levels); l++)
+        for (int t = 1; (cpu & levels[l]) == levels[l] && t <= cpu_count(); t *= 2)
+            if ((!only_threads || only_threads == t) && (!only_level || strcmp(only_level, kern_get(levels[l])->isa) == 0))
+                bench_level(kern_get(levels[l]), t, kern_get(levels[l]) == best);
+    if (json)
+        printf("\n]}\n");
+    return 0;
+}
