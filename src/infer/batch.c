@@ -157,7 +157,6 @@ void completion_release(struct completion *c) {
 
 static int slot_finish(struct batcher *b, struct slot *s, enum finish why, ilab_err *e) {
     struct completion *c = s->out;
-    if (s->constraint && constraint_complete(s->constraint)) why = FINISH_STOP;
     stream_finish(&s->stream);
     c->finish = s->stream.cancelled ? FINISH_CANCEL : why;
     int failed = s->stream.raw.failed || s->stream.text.failed;
@@ -194,12 +193,13 @@ static int append(struct slot *s, int32_t id, float logp, int forced, ilab_err *
     return 0;
 }
 
-/* Puts in what the constraint forces. 1: the completion is over. */
-static int append_forced(struct batcher *b, struct slot *s, ilab_err *e) {
+/* Puts in what the constraint forces, as far as the limit allows; *cut: not all of it. */
+static int append_forced(struct batcher *b, struct slot *s, int *cut, ilab_err *e) {
     struct ids forced = { 0 };
     int rc = constraint_forced(s->constraint, &forced);
     if (rc < 0) rc = err_set(e, rc, "not enough memory for forced text");
     else rc = 0;
+    *cut = (size_t)(s->limit - (int)s->ids.n) < forced.n;
     for (size_t i = 0; i < forced.n && !rc && (int)s->ids.n < s->limit && !s->stream.stopped; i++) {
         rc = append(s, forced.v[i], 0, 1, e);
         push_text(b, s, forced.v[i]);
@@ -210,10 +210,10 @@ static int append_forced(struct batcher *b, struct slot *s, ilab_err *e) {
 
 /* After ids were added: is the completion over? Then it is finished here. */
 static int settle(struct batcher *b, struct slot *s, ilab_err *e) {
-    int n_prompt = s->rq->n_prompt, rc = 0;
-    if (s->constraint && !s->stream.stopped) rc = append_forced(b, s, e);
+    int n_prompt = s->rq->n_prompt, rc = 0, cut = 0;
+    if (s->constraint && !s->stream.stopped) rc = append_forced(b, s, &cut, e);
     if (rc) return rc;
-    if (s->stream.cancelled || s->stream.stopped || (s->constraint && constraint_complete(s->constraint))) return slot_finish(b, s, FINISH_STOP, e);
+    if (s->stream.cancelled || s->stream.stopped || (s->constraint && !cut && constraint_complete(s->constraint))) return slot_finish(b, s, FINISH_STOP, e);
     if ((int)s->ids.n < s->limit) return 0;
     return slot_finish(b, s, s->limit - n_prompt < s->rq->max_tokens ? FINISH_CONTEXT : FINISH_LENGTH, e);
 }

@@ -2,7 +2,7 @@
  *
  * C is cut into a grid of tasks (rows × columns). A task walks over blocks of k; for each it packs its columns of B
  * into panels that stay in its second-level cache (unless B already is in panels or is used too little), then takes
- * strips of twelve rows of A, packs a strip if strides would hurt, and runs along the columns tile by tile. Nothing is
+ * strips of twelve rows of A (packed first if A is stored transposed) along the columns tile by tile. Nothing is
  * shared between tasks, so there is one pool_run and no barrier. What packing twice costs is weighed against idle
  * threads when the grid is chosen (make_plan). Because each element is one chain over ascending k (kern.h), no choice
  * made here changes a bit of the result.
@@ -13,8 +13,7 @@
 enum {
     SERIAL_WORK = 50000,          /* multiply-adds below which waking the pool costs more than it gives */
     PACK_B_MIN_ROWS = 24,         /* row-major B is packed when at least so many rows use it */
-    PACK_A_MIN_COLS = 96,         /* a strip of A is packed when at least so many columns use it */
-    PACK_A_MIN_K = 32
+    PACK_A_MIN_COLS = 96          /* transposed A is packed when at least so many columns use it */
 };
 
 /* ---- context ---- */
@@ -26,7 +25,8 @@ struct gemm_ctx *gemm_ctx_new(const struct kern *k, struct pool *pool)
     g->k = k;
     g->pool = pool;
     g->n_thread = pool ? pool_threads(pool) : 1;
-    size_t n_b = (size_t)GEMM_NC * GEMM_KC, n_strip = (size_t)KERN_PANEL * GEMM_KC, one = n_b + 2 * n_strip;
+    size_t n_b = (size_t)GEMM_NC * GEMM_KC, n_rows = (size_t)KERN_PANEL * GEMM_KC;
+    size_t n_a = n_rows * (GEMM_A_ROWS / GEMM_MR), one = n_b + n_a + n_rows;
     g->thread = mem_calloc((size_t)g->n_thread, sizeof *g->thread);
     g->base = mem_aligned((size_t)g->n_thread * one * sizeof *g->base);
     if (!g->thread || !g->base) {
@@ -37,7 +37,7 @@ struct gemm_ctx *gemm_ctx_new(const struct kern *k, struct pool *pool)
         float *p = g->base + (size_t)i * one;
         g->thread[i].b = p;
         g->thread[i].a = p + n_b;
-        g->thread[i].rows = p + n_b + n_strip;
+        g->thread[i].rows = p + n_b + n_a;
     }
     return g;
 }
@@ -111,32 +111,28 @@ static void pack_rows(float *dst, int64_t panel_step, const float *b, int64_t b_
 {
     for (int64_t j = j0; j < j0 + n_j; j += KERN_PANEL, dst += panel_step) {
         const float *src = b + k0 * b_row + j;
-        if (n_col - j >= KERN_PANEL) {
-            for (int64_t k = 0; k < kc; k++)
-                memcpy(dst + k * KERN_PANEL, src + k * b_row, KERN_PANEL * sizeof *dst);
-            continue;
-        }
-        size_t n = (size_t)(n_col - j);
-        for (int64_t k = 0; k < kc; k++) {
-            memcpy(dst + k * KERN_PANEL, src + k * b_row, n * sizeof *dst);
-            memset(dst + k * KERN_PANEL + n, 0, (KERN_PANEL - n) * sizeof *dst);
+        int64_t n = n_col - j;
+        for (int64_t k = 0; k < kc; k++, src += b_row) {
+            if (n >= KERN_PANEL)
+                memcpy(dst + k * KERN_PANEL, src, KERN_PANEL * sizeof *dst);
+            else
+                for (int64_t i = 0; i < KERN_PANEL; i++)
+                    dst[k * KERN_PANEL + i] = i < n ? src[i] : 0.0f;
         }
     }
 }
 
-/* A strip of up to twelve rows as dst[k][16]. */
-static void pack_strip(const struct kern *k, float *dst, const struct gemm *p, int64_t i, int rows, int64_t k0, int64_t kc)
+/* Up to GEMM_A_ROWS rows of A whose columns are not contiguous (A stored transposed), as strips dst[.][kc][16]. */
+static void pack_strips(float *dst, const struct gemm *p, int64_t i, int64_t rows, int64_t k0, int64_t kc)
 {
-    const float *a = p->a + i * p->a_row + k0 * p->a_col;
-    if (p->a_col == 1) {
-        k->pack_nt(dst, a, p->a_row, rows, kc);
-    } else if (p->a_row == 1 && rows == GEMM_MR) {
-        for (int64_t q = 0; q < kc; q++)
-            memcpy(dst + q * KERN_PANEL, a + q * p->a_col, GEMM_MR * sizeof *dst);
-    } else {
-        for (int64_t q = 0; q < kc; q++)
-            for (int m = 0; m < rows; m++)
-                dst[q * KERN_PANEL + m] = a[m * p->a_row + q * p->a_col];
+    for (int64_t k = 0; k < kc; k++, dst += KERN_PANEL) {
+        const float *a = p->a + i * p->a_row + (k0 + k) * p->a_col;
+        float *d = dst;
+        int64_t m = 0;
+        for (; p->a_row == 1 && m + GEMM_MR <= rows; m += GEMM_MR, d += KERN_PANEL * kc)
+            memcpy(d, a + m, GEMM_MR * sizeof *d);
+        for (int64_t r = m; r < rows; r++)
+            d[(r - m) / GEMM_MR * KERN_PANEL * kc + (r - m) % GEMM_MR] = a[r * p->a_row];
     }
 }
 
@@ -147,9 +143,9 @@ size_t gemm_packed_floats(int64_t n_col, int64_t n_k)
 }
 
 /* Longest blocks of k that fit the scratch, of even size, cut only between blocks of the element type. */
-static int64_t k_block(int64_t n_k, int64_t elems)
+static int64_t k_block(int64_t n_k, int64_t elems, int64_t longest)
 {
-    int64_t unit = elems > 8 ? elems : 8, most = GEMM_KC / unit * unit, n = (n_k + most - 1) / most;
+    int64_t unit = elems > 8 ? elems : 8, most = longest / unit * unit, n = (n_k + most - 1) / most;
     if (n == 0)
         return most;
     int64_t kc = ((n_k + n - 1) / n + unit - 1) / unit * unit;
@@ -163,7 +159,7 @@ static void pack_task(void *ud, int i_task, int i_thread)
     struct pack_job *b = ud;
     struct gemm_scratch *s = &b->g->thread[i_thread];
     int64_t j0 = i_task * b->cols, n_j = b->n_col - j0 < b->cols ? b->n_col - j0 : b->cols;
-    int64_t kc = k_block(b->n_k, qtype_info(b->t->type)->elems);
+    int64_t kc = k_block(b->n_k, qtype_info(b->t->type)->elems, GEMM_KC);
     for (int64_t k0 = 0; k0 < b->n_k; k0 += kc) {
         int64_t n = b->n_k - k0 < kc ? b->n_k - k0 : kc;
         pack_tensor(b->g->k, s->rows, b->dst + (j0 / KERN_PANEL * b->n_k + k0) * KERN_PANEL, b->n_k * KERN_PANEL, b->t, b->n_col,
@@ -214,18 +210,39 @@ static inline void prefetch_tile(const float *c, int64_t c_row, int rows)
     }
 }
 
-/* One share of the next strip of A on its way, too (its rows are far apart: the hardware sees no stream). */
-static inline void prefetch_strip(const struct gemm *p, int64_t i, int64_t k0, int64_t kc, int64_t part, int64_t n_part)
+/* One share of the next rows of A on their way, too (they are far apart: the hardware sees no stream). */
+static inline void prefetch_a(const struct gemm *p, int64_t i, int64_t rows, int64_t k0, int64_t kc, int64_t part, int64_t n_part)
 {
     const float *a = p->a + i * p->a_row + k0 * p->a_col;
     if (p->a_col == 1) {
-        int rows = (int)(p->n_row - i < GEMM_MR ? p->n_row - i : GEMM_MR);
         for (int64_t m = rows * part / n_part; m < rows * (part + 1) / n_part; m++)
             for (int64_t k = 0; k < kc; k += KERN_PANEL)
                 __builtin_prefetch(a + m * p->a_row + k);
-    } else {
+    } else if (p->a_row == 1) {
         for (int64_t k = kc * part / n_part; k < kc * (part + 1) / n_part; k++)
-            __builtin_prefetch(a + k * p->a_col);
+            for (int64_t m = 0; m < rows; m += KERN_PANEL)
+                __builtin_prefetch(a + k * p->a_col + m, 0, 2);
+    }
+}
+
+/* One strip of at most GEMM_MR rows of A along the columns j0 … j1 of C. */
+static void strip_run(const struct plan *pl, const float *packed_b, const float *a, int64_t a_row, int64_t a_col, int64_t i, int rows,
+                      int64_t j0, int64_t j1, int64_t k0, int64_t kc, int64_t next, int64_t next_rows)
+{
+    const struct gemm *p = pl->p;
+    int load_c = p->load_c || k0 > 0;
+    int64_t wide = 2 * KERN_PANEL, n_part = (j1 - j0 + wide - 1) / wide;
+    for (int64_t j = j0; j < j1; j += wide) {
+        const float *b, *b2;
+        int64_t b_row;
+        b_at(pl, packed_b, j0, j, k0, kc, &b, &b2, &b_row);
+        int cols = (int)(j1 - j < wide ? j1 - j : wide);
+        if (j + wide < j1)
+            prefetch_tile(p->c + i * p->c_row + j + wide, p->c_row, rows);
+        if (next_rows > 0)
+            prefetch_a(p, next, next_rows, k0, kc, (j - j0) / wide, n_part);
+        pl->g->k->gemm_tile(p->c + i * p->c_row + j, p->c_row, load_c, a, a_row, a_col, b, cols > KERN_PANEL ? b2 : NULL, b_row, rows,
+                            cols, kc);
     }
 }
 
@@ -233,40 +250,27 @@ static void gemm_task(void *ud, int i_task, int i_thread)
 {
     const struct plan *pl = ud;
     const struct gemm *p = pl->p;
-    const struct kern *k = pl->g->k;
     struct gemm_scratch *s = &pl->g->thread[i_thread];
     int64_t i0 = i_task % pl->n_row_task * pl->rows, i1 = i0 + pl->rows < p->n_row ? i0 + pl->rows : p->n_row;
     int64_t j0 = i_task / pl->n_row_task * pl->cols, j1 = j0 + pl->cols < p->n_col ? j0 + pl->cols : p->n_col;
-    int64_t k0 = 0;
+    int64_t step = pl->pack_a ? GEMM_A_ROWS : GEMM_MR, k0 = 0;
     do { /* at least once: with n_k = 0 C still has to be cleared */
         int64_t kc = p->n_k - k0 < pl->kc ? p->n_k - k0 : pl->kc;
-        int load_c = p->load_c || k0 > 0;
         if (pl->pack_b && p->form == GEMM_B_TENSOR)
-            pack_tensor(k, s->rows, s->b, KERN_PANEL * kc, p->t, p->n_col, j0, j1 - j0, k0, kc);
+            pack_tensor(pl->g->k, s->rows, s->b, KERN_PANEL * kc, p->t, p->n_col, j0, j1 - j0, k0, kc);
         else if (pl->pack_b)
             pack_rows(s->b, KERN_PANEL * kc, p->b, p->b_row, p->n_col, j0, j1 - j0, k0, kc);
-        int64_t strip = 1 ? GEMM_MR : i1 - i0 < 8 * GEMM_MR ? i1 - i0 : 8 * GEMM_MR;
-        for (int64_t i = i0; i < i1; i += strip) {
-            int rows = (int)(i1 - i < strip ? i1 - i : strip);
-            const float *a = p->a + i * p->a_row + k0 * p->a_col;
-            int64_t a_row = p->a_row, a_col = p->a_col;
-            if (pl->pack_a) {
-                pack_strip(k, s->a, p, i, rows, k0, kc);
-                a = s->a;
-                a_row = 1;
-                a_col = KERN_PANEL;
-            }
-            for (int64_t j = j0; j < j1; j += 2 * KERN_PANEL) {
-                const float *b, *b2;
-                int64_t b_row;
-                b_at(pl, s->b, j0, j, k0, kc, &b, &b2, &b_row);
-                int cols = (int)(j1 - j < 2 * KERN_PANEL ? j1 - j : 2 * KERN_PANEL);
-                if (1 && j + 2 * KERN_PANEL < j1)
-                    prefetch_tile(p->c + i * p->c_row + j + 2 * KERN_PANEL, p->c_row, rows);
-                if (1 && i + strip < i1)
-                    prefetch_strip(p, i + strip, k0, kc, (j - j0) / (2 * KERN_PANEL), (j1 - j0 + 31) / 32);
-                k->gemm_tile(p->c + i * p->c_row + j, p->c_row, load_c, a, a_row, a_col, b, cols > KERN_PANEL ? b2 : NULL, b_row,
-                             rows, cols, kc);
+        for (int64_t i = i0; i < i1; i += step) {
+            int64_t end = i + step < i1 ? i + step : i1, next = i1 - end < step ? i1 - end : step;
+            if (pl->pack_a)
+                pack_strips(s->a, p, i, end - i, k0, kc);
+            for (int64_t m = i; m < end; m += GEMM_MR) {
+                int rows = (int)(end - m < GEMM_MR ? end - m : GEMM_MR);
+                int64_t fetch = m + GEMM_MR < end ? 0 : next; /* the last strip fetches the next rows */
+                if (pl->pack_a)
+                    strip_run(pl, s->b, s->a + (m - i) / GEMM_MR * KERN_PANEL * kc, 1, KERN_PANEL, m, rows, j0, j1, k0, kc, end, fetch);
+                else
+                    strip_run(pl, s->b, p->a + m * p->a_row + k0 * p->a_col, p->a_row, p->a_col, m, rows, j0, j1, k0, kc, end, fetch);
             }
         }
         k0 += pl->kc;
@@ -284,14 +288,12 @@ static void make_plan(struct plan *pl, int serial)
     const struct gemm *p = pl->p;
     int n_thread = pl->g->n_thread, elems = p->form == GEMM_B_TENSOR ? qtype_info(p->t->type)->elems : 1;
     pl->pack_b = p->form == GEMM_B_TENSOR || (p->form == GEMM_B_ROWS && p->n_row >= PACK_B_MIN_ROWS);
-    pl->pack_a = p->a_col != 1 && p->n_col >= PACK_A_MIN_COLS && p->n_k >= PACK_A_MIN_K && p->n_row >= 2;
+    pl->pack_a = p->a_col != 1 && p->n_col >= PACK_A_MIN_COLS && p->n_row >= 2;
     int stream = !pl->pack_b && p->n_row <= GEMM_MR && p->a_col == 1; /* B is read once: no use in blocks of k */
-    if (stream)
-        pl->pack_a = 0;
-    pl->kc = stream ? (p->n_k > 0 ? p->n_k : 1) : k_block(p->n_k, elems);
+    pl->kc = stream ? (p->n_k > 0 ? p->n_k : 1) : k_block(p->n_k, elems, pl->pack_a && elems <= GEMM_KC_SHORT ? GEMM_KC_SHORT : GEMM_KC);
     double a_cost = pl->pack_a ? 10 : 0, b_cost = !pl->pack_b ? 0 : p->form == GEMM_B_TENSOR && p->t->type != QT_F32 ? 60 : 10;
     double best = INFINITY, k = (double)(p->n_k > 0 ? p->n_k : 1);
-    int64_t min_c = stream ? 1 : ceil_div(p->n_col, GEMM_NC);
+    int64_t most_c = (int64_t)GEMM_NC * GEMM_KC / pl->kc / 32 * 32, min_c = stream ? 1 : ceil_div(p->n_col, most_c);
     for (size_t i_c = 0; i_c < ARRAY_LEN(CUTS); i_c++) {
         int64_t n_c = CUTS[i_c] > min_c ? CUTS[i_c] : min_c, cols = ceil_div(ceil_div(p->n_col, n_c), 32) * 32;
         for (size_t i_r = 0; i_r < ARRAY_LEN(CUTS); i_r++) {

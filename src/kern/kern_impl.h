@@ -33,14 +33,15 @@ extern const struct kern kern_avx2, kern_avx512;
 #define EXP_C7 (1.0f / 5040)
 
 enum {
-    GEMM_MR = 12,                 /* rows that one packed strip of A holds; stored 16 apart */
+    GEMM_MR = 12,                 /* rows of a tile and of a packed strip of A, whose columns stand 16 apart */
     GEMM_KC = 384,                /* longest block of k that is packed at once */
+    GEMM_KC_SHORT = 128,          /* the same when A is transposed: the lines of a column of A must not evict each other */
     GEMM_NC = 256,                /* columns of B that one task packs: KC·NC floats stay in the second-level cache */
-    GEMM_MAX_THREAD = 256
+    GEMM_A_ROWS = 2 * GEMM_MR     /* rows of a transposed A that are packed at once: whole cache lines */
 };
 
 struct gemm_scratch {
-    float *b, *a, *rows;          /* [NC/16][KC][16], [KC][16], [16][KC] */
+    float *b, *a, *rows;          /* [NC/16][KC][16], [A_ROWS/MR][KC][16], [16][KC] */
     float *attn;                  /* grown by gemm_scratch_grow */
     size_t n_attn;                /* floats */
 };

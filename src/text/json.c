@@ -1,32 +1,59 @@
 /* json.c — reading JSON and JSON lines with jansson, with caps and positions.
  *
- * jansson takes its memory from base, so that tests can make it fail; whether it did fail is remembered
- * per thread, because jansson does not always report it as such.
+ * jansson takes its memory from base, so that tests can make it fail.  Its lexer ignores a failure to grow its
+ * token buffer and would then run past the end of it (github.com/akheron/jansson issue 362).  So each parse holds
+ * a spare block that is as large as that buffer can become: the first request that fails gets it, and the input
+ * ends at the next byte, before anything else can go wrong.  What was parsed until then is dropped.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text/text.h"
 
 #include <string.h>
 
-static _Thread_local int out_of_memory;
+struct reader { struct sv text; size_t at; void *spare; size_t spare_bytes; int out_of_memory; };
+static _Thread_local struct reader *current; /* NULL outside of parse() */
 
 static void *json_alloc(size_t n) {
     void *p = mem_alloc(n);
-    if (!p) out_of_memory = 1;
+    struct reader *r = current;
+    if (p || !r) return p;
+    if (!r->out_of_memory && n <= r->spare_bytes) p = r->spare;
+    r->out_of_memory = 1;
     return p;
 }
 
+static void json_release(void *p) {
+    if (!current || p != current->spare) mem_free(p);
+}
+
 /* jansson's allocator is process-wide: set before main, when no other thread can be inside jansson. */
-__attribute__((constructor)) static void use_base_memory(void) { json_set_alloc_funcs(json_alloc, mem_free); }
+__attribute__((constructor)) static void use_base_memory(void) { json_set_alloc_funcs(json_alloc, json_release); }
+
+/* One byte a call, so that nothing is read ahead when memory fails. */
+static size_t next_byte(void *buffer, size_t buffer_bytes, void *ud) {
+    struct reader *r = ud;
+    if (r->at >= r->text.n || r->out_of_memory || buffer_bytes == 0) return 0;
+    *(char *)buffer = r->text.p[r->at++];
+    return 1;
+}
 
 static json_t *parse(struct sv text, const char *name, int first_line, size_t flags, ilab_err *e) {
     json_error_t err;
-    int skipped = sv_starts(text, "\xEF\xBB\xBF") ? 3 : 0;
-    out_of_memory = 0;
-    json_t *v = json_loadb(text.n ? text.p + skipped : "", text.n - (size_t)skipped, flags | JSON_DECODE_ANY, &err);
-    if (v && !out_of_memory) return v;
-    json_decref(v);
-    if (out_of_memory || json_error_code(&err) == json_error_out_of_memory)
-        err_set(e, ILAB_E_NOMEM, "%s: no memory for its JSON", name);
+    struct reader r = { .text = text, .at = sv_starts(text, "\xEF\xBB\xBF") ? 3 : 0 };
+    json_t *v = NULL;
+    /* The buffer starts with 16 bytes and doubles when the token and its terminator do not fit. */
+    int too_long = MUL_OVERFLOWS(text.n + 16, (size_t)2, &r.spare_bytes);
+    if (!too_long && (r.spare = mem_alloc(r.spare_bytes)) != NULL) {
+        current = &r;
+        v = json_load_callback(next_byte, &r, flags | JSON_DECODE_ANY, &err);
+        if (r.out_of_memory) {
+            json_decref(v);
+            v = NULL;
+        }
+        current = NULL;
+    } else r.out_of_memory = 1;
+    mem_free(r.spare);
+    if (v) return v;
+    if (r.out_of_memory) err_set(e, ILAB_E_NOMEM, "%s: no memory for its JSON", name);
     else {
         int line = err.line > 0 ? err.line : 1, col = err.column > 0 ? err.column : 1;
         err_set(e, ILAB_E_FORMAT, "%s:%d:%d: %s", name, first_line + line - 1, col, err.text);

@@ -325,7 +325,8 @@ static void spell_words(struct train *t)
 
 static void release(struct train *t)
 {
-    void *const owned[] = { t->word_text, t->word, t->symbol, t->pair, t->pair_slot, t->link, t->heap, t->touched, t->token, t->kind, t->merge };
+    void *const owned[] = { t->word_text, t->word, t->symbol, t->pair, t->pair_slot, t->link,
+                            t->heap, t->touched, t->token, t->kind, t->merge };
 
     for (size_t i = 0; i < ARRAY_LEN(owned); i++)
         mem_free(owned[i]);

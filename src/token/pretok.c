@@ -11,7 +11,6 @@
 #include "token/token_internal.h"
 
 #include <string.h>
-#include <utf8proc.h>
 
 enum char_class { C_OTHER, C_LETTER, C_NUMBER, C_SPACE, C_PUNCT };
 enum pattern { PATTERN_GPT2, PATTERN_SINGLE, PATTERN_PUNCT, PATTERN_LLAMA };
@@ -60,12 +59,12 @@ static enum char_class wide_class(struct sv s, size_t i, size_t *next)
         return C_OTHER;
     if (is_space(cp))
         return C_SPACE;
-    utf8proc_category_t c = utf8proc_category(cp);
-    if (c >= UTF8PROC_CATEGORY_LU && c <= UTF8PROC_CATEGORY_LO)
-        return C_LETTER;
-    if (c >= UTF8PROC_CATEGORY_ND && c <= UTF8PROC_CATEGORY_NO)
-        return C_NUMBER;
-    return c >= UTF8PROC_CATEGORY_PC && c <= UTF8PROC_CATEGORY_PO ? C_PUNCT : C_OTHER;
+    switch (utf8_category(cp)[0]) {
+    case 'L': return C_LETTER;
+    case 'N': return C_NUMBER;
+    case 'P': return C_PUNCT;
+    default: return C_OTHER;
+    }
 }
 
 static inline enum char_class class_at(const struct pretok *p, struct sv s, size_t i, size_t *next)

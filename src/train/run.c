@@ -129,7 +129,8 @@ static int resume(struct loop *l, ilab_err *e) {
     rc = checkpoint_read(path, &l->s, l->param, l->n_param, l->optim, e);
     if (rc)
         return rc;
-    int other_data = l->s.data_hash != r->data_hash;
+    /* Another order of samples: the position in the epoch means nothing any more. */
+    int other_data = l->s.data_hash != r->data_hash || l->s.seed != r->o->seed || l->s.batch_tokens != r->o->batch_tokens;
     if (other_data) {
         l->s.epoch++;
         l->s.i_batch = 0;
@@ -213,6 +214,8 @@ static int set_up(struct loop *l, ilab_err *e) {
         return rc;
     l->s.token_goal = r->token_goal;
     l->s.data_hash = r->data_hash;
+    l->s.seed = o->seed;
+    l->s.batch_tokens = o->batch_tokens;
     l->schedule = o->schedule;
     if (!l->schedule.total_steps)
         l->schedule.total_steps = l->s.total_steps;
@@ -336,8 +339,8 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
         if (last || stop || checkpoint_due(l))
             rc = save(l, l->checkpoint, e);
         if (!rc && stop && !last)
-            rc = err_set(e, ILAB_E_CANCEL, "stopped after step %lld of %lld; the state is saved in '%s', the same command with resume goes on from there",
-                         (long long)l->s.step, (long long)l->s.total_steps, o->out_dir);
+            rc = err_set(e, ILAB_E_CANCEL, "stopped after step %lld of %lld; the state is saved in '%s', the same command%s goes on from there",
+                         (long long)l->s.step, (long long)l->s.total_steps, o->out_dir, l->r->token_goal > 0 ? "" : " with resume");
     }
     return rc;
 }

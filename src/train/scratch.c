@@ -217,8 +217,10 @@ static int make_tokenizer(struct scratch *s, ilab_err *e) {
     char *text = NULL;
     size_t n = 0;
     struct tokenizer *t = NULL;
-    if (file_exists(s->tokenizer_path) == 1)
+    if (file_exists(s->tokenizer_path) == 1) {
+        log_info("using the vocabulary in '%s'", s->tokenizer_path);
         return open_tokenizer(s, e);
+    }
     int rc = scratch_sample_text(c->data.v, c->data.n, SAMPLE_BYTES, c->special_tokens.v, c->special_tokens.n, &text, &n, e);
     if (rc)
         return rc;

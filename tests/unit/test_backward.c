@@ -434,7 +434,7 @@ static void test_no_memory_is_an_error(void **state)
     struct model *m = tiny_model(&hp);
     struct gemm_ctx *g = gemm_ctx_new(kern_get(cpu_detect()), NULL);
     int rc = ILAB_E_NOMEM, refused = 0;
-    for (long n = 0; rc && n < 100; n++) {
+    for (long n = 1; rc && n < 100; n++) {
         struct tape *t;
         ilab_err e = { 0 };
         mem_fail_at = n;

@@ -348,7 +348,7 @@ static void test_no_memory_is_an_error(void **state)
     ok(model_write(m, a, QT_F16, TMP, NULL, NULL, &e), &e);
     for (int what = 0; what < 6; what++) {
         int rc = ILAB_E_NOMEM;
-        for (long n = 0; rc && n < 1000; n++) {
+        for (long n = 1; rc && n < 1000; n++) {
             struct model *x = NULL;
             struct adapter *y = NULL;
             mem_fail_at = n;

@@ -373,13 +373,61 @@ static void test_jinja(void **state)
     }
 }
 
+/* Piecewise encoding gives the ids that the conversation's text has as a whole. */
+static void check_whole(const struct tokenizer *t, const char *family)
+{
+    static const struct chat_message plain[] = {
+        { "system", { "Be brief.", 9 } }, { "user", { "Who is it?", 10 } }, { "assistant", { "It's 42 of them", 15 } }, { "user", { "Why so", 6 } },
+    };
+    struct chat_ids c = { 0 };
+    struct ids whole = { 0 };
+
+    for (int first = 0; first < 2; first++) {
+        char *text = chat_text(t, family, plain + first, 4 - first, 1, &c);
+        whole.n = 0;
+        assert_int_equal(tokenizer_encode(t, sv_of(text), TOKEN_PARSE_SPECIAL, &whole, NULL), 0); /* holds BOS as text */
+        assert_int_equal(whole.n, c.ids.n);
+        assert_memory_equal(whole.v, c.ids.v, whole.n * sizeof *whole.v);
+        mem_free(text);
+    }
+    ids_release(&whole);
+    chat_ids_release(&c);
+}
+
+static void test_whole_text(void **state)
+{
+    (void)state;
+    static const struct { const char *path, *family; } spm[] = {
+        { "../shared/data/vocab/ggml-vocab-phi-3.gguf", "phi3" }, { "../shared/data/vocab/ggml-vocab-phi-3.gguf", "granite" },
+        { "../shared/data/vocab/ggml-vocab-llama-spm.gguf", "llama2" }, { "../shared/data/vocab/ggml-vocab-llama-spm.gguf", "mistral" },
+        { "../shared/data/vocab/ggml-vocab-llama-spm.gguf", "zephyr" },
+    };
+    struct tokenizer *t = chat_tokenizer();
+
+    for (size_t f = 0; f < ARRAY_LEN(families); f++)
+        check_whole(t, families[f]);
+    tokenizer_free(t);
+    for (size_t k = 0; k < ARRAY_LEN(spm); k++) {
+        struct gguf *g = NULL;
+        if (!file_exists(spm[k].path)) {
+            print_message("skipped: %s is missing\n", spm[k].path);
+            skip();
+        }
+        assert_int_equal(gguf_open(&g, spm[k].path, NULL), 0);
+        assert_int_equal(tokenizer_from_gguf(&t, g, NULL), 0);
+        check_whole(t, spm[k].family);
+        tokenizer_free(t);
+        gguf_close(g);
+    }
+}
+
 static void test_template_choice(void **state)
 {
     (void)state;
     struct tokenizer *t = chat_tokenizer();
 
     assert_ptr_equal(chat_template_of(t), chat_template_named("granite"));
-    for (size_t f = 0; f < ARRAY_LEN(families); f++) { /* each row recognises its own text, but llama2 without <<SYS>> is mistral's */
+    for (size_t f = 0; f < ARRAY_LEN(families); f++) { /* each row recognises its own text */
         tokenizer_set_chat_template(t, chat_template_jinja(chat_template_named(families[f])));
         assert_ptr_equal(chat_template_of(t), chat_template_named(families[f]));
     }
@@ -483,7 +531,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_train),   cmocka_unit_test(test_train_is_naive),   cmocka_unit_test(test_train_edges),
         cmocka_unit_test(test_granite), cmocka_unit_test(test_prompt_is_prefix), cmocka_unit_test(test_jinja),
-        cmocka_unit_test(test_template_choice), cmocka_unit_test(test_seeds),
+        cmocka_unit_test(test_template_choice), cmocka_unit_test(test_seeds), cmocka_unit_test(test_whole_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

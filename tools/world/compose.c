@@ -350,7 +350,7 @@ int question(struct rng *r, struct sb *out, const struct question_spec *q)
         word_salad(r, out, &s, rel);
     else
         render(out, form, &s);
-    char mark = at[1] == ',' ? 0 : at[1];
+    char mark = at[1] ? at[1] : '?';
     if (at[1] == ',' || (at[1] && at[2])) {          /* words after the question: the line brings its own mark */
         size_t n = strlen(at + 1);
         sb_add(out, (struct sv){ at + 1, n - 1 });

@@ -28,7 +28,8 @@ static int core_value(const struct core *c, struct rng *r, enum value_kind v, co
         for (int tries = 0; tries < 200; tries++) {
             const struct entity *e = &c->v[rng_below(r, (uint32_t)(c->n ? c->n : 1))].e;
             if (c->n && e->type == of[k].type && strcmp(e->name, self) != 0) {
-                snprintf(out, cap, "%s", e->name);
+                strncpy(out, e->name, cap - 1);
+                out[cap - 1] = 0;
                 return 1;
             }
         }

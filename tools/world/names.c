@@ -150,7 +150,7 @@ enum word_use { WORD_TOWN, WORD_LAST, WORD_FIRST_M, WORD_FIRST_F, WORD_ANY };
 static void word_once(struct names *n, enum word_use use, char *out, size_t cap)
 {
     enum style st = any_style(n->r);
-    int syl = st == STYLE_FREE ? between(n->r, 1, 3) : chance(n->r, 70) ? 1 : 2;
+    int syl = st == STYLE_FREE ? between(n->r, 1, 3) : chance(n->r, 82) ? 1 : 2;
     if (chance(n->r, 5)) {
         noise_word(n, out, cap);
     } else {

@@ -90,7 +90,7 @@ void open_relation(struct rng *r, int type, struct relation *out)
     *out = (struct relation){ 0 };
     int k = (int)rng_below(r, 100);
     if (type == TYPE_PERSON)
-        k = 75 + k / 4;
+        k = 72 + k * 18 / 100;             /* things only */
     if (k < 32) {
         *out = (struct relation){ .cls = CLASS_ROLE, .value = VALUE_PERSON, .noun = noun[rng_below(r, (uint32_t)n_roles)] };
     } else if (k < 58) {
