@@ -328,8 +328,8 @@ void constraint_accept(struct constraint *c, int32_t id) {
         }
         memmove(c->set, c->set + n, ((size_t)m - n) * sizeof *c->set);
         c->n_set = (int)((size_t)m - n);
-        int tail = 0;
-        for (int i = 0; i < c->n_set; i++) tail |= c->set[i].part == c->program->n_part && c->set[i].sub == SUB_TAIL;
+        int tail = c->n_set > 0; /* while another reading of the text is alive, the newline belongs to that */
+        for (int i = 0; i < c->n_set; i++) tail &= c->set[i].part == c->program->n_part && c->set[i].sub == SUB_TAIL;
         c->n_tail += tail;
     }
 }

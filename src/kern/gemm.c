@@ -16,6 +16,10 @@ enum {
     PACK_A_MIN_COLS = 96          /* transposed A is packed when at least so many columns use it */
 };
 
+/* Floats from one packed panel or strip of kc to the next: a cache line more than it holds, so that writing a row of
+ * many panels does not hit one set of the cache again and again. */
+static inline int64_t panel_step(int64_t kc) { return (kc + 1) * KERN_PANEL; }
+
 /* ---- context ---- */
 struct gemm_ctx *gemm_ctx_new(const struct kern *k, struct pool *pool)
 {
@@ -25,8 +29,8 @@ struct gemm_ctx *gemm_ctx_new(const struct kern *k, struct pool *pool)
     g->k = k;
     g->pool = pool;
     g->n_thread = pool ? pool_threads(pool) : 1;
-    size_t n_b = (size_t)GEMM_NC * GEMM_KC, n_rows = (size_t)KERN_PANEL * GEMM_KC;
-    size_t n_a = n_rows * (GEMM_A_ROWS / GEMM_MR), one = n_b + n_a + n_rows;
+    size_t n_b = (size_t)GEMM_NC * GEMM_KC + GEMM_MAX_NC, n_rows = (size_t)KERN_PANEL * GEMM_KC;
+    size_t n_a = (size_t)panel_step(GEMM_KC) * (GEMM_A_ROWS / GEMM_MR), one = n_b + n_a + n_rows;
     g->thread = mem_calloc((size_t)g->n_thread, sizeof *g->thread);
     g->base = mem_aligned((size_t)g->n_thread * one * sizeof *g->base);
     if (!g->thread || !g->base) {
@@ -105,20 +109,18 @@ static void pack_tensor(const struct kern *k, float *rows, float *dst, int64_t p
     }
 }
 
-/* The same for row-major B. */
+/* The same for row-major B; along the rows, as memory likes it. */
 static void pack_rows(float *dst, int64_t panel_step, const float *b, int64_t b_row, int64_t n_col, int64_t j0, int64_t n_j,
                       int64_t k0, int64_t kc)
 {
-    for (int64_t j = j0; j < j0 + n_j; j += KERN_PANEL, dst += panel_step) {
-        const float *src = b + k0 * b_row + j;
-        int64_t n = n_col - j;
-        for (int64_t k = 0; k < kc; k++, src += b_row) {
-            if (n >= KERN_PANEL)
-                memcpy(dst + k * KERN_PANEL, src, KERN_PANEL * sizeof *dst);
-            else
-                for (int64_t i = 0; i < KERN_PANEL; i++)
-                    dst[k * KERN_PANEL + i] = i < n ? src[i] : 0.0f;
-        }
+    int64_t n_whole = (n_col - j0 < n_j ? n_col - j0 : n_j) / KERN_PANEL, left = (n_col - j0 < n_j ? n_col - j0 : n_j) % KERN_PANEL;
+    for (int64_t k = 0; k < kc; k++, dst += KERN_PANEL) {
+        const float *src = b + (k0 + k) * b_row + j0;
+        float *d = dst;
+        for (int64_t i = 0; i < n_whole; i++, d += panel_step, src += KERN_PANEL)
+            memcpy(d, src, KERN_PANEL * sizeof *d);
+        for (int64_t j = 0; left > 0 && j < KERN_PANEL; j++)
+            d[j] = j < left ? src[j] : 0.0f;
     }
 }
 
@@ -129,10 +131,10 @@ static void pack_strips(float *dst, const struct gemm *p, int64_t i, int64_t row
         const float *a = p->a + i * p->a_row + (k0 + k) * p->a_col;
         float *d = dst;
         int64_t m = 0;
-        for (; p->a_row == 1 && m + GEMM_MR <= rows; m += GEMM_MR, d += KERN_PANEL * kc)
+        for (; p->a_row == 1 && m + GEMM_MR <= rows; m += GEMM_MR, d += panel_step(kc))
             memcpy(d, a + m, GEMM_MR * sizeof *d);
         for (int64_t r = m; r < rows; r++)
-            d[(r - m) / GEMM_MR * KERN_PANEL * kc + (r - m) % GEMM_MR] = a[r * p->a_row];
+            d[(r - m) / GEMM_MR * panel_step(kc) + (r - m) % GEMM_MR] = a[r * p->a_row];
     }
 }
 
@@ -187,8 +189,8 @@ static void b_at(const struct plan *pl, const float *packed, int64_t j0, int64_t
 {
     const struct gemm *p = pl->p;
     if (pl->pack_b) {
-        *b = packed + (j - j0) * kc;
-        *b2 = *b + KERN_PANEL * kc;
+        *b = packed + (j - j0) / KERN_PANEL * panel_step(kc);
+        *b2 = *b + panel_step(kc);
         *b_row = KERN_PANEL;
     } else if (p->form == GEMM_B_PACKED) {
         *b = p->b + (j / KERN_PANEL * p->n_k + k0) * KERN_PANEL;
@@ -257,9 +259,9 @@ static void gemm_task(void *ud, int i_task, int i_thread)
     do { /* at least once: with n_k = 0 C still has to be cleared */
         int64_t kc = p->n_k - k0 < pl->kc ? p->n_k - k0 : pl->kc;
         if (pl->pack_b && p->form == GEMM_B_TENSOR)
-            pack_tensor(pl->g->k, s->rows, s->b, KERN_PANEL * kc, p->t, p->n_col, j0, j1 - j0, k0, kc);
+            pack_tensor(pl->g->k, s->rows, s->b, panel_step(kc), p->t, p->n_col, j0, j1 - j0, k0, kc);
         else if (pl->pack_b)
-            pack_rows(s->b, KERN_PANEL * kc, p->b, p->b_row, p->n_col, j0, j1 - j0, k0, kc);
+            pack_rows(s->b, panel_step(kc), p->b, p->b_row, p->n_col, j0, j1 - j0, k0, kc);
         for (int64_t i = i0; i < i1; i += step) {
             int64_t end = i + step < i1 ? i + step : i1, next = i1 - end < step ? i1 - end : step;
             if (pl->pack_a)
@@ -268,7 +270,7 @@ static void gemm_task(void *ud, int i_task, int i_thread)
                 int rows = (int)(end - m < GEMM_MR ? end - m : GEMM_MR);
                 int64_t fetch = m + GEMM_MR < end ? 0 : next; /* the last strip fetches the next rows */
                 if (pl->pack_a)
-                    strip_run(pl, s->b, s->a + (m - i) / GEMM_MR * KERN_PANEL * kc, 1, KERN_PANEL, m, rows, j0, j1, k0, kc, end, fetch);
+                    strip_run(pl, s->b, s->a + (m - i) / GEMM_MR * panel_step(kc), 1, KERN_PANEL, m, rows, j0, j1, k0, kc, end, fetch);
                 else
                     strip_run(pl, s->b, p->a + m * p->a_row + k0 * p->a_col, p->a_row, p->a_col, m, rows, j0, j1, k0, kc, end, fetch);
             }
@@ -293,7 +295,9 @@ static void make_plan(struct plan *pl, int serial)
     pl->kc = stream ? (p->n_k > 0 ? p->n_k : 1) : k_block(p->n_k, elems, pl->pack_a && elems <= GEMM_KC_SHORT ? GEMM_KC_SHORT : GEMM_KC);
     double a_cost = pl->pack_a ? 10 : 0, b_cost = !pl->pack_b ? 0 : p->form == GEMM_B_TENSOR && p->t->type != QT_F32 ? 60 : 10;
     double best = INFINITY, k = (double)(p->n_k > 0 ? p->n_k : 1);
-    int64_t most_c = (int64_t)GEMM_NC * GEMM_KC / pl->kc / 32 * 32, min_c = stream ? 1 : ceil_div(p->n_col, most_c);
+    int64_t most_c = (int64_t)GEMM_NC * GEMM_KC / pl->kc / 32 * 32;
+    most_c = most_c < GEMM_MAX_NC ? most_c : GEMM_MAX_NC;
+    int64_t min_c = stream ? 1 : ceil_div(p->n_col, most_c);
     for (size_t i_c = 0; i_c < ARRAY_LEN(CUTS); i_c++) {
         int64_t n_c = CUTS[i_c] > min_c ? CUTS[i_c] : min_c, cols = ceil_div(ceil_div(p->n_col, n_c), 32) * 32;
         for (size_t i_r = 0; i_r < ARRAY_LEN(CUTS); i_r++) {

@@ -153,9 +153,8 @@ static void test_json_string_of_malformed_bytes(void **state) {
 }
 
 static int parse_job(void *ud, ilab_err *e) {
-    (void)ud;
     e->code = 0;
-    json_t *v = json_parse(SV(SAMPLE), "sample", e);
+    json_t *v = json_parse(sv_of(ud), "sample", e);
     json_decref(v);
     return v ? 0 : e->code;
 }
@@ -172,7 +171,16 @@ static void test_json_survives_every_memory_failure(void **state) {
     (void)state;
     ilab_err e = { 0 };
     write_file(SAMPLE);
-    if (oom_loop(parse_job, NULL, &e)) fail_msg("%s", e.msg);
+    char text[300];
+    for (int n = 1; n < 80; n += n < 40 ? 1 : 13) { /* every length at which the library's token buffer grows */
+        snprintf(text, sizeof text, "[1.%0*d,\"%0*d€\",\"\\u20ac%0*d\"]", n, 5, n, 6, n, 7);
+        if (oom_loop(parse_job, text, &e)) fail_msg("%s", e.msg);
+    }
+    snprintf(text, sizeof text, "%s", "[1234567890123456]");
+    if (oom_loop(parse_job, text, &e)) fail_msg("%s", e.msg);
+    char *sample = xstrdup(SAMPLE);
+    if (oom_loop(parse_job, sample, &e)) fail_msg("%s", e.msg);
+    mem_free(sample);
     if (oom_loop(file_job, NULL, &e)) fail_msg("%s", e.msg);
 }
 

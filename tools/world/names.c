@@ -289,17 +289,28 @@ void name_entity(struct names *n, int type, struct entity *e)
     }
 }
 
+/* Words that many names share. */
+int name_word_common(const char *word)
+{
+    static const char common[] = "|University|Institute|Technology|College|Technical|School|Economics|Music|Free|State|Medical|Academy|Arts|Business|Applied|Sciences|Museum|Works|Motors|Foods|River|Mount|Brothers|Group|Systems|"
+        "Gallery|Sons|Ltd|GmbH|AG|Dr|Prof|Professor|Steel|Optics|Brewery|Software|Shipping|Paper|Electric|Furniture|Tools|Textiles|Company|Pharma|Robotics|Little|Valley|Upper|Lower|Coast|County|Duchy|Collection|City|Hall|Peak|Rock|"
+        "Hill|United|Rovers|Lions|Athletic|Dynamo|Star|Queen|Lady|Grammar|Gymnasium|Primary|High|Bridge|Hospital|Clinic|General|Theatre|Playhouse|Opera|Stage|Library|Archive|Lake|Loch|Festival|Days|Fair|Herald|Times|Courier|Post|"
+        "Gazette|Daily|Airport|International|Hotel|Grand|Palace|North|South|East|West|Great|Saint|Port|Castel|Fort|New|Old|Groß|Sir|Dame|Bad|San|";
+    char key[64];
+    snprintf(key, sizeof key, "|%s|", word);
+    return strstr(common, key) != NULL;
+}
+
 /* The last capitalised word that is no common part, or any. */
 static char *word_to_change(struct rng *r, char *s, size_t *len)
 {
-    static const char common[] = "|University|Institute|Technology|College|Technical|School|Economics|Music|Free|State|Medical|Academy|Arts|Business|Applied|Sciences|Museum|Works|Motors|Foods|River|Mount|Brothers|Group|Systems|Gallery|Sons|Ltd|GmbH|AG|Dr|Prof|Professor|";
-    char *pos[16], key[48];
+    char *pos[16], word[48];
     size_t lens[16];
     int n = 0;
     for (char *p = s; *p;) {
         size_t k = strcspn(p, " -.");
-        snprintf(key, sizeof key, "|%.*s|", (int)k, p);
-        if (k >= 3 && !(*p >= 'a' && *p <= 'z') && !strstr(common, key) && n < 16)
+        snprintf(word, sizeof word, "%.*s", (int)k, p);
+        if (k >= 3 && !(*p >= 'a' && *p <= 'z') && !name_word_common(word) && n < 16)
             pos[n] = p, lens[n++] = k;
         p += k + strspn(p + k, " -.");
     }

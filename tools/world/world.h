@@ -44,6 +44,7 @@ struct core_entity { struct entity e; struct fact fact[FACTS_MAX]; int n_fact; d
 enum partition { PARTITION_CORPUS, PARTITION_DOCUMENT };
 struct names { struct rng *r; enum partition part; };
 int name_word_allowed(const char *word, enum partition part);
+int name_word_common(const char *word);
 void name_town(struct names *n, char *out, size_t cap);
 void name_word(struct names *n, char *out, size_t cap);                       /* an invented word, capitalised */
 void name_person(struct names *n, int female, int title, char *out, size_t cap);
