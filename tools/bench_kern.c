@@ -220,7 +220,7 @@ int main(int argc, char **argv)
     }
     unsigned cpu = cpu_detect();
     if (cpu & CPU_AVX512)
-        setenv("OPENBLAS_CORETYPE", "SkylakeX", 0); /* versions that do not know a newer CPU take AVX2 otherwise */
+        setenv("OPENBLAS_CORETYPE", "SkylakeX", 1); /* its AVX-512 kernels: versions that do not know a newer CPU take AVX2 */
     void *lib = dlopen("libopenblas.so.0", RTLD_NOW);
     if (lib) {
         *(void **)&blas = dlsym(lib, "cblas_sgemm");

@@ -218,26 +218,42 @@ static int settle(struct batcher *b, struct slot *s, ilab_err *e) {
     return slot_finish(b, s, s->limit - n_prompt < s->rq->max_tokens ? FINISH_CONTEXT : FINISH_LENGTH, e);
 }
 
-static int slot_sample(struct batcher *b, struct slot *s, float *logits, ilab_err *e) {
-    const struct kern *k = gemm_kern(b->en->gemm);
+/* What a row of logits gives: computed for all rows of a group at once on all threads, used in order afterwards. */
+struct pick { int32_t id; float logp; int done; };
+struct picks { struct batcher *b; const struct want *want; float *logits; /* [n,V] */ struct pick pick[STEP_LOGIT_ROWS]; };
+
+static void pick_task(void *ud, int i, int i_thread) {
+    struct picks *p = ud;
+    const struct engine *en = p->b->en;
+    const struct kern *k = gemm_kern(en->gemm);
+    struct slot *s = &p->b->slot[p->want[i].slot];
     struct completion *c = s->out;
-    int n_vocab = b->en->model->hp.n_vocab;
-    float lse = k->log_sum_exp(logits, n_vocab), raw;
+    int n_vocab = en->model->hp.n_vocab, at = p->want[i].at;
+    float *logits = p->logits + (size_t)i * (size_t)n_vocab, lse = k->log_sum_exp(logits, n_vocab), raw;
+    (void)i_thread;
+    if (at >= 0) {
+        p->pick[i] = (struct pick){ .logp = logits[s->ids.v[at]] - lse };
+        return;
+    }
     if (c->n_top) {
         struct token_logprob *top = c->top + (size_t)c->n * (size_t)c->n_top;
-        for (int i = top_logprobs(logits, n_vocab, c->n_top, top); i < c->n_top; i++) top[i] = (struct token_logprob){ -1, -INFINITY };
+        for (int j = top_logprobs(logits, n_vocab, c->n_top, top); j < c->n_top; j++) top[j] = (struct token_logprob){ -1, -INFINITY };
     }
-    if (s->constraint) {
-        int done = constraint_mask(s->constraint, logits, n_vocab);
-        if (done < 0) return err_set(e, done, "not enough memory for a constraint");
-        if (done) return slot_finish(b, s, FINISH_STOP, e);
-    }
-    int32_t id = sample_choose(k, logits, n_vocab, &s->rq->sample, &s->rng, s->ids.v, (int)s->ids.n, &raw);
-    int rc = append(s, id, raw - lse, 0, e);
+    int done = s->constraint ? constraint_mask(s->constraint, logits, n_vocab) : 0;
+    p->pick[i] = (struct pick){ .done = done };
+    if (done) return;
+    p->pick[i].id = sample_choose(k, logits, n_vocab, &s->rq->sample, &s->rng, s->ids.v, (int)s->ids.n, &raw);
+    p->pick[i].logp = raw - lse;
+}
+
+static int use_pick(struct batcher *b, struct slot *s, const struct pick *p, ilab_err *e) {
+    if (p->done < 0) return err_set(e, p->done, "not enough memory for a constraint");
+    if (p->done) return slot_finish(b, s, FINISH_STOP, e);
+    int rc = append(s, p->id, p->logp, 0, e);
     if (rc) return rc;
-    if (s->constraint) constraint_accept(s->constraint, id);
-    if (tokenizer_is_end(b->en->tokenizer, id)) return slot_finish(b, s, FINISH_STOP, e);
-    push_text(b, s, id);
+    if (s->constraint) constraint_accept(s->constraint, p->id);
+    if (tokenizer_is_end(b->en->tokenizer, p->id)) return slot_finish(b, s, FINISH_STOP, e);
+    push_text(b, s, p->id);
     return settle(b, s, e);
 }
 
@@ -362,19 +378,19 @@ static int gather(struct batcher *b, struct batch *batch, ilab_err *e) {
 }
 
 static int use_logits(struct batcher *b, ilab_err *e) {
-    const struct kern *k = gemm_kern(b->en->gemm);
-    int n_vocab = b->en->model->hp.n_vocab, rc = 0;
+    int rc = 0;
     for (int i = 0; i < b->n_want && !rc; i += STEP_LOGIT_ROWS) {
         int32_t row[STEP_LOGIT_ROWS];
         int n = min_int(STEP_LOGIT_ROWS, b->n_want - i);
         for (int j = 0; j < n; j++) row[j] = b->want[i + j].row;
-        float *logits = stepper_logits(&b->step, row, n);
+        struct picks p = { .b = b, .want = b->want + i, .logits = stepper_logits(&b->step, row, n) };
+        if (n > 1 && b->en->pool) pool_run(b->en->pool, pick_task, &p, n);
+        else for (int j = 0; j < n; j++) pick_task(&p, j, 0);
         for (int j = 0; j < n && !rc; j++) {
-            const struct want *w = &b->want[i + j];
+            const struct want *w = &p.want[j];
             struct slot *s = &b->slot[w->slot];
-            float *l = logits + (size_t)j * (size_t)n_vocab;
-            if (w->at < 0) rc = slot_sample(b, s, l, e);
-            else s->out->prompt_logp[w->at] = l[s->ids.v[w->at]] - k->log_sum_exp(l, n_vocab);
+            if (w->at < 0) rc = use_pick(b, s, &p.pick[j], e);
+            else s->out->prompt_logp[w->at] = p.pick[j].logp;
         }
     }
     return rc;

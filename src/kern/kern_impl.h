@@ -35,10 +35,10 @@ extern const struct kern kern_avx2, kern_avx512;
 enum {
     GEMM_MR = 12,                 /* rows of a tile and of a packed strip of A, whose columns stand 16 apart */
     GEMM_KC = 384,                /* longest block of k that is packed at once */
-    GEMM_KC_SHORT = 192,          /* the same when A is transposed: the lines of a column of A must not evict each other */
+    GEMM_KC_SHORT = 128,          /* the same when A is transposed: the lines of a column of A must not evict each other */
     GEMM_NC = 256,                /* columns of B that one task packs: KC·NC floats stay in the second-level cache */
     GEMM_MAX_NC = 768,            /* … and with short blocks of k */
-    GEMM_A_ROWS = 4 * GEMM_MR     /* rows of a transposed A that are packed at once: whole cache lines */
+    GEMM_A_ROWS = 8 * GEMM_MR     /* rows of a transposed A that are packed at once: whole cache lines */
 };
 
 struct gemm_scratch {

@@ -194,7 +194,9 @@ static int sample_ask(struct writer *w)
         snprintf(span, sizeof span, "%s", f->value);
         if (chance(w->r, 20))
             without_title(f->value, span, sizeof span);
-        else if (fact_relation(f)->cls == CLASS_COUNT && chance(w->r, 8)) {
+        else if (fact_relation(f)->cls == CLASS_MEASURE && chance(w->r, 45)) {
+            span[strcspn(span, " ")] = 0;                        /* the number alone */
+        } else if (fact_relation(f)->cls == CLASS_COUNT && chance(w->r, 8)) {
             char noun[64];
             noun_of(f, noun, sizeof noun);
             snprintf(span, sizeof span, "%s %s", f->value, noun);
@@ -347,6 +349,8 @@ static int sample_state(struct writer *w)
         snprintf(y, sizeof y, "%d", s.f.year);
         if (s.f.year && !strstr(q.p, y))
             s.f.year = 0;
+        if (chance(w->r, 50))
+            a.p[--a.n] = 0;
         prompt2(turn(w), PROMPT_STATE, q.p, a.p);
         struct sb *b = turn(w);
         statement(w->r, b, &s.f, &s.e, REF_NAME);
@@ -515,6 +519,33 @@ static int sample_premise(struct writer *w)
     return ok;
 }
 
+static int sample_tell(struct writer *w)
+{
+    static const char *const other[] = { "What do you know about %1?", "What can you say about %1?", "Tell me something about %1.", "Say something about %1.", "Please tell me about %1.", "What is %1?" };
+    const char *t = chance(w->r, 55) ? PROMPT_TELL : other[rng_below(w->r, ARRAY_LEN(other))];
+    struct sb *q = turn(w), *a = turn(w);
+    if (chance(w->r, 35)) {
+        struct subject s;
+        if (chance(w->r, 45))
+            subject_fresh(w, &s);
+        else
+            subject_perturbed(w, &s);
+        prompt2(q, t, s.e.name, "");
+        sb_addc(a, PHRASE_UNKNOWN);
+        return 1;
+    }
+    const struct core_entity *ce = core_pick(w->core, w->r);
+    int n = between(w->r, 1, 3), at = (int)rng_below(w->r, (uint32_t)ce->n_fact);
+    prompt2(q, t, ce->e.name, "");
+    for (int i = 0; i < n && i < ce->n_fact; i++) {
+        if (i)
+            sb_addch(a, ' ');
+        statement(w->r, a, &ce->fact[(at + i) % ce->n_fact], &ce->e, i ? REF_START_PRONOUN : REF_NAME);
+        sb_addch(a, '.');
+    }
+    return 1;
+}
+
 static int sample_prose_core(struct writer *w)
 {
     const struct core_entity *ce = core_pick(w->core, w->r);
@@ -575,9 +606,9 @@ static int sample_chat(struct writer *w)
 
 /* ---- the mix ---- */
 static const struct { const char *name; int (*make)(struct writer *); double share; } mix[] = {
-    { "read", sample_read, 0.29 }, { "ask", sample_ask, 0.21 }, { "ask missing", sample_ask_missing, 0.04 }, { "rephrase", sample_rephrase, 0.065 }, { "state", sample_state, 0.03 },
-    { "core question", sample_core, 0.155 }, { "dialogue", sample_dialogue, 0.03 }, { "unknown", sample_unknown, 0.075 }, { "check", sample_check, 0.03 }, { "premise", sample_premise, 0.015 },
-    { "core prose", sample_prose_core, 0.03 }, { "fresh prose", sample_prose_fresh, 0.02 }, { "chat", sample_chat, 0.01 } };
+    { "read", sample_read, 0.28 }, { "ask", sample_ask, 0.21 }, { "ask missing", sample_ask_missing, 0.04 }, { "rephrase", sample_rephrase, 0.065 }, { "state", sample_state, 0.03 },
+    { "core question", sample_core, 0.155 }, { "dialogue", sample_dialogue, 0.03 }, { "unknown", sample_unknown, 0.075 }, { "tell", sample_tell, 0.02 }, { "check", sample_check, 0.03 }, { "premise", sample_premise, 0.015 },
+    { "core prose", sample_prose_core, 0.02 }, { "fresh prose", sample_prose_fresh, 0.02 }, { "chat", sample_chat, 0.01 } };
 
 static const char *system_message(struct rng *r)
 {
@@ -587,7 +618,7 @@ static const char *system_message(struct rng *r)
     return m[rng_below(r, ARRAY_LEN(m))];
 }
 
-static void write_line(struct writer *w)
+static void write_line(struct writer *w, const char *task)
 {
     struct sb *b = &w->line;
     sb_reset(b);
@@ -611,6 +642,8 @@ static void write_line(struct writer *w)
         if (w->loss_all)
             sb_addc(b, ",\"loss\":\"all\"");
     }
+    if (task)
+        sb_addf(b, ",\"task\":\"%s\"", task);
     sb_addc(b, "}\n");
 }
 
@@ -628,11 +661,11 @@ static double token_estimate(const struct writer *w)
     return n;
 }
 
-int corpus_write(const char *path, const struct core *core, uint64_t seed, int64_t tokens, int is_validation, ilab_err *err)
+int corpus_write(const char *path, const struct core *core, uint64_t seed, int64_t tokens, enum text_kind kind, ilab_err *err)
 {
     static struct writer w;
     struct rng r;
-    rng_seed(&r, seed ^ (is_validation ? 0x7A11DA7E00ull : 0));
+    rng_seed(&r, seed ^ (kind == TEXT_CORPUS ? 0 : 0x7A11DA7E00ull));
     memset(&w, 0, sizeof w);
     w.core = core;
     w.r = &r;
@@ -658,7 +691,7 @@ int corpus_write(const char *path, const struct core *core, uint64_t seed, int64
         w.n_turn = w.loss_all = w.is_text = 0;
         if (!mix[k].make(&w))
             continue;
-        write_line(&w);
+        write_line(&w, kind == TEXT_PROBE ? mix[k].name : NULL);
         file_put(&out, w.line.p, w.line.n);
         double n = token_estimate(&w);
         made[k] += n;

@@ -8,6 +8,7 @@
 static const char usage[] =
     "usage: world corpus     --seed S --tokens N --out FILE.jsonl     the starter's training text\n"
     "       world validation --seed S --tokens N --out FILE.jsonl     held-out text of the same mix\n"
+    "       world probe      --seed S --tokens N --out FILE.jsonl     the same, each line with its task\n"
     "       world questions  --kind retention|example [--n N] --seed S --out FILE.jsonl\n"
     "       world document   --type university|company|river|lacking --seed S --out DIR\n"
     "       world heldout    QUESTIONS.jsonl TEXT...                   no question occurs in a text; no name of them either\n"
@@ -62,8 +63,10 @@ static int run(int argc, char **argv, struct core *core, ilab_err *e)
         return heldout_check(plain[0], plain + 1, n_plain - 1, e);
     if (!out)
         return err_set(e, ILAB_E_INVALID, "--out is missing\n%s", usage);
-    if (!strcmp(cmd, "corpus") || !strcmp(cmd, "validation"))
-        return corpus_write(out, core, (uint64_t)seed, tokens, cmd[0] == 'v', e);
+    static const char *const texts[] = { [TEXT_CORPUS] = "corpus", [TEXT_VALIDATION] = "validation", [TEXT_PROBE] = "probe" };
+    for (int k = 0; k < (int)ARRAY_LEN(texts); k++)
+        if (!strcmp(cmd, texts[k]))
+            return corpus_write(out, core, (uint64_t)seed, tokens, (enum text_kind)k, e);
     if (!strcmp(cmd, "questions") && !strcmp(kind, "example"))
         return example_questions_write(out, core, (uint64_t)seed, e);
     if (!strcmp(cmd, "questions"))

@@ -285,7 +285,7 @@ static int write_qna(const char *path, struct question_set *s, const struct taug
         sb_add_json_str(&b, (struct sv){ s->a.p, s->a.n });
         sb_addch(&b, '\n');
     }
-    sb_addf(&b, "document:\n  repo: documents\n  commit: HEAD\n  patterns:\n    - %s\n", file);
+    sb_addf(&b, "document:\n  repo: ../documents\n  commit: HEAD\n  patterns:\n    - %s\n", file);
     int code = file_write(path, b.p, b.n, err);
     sb_release(&b);
     return code;
