@@ -5,7 +5,8 @@ CC     ?= gcc
 OPT    ?= -O2 -g
 CFLAGS += $(OPT) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers \
           -ffp-contract=off -fno-math-errno -Isrc -Iinclude -I. -MMD -MP $(SANITIZE)
-LDLIBS += -lyaml -ljansson -lutf8proc -lmicrohttpd -lcurl -ledit -lpthread -lm -ldl
+# libcurl, libmicrohttpd and libedit are opened when a command first needs them (src/net/dynlib.c).
+LDLIBS += -lyaml -ljansson -lutf8proc -lpthread -lm -ldl
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.1.0)
 CFLAGS += -DILAB_VERSION='"$(VERSION)"'
 
@@ -33,6 +34,9 @@ $(BUILD)/unit/%: tests/unit/%.c $(LIB)
 $(BUILD)/tools/%: tools/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $< $(LIB) $(LDLIBS)
+$(BUILD)/tools/world: $(wildcard tools/world/*.c tools/world/*.h) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(filter-out -MMD -MP,$(CFLAGS)) -o $@ $(wildcard tools/world/*.c) $(LIB) $(LDLIBS)
 # Replays its corpus under any compiler; with clang and FUZZER=1 it is a libFuzzer program.
 $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/standalone.c $(LIB)
 	@mkdir -p $(@D)
@@ -56,6 +60,15 @@ fuzz: ## every fuzz target for FUZZ_SECONDS under ASan and UBSan (clang's libFuz
 	    n=$${t##*/fuzz_}; mkdir -p build-fuzz/corpus/$$n tests/fuzz/corpus/$$n; \
 	    $$t -max_total_time=$(FUZZ_SECONDS) build-fuzz/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
 build-fuzz-all: $(FUZZ)
+STARTER := $(BUILD)/starter
+STARTER_TOKENS ?= 45000000
+starter: $(BUILD)/ilab $(BUILD)/tools/world ## train the starter model again, from nothing (about an hour; can be stopped and continued)
+	mkdir -p $(STARTER)
+	test -s $(STARTER)/corpus.jsonl || $(BUILD)/tools/world corpus --seed 1 --tokens $(STARTER_TOKENS) --out $(STARTER)/corpus.jsonl
+	test -s $(STARTER)/validation.jsonl || $(BUILD)/tools/world validation --seed 2 --tokens 100000 --out $(STARTER)/validation.jsonl
+	$(BUILD)/ilab model train --pipeline full --from-scratch models/starter.yaml
+starter-smoke: $(BUILD)/ilab $(BUILD)/tools/world ## the same in a minute with a tiny model: does the recipe still run and learn?
+	tests/check/starter_smoke.sh
 PREFIX ?= /usr/local
 install: all ## install below PREFIX (/usr/local)
 	install -Dm755 $(BUILD)/ilab $(DESTDIR)$(PREFIX)/bin/ilab

@@ -20,6 +20,9 @@ struct lm_request {
     const char *skeleton; struct sv source;        /* constraint (infer.h) or NULL */
     const char *stop[4];
     int n_top;                          /* teacher's top log-probabilities a token to return */
+    /* Called for each piece of the text as it comes; nonzero ends the request with what there is. NULL allowed. Several
+     * requests of one call may be answered at once, each from one thread. */
+    int (*on_text)(void *ud, struct sv piece); void *ud;
 };
 struct lm_result {
     char *text; size_t n;
@@ -27,6 +30,7 @@ struct lm_result {
     struct lm_token *top;                          /* [n_token][n_top] or NULL */
     double logp_mean;                              /* mean log-probability of the generated ids */
     int finished;                                  /* 1: ended by itself, 0: cut by max_tokens */
+    int n_prompt;                                  /* ids before the answer; 0 when the endpoint does not tell */
 };
 void lm_result_release(struct lm_result *r);
 
@@ -54,6 +58,8 @@ struct engine;
 int lm_local_new(struct lm **out, struct engine *en, int own, ilab_err *e);
 int lm_local_open(struct lm **out, const char *path, const char *adapter_path, int n_threads, ilab_err *e);
 /* lm_http.c: an OpenAI-style endpoint (base URL such as http://127.0.0.1:8000/v1). */
+/* A server of ours (`ilab serve`) does everything that a local model does. Others know no prefix, skeleton, write_user, score
+ * (ILAB_E_INVALID) and tell no ids (-1; `top` is NULL). A prompt that is too long for the model is ILAB_E_LIMIT. */
 int lm_http_probe(const char *base_url);              /* 1: something answers GET base_url/models; quick and silent */
 int lm_http_open(struct lm **out, const char *base_url, const char *model, const char *api_key, ilab_err *e);
 

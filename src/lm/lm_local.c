@@ -24,12 +24,22 @@ struct job {
     struct sb skeleton;
     const char *stop[4];
     int trim; /* the answer's first space belongs to the prefix or the template */
+    const struct lm_request *rq;
+    int begun; /* a piece was handed on */
 };
 
 static void job_release(struct job *j) {
     chat_ids_release(&j->chat);
     constraint_free(j->constraint);
     sb_release(&j->skeleton);
+}
+
+/* on_text of the engine: the piece without the one space that take_result leaves out, too. */
+static int pass_text(void *ud, struct sv piece) {
+    struct job *j = ud;
+    if (j->trim && !j->begun && piece.n && piece.p[0] == ' ') piece.p++, piece.n--;
+    j->begun = 1;
+    return piece.n ? j->rq->on_text(j->rq->ud, piece) : 0;
 }
 
 static int encode_chat(struct lm_local *l, const struct lm_message *m, int n_message, const struct sv *answer, struct chat_ids *out, ilab_err *e) {
@@ -46,12 +56,13 @@ static int encode_chat(struct lm_local *l, const struct lm_message *m, int n_mes
 static int job_init(struct lm_local *l, struct job *j, const struct lm_request *rq, struct request *out, ilab_err *e) {
     struct tokenizer *t = l->engine->tokenizer;
     struct sv prefix = rq->prefix;
-    int rc = rq->n_message ? encode_chat(l, rq->message, rq->n_message, NULL, &j->chat, e)
-                           : tokenizer_encode(t, rq->raw, TOKEN_PARSE_SPECIAL | (tokenizer_adds_bos(t) ? TOKEN_ADD_BOS : 0), &j->chat.ids, e);
+    int rc = rq->write_user  ? chat_encode_user_head(t, l->template, &j->chat, e)
+             : rq->n_message ? encode_chat(l, rq->message, rq->n_message, NULL, &j->chat, e)
+                             : tokenizer_encode(t, rq->raw, TOKEN_PARSE_SPECIAL | (tokenizer_adds_bos(t) ? TOKEN_ADD_BOS : 0), &j->chat.ids, e);
     int spaced = prefix.n && prefix.p[prefix.n - 1] == ' '; /* its last space goes to the answer's first token, where tokenizers have it */
     if (spaced) prefix.n--;
     if (!rc && prefix.n) rc = encode_continuation(t, prefix, &j->chat.ids, e);
-    j->trim = spaced || (rq->n_message && !prefix.n);
+    j->trim = spaced || ((rq->n_message || rq->write_user) && !prefix.n);
     if (!rc && rq->skeleton) {
         struct token_table *tt = engine_token_table(l->engine);
         sb_init(&j->skeleton, CONSTRAINT_MAX_SKELETON + 2);
@@ -65,10 +76,17 @@ static int job_init(struct lm_local *l, struct job *j, const struct lm_request *
                              .constraint = j->constraint, .stop = j->stop, .n_top = rq->n_top < LM_MAX_TOP ? rq->n_top : LM_MAX_TOP };
     for (size_t i = 0; i < ARRAY_LEN(rq->stop); i++)
         if (rq->stop[i] && *rq->stop[i]) j->stop[out->n_stop++] = rq->stop[i];
+    /* templates end a user's turn by a line break, an end token, or [/INST] */
+    if (rq->write_user && out->n_stop + 2 <= (int)ARRAY_LEN(j->stop)) {
+        j->stop[out->n_stop++] = "\n";
+        j->stop[out->n_stop++] = "[/INST]";
+    }
     out->sample.temp = rq->temp;
     out->sample.top_p = rq->top_p > 0 ? rq->top_p : 1.0f;
     out->sample.top_k = rq->top_k;
     out->sample.seed = rq->seed;
+    j->rq = rq;
+    if (rq->on_text) out->on_text = pass_text, out->ud = j;
     return 0;
 }
 
@@ -79,6 +97,7 @@ static int take_result(struct completion *c, const struct job *j, struct lm_resu
     r->text = mem_strndup(c->text + skip, c->n_text - skip);
     r->n = c->n_text - skip;
     r->n_token = c->n;
+    r->n_prompt = c->n_prompt;
     r->finished = c->finish == FINISH_STOP;
     r->token = mem_calloc((size_t)c->n, sizeof *r->token);
     if (c->n_top) r->top = mem_calloc((size_t)c->n * (size_t)c->n_top, sizeof *r->top);

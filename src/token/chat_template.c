@@ -297,6 +297,22 @@ int chat_encode(const struct tokenizer *t, const struct chat_template *c, const 
     return rc;
 }
 
+int chat_encode_user_head(const struct tokenizer *t, const struct chat_template *c, struct chat_ids *out, ilab_err *e)
+{
+    struct chat_writer w = { .t = t, .out = out, .after_special = 1, .e = e };
+    int rc = 0;
+
+    out->ids.n = out->mask_n = 0;
+    sb_init(&w.text, TOKEN_MAX_TEMPLATE_BYTES);
+    if (t->bos >= 0 && (t->adds_bos || c->bos != BOS_BY_MODEL))
+        rc = write_id(&w, t->bos, 0);
+    sb_addc(&w.text, c->turn[ROLE_USER].head);
+    if (!rc)
+        rc = write_text(&w);
+    sb_release(&w.text);
+    return rc;
+}
+
 void chat_ids_release(struct chat_ids *c)
 {
     ids_release(&c->ids);

@@ -58,6 +58,8 @@ void tokenizer_set_chat_template(struct tokenizer *t, const char *jinja);
 struct chat_ids { struct ids ids; uint8_t *mask; size_t mask_n, mask_cap; };    /* mask_n == ids.n; start from zeros */
 int chat_encode(const struct tokenizer *t, const struct chat_template *c, const struct chat_message *m, int n_message,
                 int add_prompt, struct chat_ids *out, ilab_err *e);
+/* Ids that open a user's turn, so that the model writes the user's words. */
+int chat_encode_user_head(const struct tokenizer *t, const struct chat_template *c, struct chat_ids *out, ilab_err *e);
 void chat_ids_release(struct chat_ids *c);
 
 #endif

@@ -519,6 +519,67 @@ static int sample_premise(struct writer *w)
     return ok;
 }
 
+/* ---- drills: copying and looking up as such; they bring the circuits that reading needs ---- */
+static void any_item(struct writer *w, char *out, size_t cap)
+{
+    struct relation rel;
+    struct entity e;
+    if (chance(w->r, 45)) {
+        name_entity(&w->names, any_type(w->r), &e);
+        snprintf(out, cap, "%s", e.name);
+    } else {
+        open_relation(w->r, TYPE_UNIVERSITY, &rel);
+        value_make(&w->names, &rel, out, cap);
+    }
+}
+
+static int sample_repeat(struct writer *w)
+{
+    static const char *const how[] = { "Repeat: %1", "Say again: %1", "Copy this: %1", "Repeat this: %1", "Write this again: %1" };
+    char item[VALUE_MAX_BYTES];
+    struct sb list;
+    sb_init(&list, 1 << 16);
+    for (int i = 0, n = between(w->r, 1, 6); i < n; i++) {
+        any_item(w, item, sizeof item);
+        sb_addf(&list, "%s%s", i ? ", " : "", item);
+    }
+    prompt2(turn(w), how[rng_below(w->r, ARRAY_LEN(how))], list.p, "");
+    sb_addc(turn(w), list.p);
+    sb_release(&list);
+    return 1;
+}
+
+/* "A: x / B: y", then asked for A or for B, several times. */
+static int sample_lookup(struct writer *w)
+{
+    enum { PAIRS = 6 };
+    static const char *const ask[] = { "%1?", "%1", "And %1?", "What is %1?", "%1: ?" };
+    char key[PAIRS][NAME_MAX_BYTES], value[PAIRS][VALUE_MAX_BYTES];
+    struct entity e;
+    int n = between(w->r, 2, PAIRS), type = any_type(w->r);
+    for (int i = 0; i < n; i++) {
+        if (i && chance(w->r, 20))
+            name_perturb(&w->names, key[i - 1], key[i], sizeof key[i]);
+        else {
+            name_entity(&w->names, type, &e);
+            snprintf(key[i], sizeof key[i], "%s", e.name);
+        }
+        any_item(w, value[i], sizeof value[i]);
+    }
+    int asked = between(w->r, 2, 4), start = (int)rng_below(w->r, (uint32_t)n);
+    for (int k = 0; k < asked && k < n; k++) {
+        struct sb *q = turn(w);
+        int i = k ? (int)rng_below(w->r, (uint32_t)n) : start;
+        for (int j = 0; k == 0 && j < n; j++)
+            sb_addf(q, "%s: %s\n", key[j], value[j]);
+        if (k == 0)
+            sb_addch(q, '\n');
+        prompt2(q, ask[rng_below(w->r, ARRAY_LEN(ask))], key[i], "");
+        answer_value(turn(w), value[i]);
+    }
+    return 1;
+}
+
 static int sample_tell(struct writer *w)
 {
     static const char *const other[] = { "What do you know about %1?", "What can you say about %1?", "Tell me something about %1.", "Say something about %1.", "Please tell me about %1.", "What is %1?" };
@@ -605,10 +666,32 @@ static int sample_chat(struct writer *w)
 }
 
 /* ---- the mix ---- */
-static const struct { const char *name; int (*make)(struct writer *); double share; } mix[] = {
+static struct { const char *name; int (*make)(struct writer *); double share; } mix[] = {
     { "read", sample_read, 0.28 }, { "ask", sample_ask, 0.21 }, { "ask missing", sample_ask_missing, 0.04 }, { "rephrase", sample_rephrase, 0.065 }, { "state", sample_state, 0.03 },
     { "core question", sample_core, 0.155 }, { "dialogue", sample_dialogue, 0.03 }, { "unknown", sample_unknown, 0.075 }, { "tell", sample_tell, 0.02 }, { "check", sample_check, 0.03 }, { "premise", sample_premise, 0.015 },
-    { "core prose", sample_prose_core, 0.02 }, { "fresh prose", sample_prose_fresh, 0.02 }, { "chat", sample_chat, 0.01 } };
+    { "core prose", sample_prose_core, 0.02 }, { "fresh prose", sample_prose_fresh, 0.02 }, { "chat", sample_chat, 0.01 }, { "repeat", sample_repeat, 0.06 }, { "look up", sample_lookup, 0.07 } };
+
+/* "read=0.5,repeat=0.5": only these tasks, in these shares. */
+int corpus_mix(const char *spec, ilab_err *err)
+{
+    for (size_t i = 0; i < ARRAY_LEN(mix); i++)
+        mix[i].share = 0;
+    struct sv rest = sv_of(spec), part;
+    while (sv_split(&rest, ',', &part)) {
+        struct sv name;
+        char number[32];
+        double share = 0;
+        sv_split(&part, '=', &name);
+        snprintf(number, sizeof number, "%.*s", SV_ARG(part));
+        size_t i = 0;
+        while (i < ARRAY_LEN(mix) && !sv_eq_c(name, mix[i].name))
+            i++;
+        if (i == ARRAY_LEN(mix) || parse_f64(number, 0, 1, &share))
+            return err_set(err, ILAB_E_INVALID, "no task '%.*s' or no share '%s'", SV_ARG(name), number);
+        mix[i].share = share;
+    }
+    return 0;
+}
 
 static const char *system_message(struct rng *r)
 {

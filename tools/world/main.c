@@ -6,7 +6,7 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: world corpus     --seed S --tokens N --out FILE.jsonl     the starter's training text\n"
+    "usage: world corpus     --seed S --tokens N --out FILE.jsonl [--mix TASK=SHARE,...]  the starter's training text\n"
     "       world validation --seed S --tokens N --out FILE.jsonl     held-out text of the same mix\n"
     "       world probe      --seed S --tokens N --out FILE.jsonl     the same, each line with its task\n"
     "       world questions  --kind retention|example [--n N] --seed S --out FILE.jsonl\n"
@@ -43,6 +43,8 @@ static int run(int argc, char **argv, struct core *core, ilab_err *e)
             kind = v, i++;
         else if (!strcmp(argv[i], "--type"))
             type = v, i++;
+        else if (!strcmp(argv[i], "--mix") && !corpus_mix(v, e))
+            i++;
         else if (!strcmp(argv[i], "--seed") && !parse_i64(v, 0, INT64_MAX, &seed))
             i++;
         else if (!strcmp(argv[i], "--tokens") && !parse_i64(v, 1, INT64_MAX, &tokens))

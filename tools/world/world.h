@@ -117,6 +117,7 @@ int fresh_entity(struct names *n, const struct core *core, int type, struct enti
 
 /* ---- the programs ---- */
 enum text_kind { TEXT_CORPUS, TEXT_VALIDATION, TEXT_PROBE /* held-out, each line with its task */ };
+int corpus_mix(const char *spec, ilab_err *err);
 int corpus_write(const char *path, const struct core *core, uint64_t seed, int64_t tokens, enum text_kind kind, ilab_err *err);
 int questions_write(const char *path, const struct core *core, uint64_t seed, const char *kind, int n, ilab_err *err);
 int document_write(const char *dir, const struct core *core, int type, int lacking, uint64_t seed, ilab_err *err);

@@ -1,0 +1,315 @@
+/* bench_train.c — how much of the machine training uses, and how fast PyTorch trains the same models.
+ *
+ *   bench_train [--json] [--rounds N] [--batch N] [--threads N] [--job WORD] [--no-peer]
+ * Each round measures, one after the other: the multiply-adds a second that registers alone allow (fma_peak.h), a step
+ * of ours, and a step of PyTorch's (tools/peer_torch.py, where it is installed) on the same shape, number of tokens and threads;
+ * printed are medians over the rounds and medians of the rounds' own ratios. A step is --batch tokens (samples of 256 in
+ * micro-batches of 2048, each token a target), gradient clipping and AdamW included. The level is ILAB_CPU's; the
+ * peer's libraries are held to the same one.
+ * GFLOP = 10⁹ floating-point operations, a multiply-add counts two. Only useful ones count: 6·N·T for training all
+ * weights, 4·N·T for LoRA (N: weights of the linear layers and the output; LoRA's own products do not count), and of
+ * attention the half below the diagonal, two products forward and four backward.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "fma_peak.h"
+#include "train/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { SEQUENCE = 256, MICRO = 2048, RANK = 16, MAX_ROUNDS = 50, MAX_SEGMENTS = MICRO / SEQUENCE };
+
+static const struct shape { const char *name; struct hparams hp; } SHAPES[] = {
+    { "512 wide", { .n_layer = 8, .n_embd = 512, .n_head = 8, .n_kv_head = 8, .head_dim = 64, .n_ff = 1536, .n_vocab = 4096, .n_ctx = 512,
+                    .rope_dim = 64, .norm_eps = 1e-5f, .rope_base = 10000, .tied = 1 } },
+    { "starter", { .n_layer = 4, .n_embd = 256, .n_head = 4, .n_kv_head = 2, .head_dim = 64, .n_ff = 768, .n_vocab = 4096, .n_ctx = 512,
+                   .rope_dim = 64, .norm_eps = 1e-5f, .rope_base = 10000, .tied = 1 } },
+};
+/* base: tensor type of the file that LoRA reads its frozen weights from; -1: F32 weights in memory. */
+static const struct job { const char *name; int shape, lora, base; } JOBS[] = {
+    { "512 wide, all weights", 0, 0, -1 },
+    { "512 wide, LoRA 16", 0, RANK, -1 },
+    { "starter, all weights", 1, 0, -1 },
+    { "starter, LoRA 16", 1, RANK, -1 },
+    { "starter in Q8_0, LoRA 16", 1, RANK, QT_Q8_0 },
+};
+
+static int64_t n_round = 3, batch_tokens = 8192, n_thread;
+static int json, with_peer = 1;
+static const char *only_job, *python, *torch_version = "";
+static char peer_script[512];
+
+/* One thread without a peer: the time it really had, so that other programs disturb less. Else the clock on the wall. */
+static double clock_now(void)
+{
+    struct timespec t;
+    if (n_thread > 1 || python || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t))
+        return now_seconds();
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+struct sample_row { double peak, tokens, peer; };
+struct trainer { struct model *m; struct adapter *ad; struct tape *t; struct optim *o; int32_t id[MICRO], label[MICRO], row[MICRO]; struct rng rng; };
+
+static double linear_weights(const struct hparams *h)
+{
+    double c = h->n_embd, q = (double)h->n_head * h->head_dim, kv = (double)h->n_kv_head * h->head_dim;
+    return h->n_layer * (2 * c * q + 2 * c * kv + 3 * c * h->n_ff) + c * h->n_vocab;
+}
+
+/* Of one token. A pair of positions costs 2·D multiply-adds a head forward and 4·D backward. */
+static double token_flop(const struct job *j)
+{
+    const struct hparams *h = &SHAPES[j->shape].hp;
+    double pairs = (SEQUENCE + 1) / 2.0; /* a token */
+    return (j->lora ? 4 : 6) * linear_weights(h) + 12.0 * h->n_head * h->head_dim * pairs * h->n_layer;
+}
+
+/* ---- ours ---- */
+static int base_from_file(struct model **m, int type, struct gemm_ctx *g, ilab_err *e)
+{
+    char path[] = "/tmp/bench_train_XXXXXX";
+    int fd = mkstemp(path);
+    if (fd < 0)
+        return err_set(e, ILAB_E_IO, "no temporary file");
+    close(fd);
+    struct model *read = NULL;
+    int rc = model_write(*m, NULL, type, path, NULL, NULL, e);
+    if (!rc)
+        rc = model_open(&read, path, 0, g, e);
+    if (!rc) {
+        model_free(*m);
+        *m = read;
+    }
+    unlink(path); /* the map stays */
+    return rc;
+}
+
+static void trainer_free(struct trainer *t)
+{
+    optim_free(t->o);
+    tape_free(t->t);
+    adapter_free(t->ad);
+    model_free(t->m);
+}
+
+static int trainer_new(struct trainer *t, const struct job *j, struct gemm_ctx *g, ilab_err *e)
+{
+    struct optim_opts opts = OPTIM_OPTS_INIT;
+    struct param *param;
+    *t = (struct trainer){ 0 };
+    rng_seed(&t->rng, 1);
+    int rc = model_new(&t->m, &SHAPES[j->shape].hp, 1, e);
+    if (!rc && j->base >= 0)
+        rc = base_from_file(&t->m, j->base, g, e);
+    if (!rc && j->lora)
+        rc = adapter_new(&t->ad, t->m, j->lora, 2.0f * (float)j->lora, (1u << LIN_COUNT) - 1, 0, 1, e);
+    if (!rc)
+        rc = tape_new(&t->t, g, t->m, t->ad, MICRO, MICRO, e);
+    if (rc)
+        return rc;
+    int n = tape_params(t->t, &param);
+    return optim_new(&t->o, g, param, n, &opts, e);
+}
+
+static int trainer_step(struct trainer *t, int n_micro, ilab_err *e)
+{
+    struct segment seg[MAX_SEGMENTS];
+    double loss = 0, weight = 0;
+    int n_vocab = t->m->hp.n_vocab;
+    for (int s = 0; s < MAX_SEGMENTS; s++)
+        seg[s] = (struct segment){ .row0 = s * SEQUENCE, .n_row = SEQUENCE };
+    tape_zero_grad(t->t);
+    for (int i = 0; i < n_micro; i++) {
+        for (int r = 0; r < MICRO; r++) {
+            t->id[r] = (int32_t)rng_below(&t->rng, (uint32_t)n_vocab);
+            t->label[r] = (int32_t)rng_below(&t->rng, (uint32_t)n_vocab);
+            t->row[r] = r;
+        }
+        struct batch b = { MICRO, t->id, MAX_SEGMENTS, seg };
+        struct targets y = { .n = MICRO, .row = t->row, .label = t->label };
+        int rc = tape_step(t->t, &b, &y, &(struct loss_opts){ 0 }, 1.0f / (float)(MICRO * n_micro), 1, &loss, &weight, e);
+        if (rc)
+            return rc;
+    }
+    tape_finish_grad(t->t);
+    optim_step(t->o, 1e-4f);
+    return isfinite(loss) ? 0 : err_set(e, ILAB_E_INVALID, "the loss is no number");
+}
+
+/* ---- the peer ---- */
+static int run_peer(const char *const *argv, double *tokens)
+{
+    char *out = NULL;
+    int status = 1;
+    ilab_err e = { 0 };
+    int rc = child_run(argv, NULL, 1 << 20, &out, NULL, NULL, &status, &e);
+    const char *key = "\"tokens_per_s\": ", *at = rc || status || !out ? NULL : strstr(out, key);
+    *tokens = at ? strtod(at + strlen(key), NULL) : 0;
+    static char version[32];
+    at = rc || status || !out ? NULL : strstr(out, "\"torch\": \"");
+    if (at && !*version)
+        snprintf(version, sizeof version, "%.*s", (int)strcspn(at + 10, "\""), at + 10);
+    torch_version = version;
+    mem_free(out);
+    return !rc && !status;
+}
+
+static double peer_tokens(const struct job *j)
+{
+    const struct hparams *h = &SHAPES[j->shape].hp;
+    const int64_t value[] = { h->n_embd, h->n_layer, h->n_head, h->n_kv_head, h->n_ff, h->n_vocab, j->lora, SEQUENCE, MICRO, batch_tokens, n_thread };
+    static const char *const name[] = { "--n-embd", "--n-layer", "--n-head", "--n-kv-head", "--n-ff", "--n-vocab", "--lora", "--sequence",
+                                        "--micro", "--batch", "--threads" };
+    char text[ARRAY_LEN(value)][24];
+    const char *argv[3 + 2 * ARRAY_LEN(value)] = { python, peer_script };
+    double tokens;
+    for (size_t i = 0; i < ARRAY_LEN(value); i++) {
+        snprintf(text[i], sizeof text[i], "%lld", (long long)value[i]);
+        argv[2 + 2 * i] = name[i];
+        argv[3 + 2 * i] = text[i];
+    }
+    run_peer(argv, &tokens);
+    return tokens;
+}
+
+/* The first python that has PyTorch; NULL: none. */
+static void find_peer(const char *program, unsigned cpu)
+{
+    const char *const candidates[] = { getenv("PYTHON"), "/usr/bin/python3", "python3" };
+    const char *slash = strrchr(program, '/'), *beside = "tools/peer_torch.py";
+    snprintf(peer_script, sizeof peer_script, "%s", beside);
+    if (!file_exists(peer_script) && slash) /* build/tools/bench_train was started from elsewhere */
+        snprintf(peer_script, sizeof peer_script, "%.*s/../../%s", (int)(slash - program), program, beside);
+    /* Libraries that do not know a newer CPU take less than it has; with ILAB_CPU=avx2 the peer has no more than we. */
+    setenv("OPENBLAS_CORETYPE", cpu & CPU_AVX512 ? "SkylakeX" : "Haswell", 0);
+    setenv("ATEN_CPU_CAPABILITY", cpu & CPU_AVX512 ? "avx512" : "avx2", 0);
+    for (size_t i = 0; i < ARRAY_LEN(candidates) && !python; i++) {
+        double unused;
+        if (candidates[i] && run_peer((const char *const[]){ candidates[i], peer_script, "--check", NULL }, &unused))
+            python = candidates[i];
+    }
+}
+
+/* ---- figures ---- */
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+enum figure { PEAK, TOKENS, PEER_TOKENS, SHARE, PEER_SHARE, RATIO };
+static double median(const struct sample_row *s, int n, enum figure what, double flop)
+{
+    double v[MAX_ROUNDS];
+    for (int i = 0; i < n; i++) {
+        double ours = s[i].tokens, peer = s[i].peer, peak = s[i].peak > 0 ? s[i].peak * 1e9 : 1e30;
+        const double value[] = { s[i].peak, ours, peer, ours * flop / peak, peer * flop / peak, peer > 0 ? ours / peer : 0 };
+        v[i] = value[what];
+    }
+    qsort(v, (size_t)n, sizeof *v, ascending);
+    return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+}
+
+static void report(const struct job *j, const struct sample_row *s, int n, int first)
+{
+    double flop = token_flop(j), m[6];
+    for (int f = PEAK; f <= RATIO; f++)
+        m[f] = median(s, n, (enum figure)f, flop);
+    if (!json) {
+        printf("%-25s %7.1f %7.0f %8.1f %7.1f %%", j->name, flop * 1e-6, m[TOKENS], m[TOKENS] * flop * 1e-9, 100 * m[SHARE]);
+        if (m[PEER_TOKENS] > 0)
+            printf("  %7.0f %8.1f %7.1f %%   × %.2f", m[PEER_TOKENS], m[PEER_TOKENS] * flop * 1e-9, 100 * m[PEER_SHARE], m[RATIO]);
+        printf("   (peak %.1f)\n", m[PEAK]);
+    } else {
+        printf("%s\n {\"job\":\"%s\",\"mflop_per_token\":%.3f,\"peak_gflops\":%.2f,\"tokens_per_s\":%.1f,\"gflops\":%.2f,\"share_of_peak\":%.4f,"
+               "\"torch_tokens_per_s\":%.1f,\"torch_share_of_peak\":%.4f,\"ratio\":%.3f,\"rounds\":[",
+               first ? "" : ",", j->name, flop * 1e-6, m[PEAK], m[TOKENS], m[TOKENS] * flop * 1e-9, m[SHARE], m[PEER_TOKENS], m[PEER_SHARE], m[RATIO]);
+        for (int i = 0; i < n; i++)
+            printf("%s[%.2f,%.1f,%.1f]", i ? "," : "", s[i].peak, s[i].tokens, s[i].peer);
+        printf("]}");
+    }
+    fflush(stdout);
+}
+
+static int bench_job(const struct job *j, struct gemm_ctx *g, int first, ilab_err *e)
+{
+    static struct trainer t;
+    struct sample_row s[MAX_ROUNDS];
+    const int n_micro = (int)(batch_tokens / MICRO);
+    int rc = trainer_new(&t, j, g, e);
+    if (!rc)
+        rc = trainer_step(&t, 1, e); /* touches all memory */
+    for (int i = 0; !rc && i < n_round; i++) {
+        s[i].peak = peak_gflops(gemm_kern(g)->isa, gemm_pool(g), 0.3, clock_now);
+        double begin = clock_now();
+        rc = trainer_step(&t, n_micro, e);
+        s[i].tokens = (double)batch_tokens / (clock_now() - begin);
+        s[i].peer = python ? peer_tokens(j) : 0;
+    }
+    trainer_free(&t);
+    if (!rc)
+        report(j, s, (int)n_round, first);
+    return rc;
+}
+
+static int parse(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *next = i + 1 < argc ? argv[i + 1] : "";
+        if (strcmp(argv[i], "--json") == 0)
+            json = 1;
+        else if (strcmp(argv[i], "--no-peer") == 0)
+            with_peer = 0;
+        else if (strcmp(argv[i], "--job") == 0 && *next)
+            only_job = argv[++i];
+        else if ((strcmp(argv[i], "--rounds") == 0 && parse_i64(next, 1, MAX_ROUNDS, &n_round) == 0) ||
+                 (strcmp(argv[i], "--batch") == 0 && parse_i64(next, MICRO, 1 << 24, &batch_tokens) == 0) ||
+                 (strcmp(argv[i], "--threads") == 0 && parse_i64(next, 1, 512, &n_thread) == 0))
+            i++;
+        else
+            return -1;
+    }
+    batch_tokens = batch_tokens / MICRO * MICRO;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (parse(argc, argv)) {
+        fprintf(stderr, "usage: bench_train [--json] [--rounds N] [--batch TOKENS] [--threads N] [--job WORD] [--no-peer]\n");
+        return 2;
+    }
+    unsigned cpu = cpu_detect();
+    char name[128];
+    ilab_err e = { 0 };
+    struct pool *pool = pool_new((int)n_thread);
+    struct gemm_ctx *g = pool ? gemm_ctx_new(kern_get(cpu), pool) : NULL;
+    if (!g) {
+        fprintf(stderr, "bench_train: no memory\n");
+        return 1;
+    }
+    n_thread = pool_threads(pool);
+    if (with_peer)
+        find_peer(argv[0], cpu);
+    cpu_name(name, sizeof name);
+    if (json)
+        printf("{\"cpu\":\"%s\",\"level\":\"%s\",\"threads\":%d,\"batch\":%lld,\"torch\":\"%s\",\"results\":[", name, gemm_kern(g)->isa, (int)n_thread,
+               (long long)batch_tokens, torch_version);
+    else
+        printf("%s, %s, %d threads; steps of %lld tokens, median of %lld rounds; PyTorch: %s\n%25s %7s %7s %8s %9s  %7s %8s %9s   %s\n", name,
+               gemm_kern(g)->isa, (int)n_thread, (long long)batch_tokens, (long long)n_round, python ? torch_version : with_peer ? "SKIPPED, not installed" : "left out", "",
+               "MFLOP/t", "ours/s", "GFLOP/s", "of peak", python ? "torch/s" : "", python ? "GFLOP/s" : "", python ? "of peak" : "", python ? "ratio" : "");
+    int rc = 0, n = 0;
+    for (size_t i = 0; !rc && i < ARRAY_LEN(JOBS); i++)
+        if (!only_job || strstr(JOBS[i].name, only_job))
+            rc = bench_job(&JOBS[i], g, n++ == 0, &e);
+    if (json)
+        printf("\n]}\n");
+    if (rc)
+        fprintf(stderr, "bench_train: %s\n", e.msg);
+    gemm_ctx_free(g);
+    pool_free(pool);
+    return rc != 0;
+}
