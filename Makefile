@@ -42,7 +42,7 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/standalone.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(if $(FUZZER),-fsanitize=fuzzer,) -o $@ $< $(if $(FUZZER),,tests/fuzz/standalone.c) $(LIB) $(LDLIBS)
 
-tests: all $(UNIT) $(FUZZ) ## build every test program
+tests: all $(UNIT) $(FUZZ) $(BUILD)/tools/world $(BUILD)/tools/control_data $(BUILD)/tools/quickstart_report ## build every test program
 test: tests ## run every test (./check also installs what is missing)
 	tests/run
 lint: ## layers, banned calls, sizes
@@ -53,6 +53,9 @@ ubsan: ## … under UndefinedBehaviorSanitizer
 	$(MAKE) BUILD=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O1 -g" tests && BUILD=build-ubsan ONLY_UNIT=1 tests/run
 tsan: ## … under ThreadSanitizer
 	$(MAKE) BUILD=build-tsan SANITIZE="-fsanitize=thread" OPT="-O1 -g" tests && BUILD=build-tsan ONLY_UNIT=1 tests/run
+bench: $(BUILD)/tools/bench_kern $(BUILD)/tools/bench_train ## speed beside the machine's limits, OpenBLAS and PyTorch (10 minutes; needs the machine alone)
+	{ date -u; git log -1 --format='commit %h'; uptime; $(BUILD)/tools/bench_kern; echo; $(BUILD)/tools/bench_train; } 2>&1 | tee $(BUILD)/bench.log
+	@echo "the log is in $(BUILD)/bench.log"
 FUZZ_SECONDS ?= 600
 fuzz: ## every fuzz target for FUZZ_SECONDS under ASan and UBSan (clang's libFuzzer)
 	$(MAKE) BUILD=build-fuzz CC=clang-14 FUZZER=1 SANITIZE="-fsanitize=address,undefined,fuzzer-no-link" OPT="-O1 -g" build-fuzz-all

@@ -1,11 +1,11 @@
 /* bench_train.c — how much of the machine training uses, and how fast PyTorch trains the same models.
  *
- *   bench_train [--json] [--rounds N] [--batch N] [--threads N] [--job WORD] [--no-peer]
- * Each round measures, one after the other: the multiply-adds a second that registers alone allow (fma_peak.h), a step
+ *   bench_train [--json] [--rounds N] [--batch N] [--threads N] [--level avx2|avx512] [--job WORD] [--no-peer]
+ * At every level of the CPU (that ILAB_CPU leaves), the best first. Each round measures, one after the other: the multiply-adds a second that registers alone allow (fma_peak.h), a step
  * of ours, and a step of PyTorch's (tools/peer_torch.py, where it is installed) on the same shape, number of tokens and threads;
  * printed are medians over the rounds and medians of the rounds' own ratios. A step is --batch tokens (samples of 256 in
- * micro-batches of 2048, each token a target), gradient clipping and AdamW included. The level is ILAB_CPU's; the
- * peer's libraries are held to the same one.
+ * micro-batches of 2048, each token a target), gradient clipping and AdamW included. The
+ * peer's libraries are held to the level, too.
  * GFLOP = 10⁹ floating-point operations, a multiply-add counts two. Only useful ones count: 6·N·T for training all
  * weights, 4·N·T for LoRA (N: weights of the linear layers and the output; LoRA's own products do not count), and of
  * attention the half below the diagonal, two products forward and four backward.
@@ -36,8 +36,8 @@ static const struct job { const char *name; int shape, lora, base; } JOBS[] = {
 };
 
 static int64_t n_round = 3, batch_tokens = 8192, n_thread;
-static int json, with_peer = 1;
-static const char *only_job, *python, *torch_version = "";
+static int json, n_json, with_peer = 1;
+static const char *only_job, *only_level, *python, *torch_version = "";
 static char peer_script[512];
 
 /* One thread without a peer: the time it really had, so that other programs disturb less. Else the clock on the wall. */
@@ -175,16 +175,13 @@ static double peer_tokens(const struct job *j)
 }
 
 /* The first python that has PyTorch; NULL: none. */
-static void find_peer(const char *program, unsigned cpu)
+static void find_peer(const char *program)
 {
     const char *const candidates[] = { getenv("PYTHON"), "/usr/bin/python3", "python3" };
     const char *slash = strrchr(program, '/'), *beside = "tools/peer_torch.py";
     snprintf(peer_script, sizeof peer_script, "%s", beside);
     if (!file_exists(peer_script) && slash) /* build/tools/bench_train was started from elsewhere */
         snprintf(peer_script, sizeof peer_script, "%.*s/../../%s", (int)(slash - program), program, beside);
-    /* Libraries that do not know a newer CPU take less than it has; with ILAB_CPU=avx2 the peer has no more than we. */
-    setenv("OPENBLAS_CORETYPE", cpu & CPU_AVX512 ? "SkylakeX" : "Haswell", 0);
-    setenv("ATEN_CPU_CAPABILITY", cpu & CPU_AVX512 ? "avx512" : "avx2", 0);
     for (size_t i = 0; i < ARRAY_LEN(candidates) && !python; i++) {
         double unused;
         if (candidates[i] && run_peer((const char *const[]){ candidates[i], peer_script, "--check", NULL }, &unused))
@@ -212,20 +209,20 @@ static double median(const struct sample_row *s, int n, enum figure what, double
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-static void report(const struct job *j, const struct sample_row *s, int n, int first)
+static void report(const char *isa, const struct job *j, const struct sample_row *s, int n)
 {
     double flop = token_flop(j), m[6];
     for (int f = PEAK; f <= RATIO; f++)
         m[f] = median(s, n, (enum figure)f, flop);
     if (!json) {
-        printf("%-25s %7.1f %7.0f %8.1f %7.1f %%", j->name, flop * 1e-6, m[TOKENS], m[TOKENS] * flop * 1e-9, 100 * m[SHARE]);
+        printf("%-6s %-25s %7.1f %7.0f %8.1f %7.1f %%", isa, j->name, flop * 1e-6, m[TOKENS], m[TOKENS] * flop * 1e-9, 100 * m[SHARE]);
         if (m[PEER_TOKENS] > 0)
             printf("  %7.0f %8.1f %7.1f %%   × %.2f", m[PEER_TOKENS], m[PEER_TOKENS] * flop * 1e-9, 100 * m[PEER_SHARE], m[RATIO]);
         printf("   (peak %.1f)\n", m[PEAK]);
     } else {
-        printf("%s\n {\"job\":\"%s\",\"mflop_per_token\":%.3f,\"peak_gflops\":%.2f,\"tokens_per_s\":%.1f,\"gflops\":%.2f,\"share_of_peak\":%.4f,"
+        printf("%s\n {\"level\":\"%s\",\"job\":\"%s\",\"mflop_per_token\":%.3f,\"peak_gflops\":%.2f,\"tokens_per_s\":%.1f,\"gflops\":%.2f,\"share_of_peak\":%.4f,"
                "\"torch_tokens_per_s\":%.1f,\"torch_share_of_peak\":%.4f,\"ratio\":%.3f,\"rounds\":[",
-               first ? "" : ",", j->name, flop * 1e-6, m[PEAK], m[TOKENS], m[TOKENS] * flop * 1e-9, m[SHARE], m[PEER_TOKENS], m[PEER_SHARE], m[RATIO]);
+               n_json++ ? "," : "", isa, j->name, flop * 1e-6, m[PEAK], m[TOKENS], m[TOKENS] * flop * 1e-9, m[SHARE], m[PEER_TOKENS], m[PEER_SHARE], m[RATIO]);
         for (int i = 0; i < n; i++)
             printf("%s[%.2f,%.1f,%.1f]", i ? "," : "", s[i].peak, s[i].tokens, s[i].peer);
         printf("]}");
@@ -233,7 +230,14 @@ static void report(const struct job *j, const struct sample_row *s, int n, int f
     fflush(stdout);
 }
 
-static int bench_job(const struct job *j, struct gemm_ctx *g, int first, ilab_err *e)
+/* Libraries that do not know a newer CPU take less than it has; below its best level the peer has no more than we. */
+static void peer_level(unsigned cpu)
+{
+    setenv("OPENBLAS_CORETYPE", cpu & CPU_AVX512 ? "SkylakeX" : "Haswell", 1);
+    setenv("ATEN_CPU_CAPABILITY", cpu & CPU_AVX512 ? "avx512" : "avx2", 1);
+}
+
+static int bench_job(const struct job *j, struct gemm_ctx *g, ilab_err *e)
 {
     static struct trainer t;
     struct sample_row s[MAX_ROUNDS];
@@ -250,7 +254,7 @@ static int bench_job(const struct job *j, struct gemm_ctx *g, int first, ilab_er
     }
     trainer_free(&t);
     if (!rc)
-        report(j, s, (int)n_round, first);
+        report(gemm_kern(g)->isa, j, s, (int)n_round);
     return rc;
 }
 
@@ -264,6 +268,8 @@ static int parse(int argc, char **argv)
             with_peer = 0;
         else if (strcmp(argv[i], "--job") == 0 && *next)
             only_job = argv[++i];
+        else if (strcmp(argv[i], "--level") == 0 && *next)
+            only_level = argv[++i];
         else if ((strcmp(argv[i], "--rounds") == 0 && parse_i64(next, 1, MAX_ROUNDS, &n_round) == 0) ||
                  (strcmp(argv[i], "--batch") == 0 && parse_i64(next, MICRO, 1 << 24, &batch_tokens) == 0) ||
                  (strcmp(argv[i], "--threads") == 0 && parse_i64(next, 1, 512, &n_thread) == 0))
@@ -275,41 +281,53 @@ static int parse(int argc, char **argv)
     return 0;
 }
 
+static int bench_level(unsigned cpu, struct pool *pool, ilab_err *e)
+{
+    struct gemm_ctx *g = gemm_ctx_new(kern_get(cpu), pool);
+    int rc = g ? 0 : err_set(e, ILAB_E_NOMEM, "no memory");
+    peer_level(cpu);
+    for (size_t i = 0; !rc && i < ARRAY_LEN(JOBS); i++)
+        if (!only_job || strstr(JOBS[i].name, only_job))
+            rc = bench_job(&JOBS[i], g, e);
+    gemm_ctx_free(g);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
+    static const struct { const char *isa; unsigned cpu; } LEVELS[] = { { "avx512", CPU_AVX2 | CPU_AVX512 }, { "avx2", CPU_AVX2 }, { "ref", 0 } };
     if (parse(argc, argv)) {
-        fprintf(stderr, "usage: bench_train [--json] [--rounds N] [--batch TOKENS] [--threads N] [--job WORD] [--no-peer]\n");
+        fprintf(stderr, "usage: bench_train [--json] [--rounds N] [--batch TOKENS] [--threads N] [--level avx2|avx512] [--job WORD] [--no-peer]\n");
         return 2;
     }
     unsigned cpu = cpu_detect();
     char name[128];
     ilab_err e = { 0 };
     struct pool *pool = pool_new((int)n_thread);
-    struct gemm_ctx *g = pool ? gemm_ctx_new(kern_get(cpu), pool) : NULL;
-    if (!g) {
+    if (!pool) {
         fprintf(stderr, "bench_train: no memory\n");
         return 1;
     }
     n_thread = pool_threads(pool);
     if (with_peer)
-        find_peer(argv[0], cpu);
+        find_peer(argv[0]);
     cpu_name(name, sizeof name);
     if (json)
-        printf("{\"cpu\":\"%s\",\"level\":\"%s\",\"threads\":%d,\"batch\":%lld,\"torch\":\"%s\",\"results\":[", name, gemm_kern(g)->isa, (int)n_thread,
-               (long long)batch_tokens, torch_version);
+        printf("{\"cpu\":\"%s\",\"threads\":%d,\"batch\":%lld,\"torch\":\"%s\",\"results\":[", name, (int)n_thread, (long long)batch_tokens,
+               python ? torch_version : "");
     else
-        printf("%s, %s, %d threads; steps of %lld tokens, median of %lld rounds; PyTorch: %s\n%25s %7s %7s %8s %9s  %7s %8s %9s   %s\n", name,
-               gemm_kern(g)->isa, (int)n_thread, (long long)batch_tokens, (long long)n_round, python ? torch_version : with_peer ? "SKIPPED, not installed" : "left out", "",
-               "MFLOP/t", "ours/s", "GFLOP/s", "of peak", python ? "torch/s" : "", python ? "GFLOP/s" : "", python ? "of peak" : "", python ? "ratio" : "");
-    int rc = 0, n = 0;
-    for (size_t i = 0; !rc && i < ARRAY_LEN(JOBS); i++)
-        if (!only_job || strstr(JOBS[i].name, only_job))
-            rc = bench_job(&JOBS[i], g, n++ == 0, &e);
+        printf("%s, %d threads; steps of %lld tokens, medians of %lld rounds; PyTorch: %s\n%-6s %-25s %7s %7s %8s %9s  %7s %8s %9s   %s\n", name,
+               (int)n_thread, (long long)batch_tokens, (long long)n_round, python ? torch_version : with_peer ? "SKIPPED, not installed" : "left out",
+               "level", "", "MFLOP/t", "ours/s", "GFLOP/s", "of peak", python ? "torch/s" : "", python ? "GFLOP/s" : "", python ? "of peak" : "",
+               python ? "ratio" : "");
+    int rc = 0;
+    for (size_t l = 0; !rc && l < ARRAY_LEN(LEVELS); l++) /* the scalar twin only when asked for: it has no peak loop */
+        if ((cpu & LEVELS[l].cpu) == LEVELS[l].cpu && (only_level ? strcmp(only_level, LEVELS[l].isa) == 0 : LEVELS[l].cpu != 0))
+            rc = bench_level(LEVELS[l].cpu, pool, &e);
     if (json)
         printf("\n]}\n");
     if (rc)
         fprintf(stderr, "bench_train: %s\n", e.msg);
-    gemm_ctx_free(g);
     pool_free(pool);
     return rc != 0;
 }

@@ -25,6 +25,7 @@ struct opt {
 struct config;
 struct cli {
     const char *config_path;
+    int config_named;             /* --config was given: the file must be there */
     struct config *config;        /* NULL for commands that need none */
     int n_word; const char **word;/* positional arguments */
 };
@@ -35,7 +36,7 @@ struct cmd {
     const void *defaults;
     const struct opt *opts;
     int (*run)(struct cli *c, void *args);
-    int needs_config;             /* 1: refuses to start without config.yaml; 0: uses it when it is there */
+    int needs_config;             /* 1: refuses to start without config.yaml; 0: uses it when it is there; -1: does not read it */
     int max_words;
     const char *words;            /* how help names the positional arguments */
     const char *summary, *help;   /* help: paragraphs and examples below the options */
@@ -50,6 +51,7 @@ int options_from_config(const struct cmd *cmd, const struct config *config, void
 void options_help(const struct cmd *cmd);
 
 /* config.c */
+/* Missing keys are listed on stderr, one a line; e then tells what to do. */
 int config_load(struct config **out, const char *path, ilab_err *e);
 void config_free(struct config *c);
 const char *config_get(const struct config *c, const char *key);      /* "chat.model"; NULL: absent */
@@ -59,6 +61,7 @@ int config_write_default(const char *path, const char *model_path, const char *t
 int fail(const ilab_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* prints `fmt` + message; the exit code for it */
 /* A model's file: the path itself, or a name below models/. Caller mem_frees; NULL: message printed. */
 char *model_find(const char *name);
+char *model_locate(const char *name, ilab_err *e);                    /* the same without printing; NULL: *e is set */
 char *path_stem(const char *path);                                    /* file name without its ending; caller mem_frees */
 /* The newest train-able file below dir: messages_*.jsonl, else train_*.jsonl; *test the matching test_*.jsonl (may be NULL). */
 int newest_dataset(const char *dir, char **train, char **test, ilab_err *e);

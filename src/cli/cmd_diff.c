@@ -10,6 +10,7 @@ static const struct diff_args DEFAULTS = { .path = "taxonomy", .base = "origin/m
 static const struct opt OPTS[] = {
     { "taxonomy-path", 0, NULL, OPT_STR, O(path), 0, 0, "PATH", "generate.taxonomy_path", "folder of the taxonomy, or one qna.yaml" },
     { "taxonomy-base", 0, NULL, OPT_STR, O(base), 0, 0, "REF", "generate.taxonomy_base", "git reference that changes are counted from; empty: every leaf" },
+    { "yaml-rules", 0, NULL, OPT_STR, O(rules), 0, 0, "FILE", NULL, "accepted for compatibility: the rules are those of docs/FORMATS.md" },
     { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "no output; the exit code tells (0 valid, 1 not)" },
     { "json", 0, NULL, OPT_FLAG, O(json), 0, 0, NULL, NULL, "findings as JSON" },
     { 0 },
@@ -21,10 +22,16 @@ static void print_finding(const char *file, const struct finding *f)
     if (f->remedy) printf("    %s\n", f->remedy);
 }
 
+static json_t *text_json(const char *s) /* a file name need not be UTF-8 */
+{
+    json_t *v = json_string(s ? s : "");
+    return v ? v : json_string("?");
+}
+
 static json_t *finding_json(const char *file, const struct finding *f)
 {
-    return json_pack("{s:s,s:i,s:i,s:b,s:s,s:s,s:s}", "file", file, "line", f->line, "col", f->col, "error", f->error, "where",
-                     f->where ? f->where : ".", "message", f->text ? f->text : "", "remedy", f->remedy ? f->remedy : "");
+    return json_pack("{s:o,s:i,s:i,s:b,s:o,s:o,s:o}", "file", text_json(file), "line", f->line, "col", f->col, "error", f->error, "where",
+                     text_json(f->where ? f->where : "."), "message", text_json(f->text), "remedy", text_json(f->remedy));
 }
 
 static int run(struct cli *c, void *args)
@@ -34,7 +41,7 @@ static int run(struct cli *c, void *args)
     ilab_err e = { 0 };
     struct leaf_list l;
     int n_errors = 0, n_files = 0;
-    if (taxonomy_changed(a->path, a->base, &l, &e)) return a->quiet ? EXIT_FAILED : fail(&e, "%s", "");
+    if (taxonomy_changed(a->path, a->base, &l, &e)) return a->quiet ? EXIT_FAILED : fail(&e, "Reading taxonomy failed with the following error: ");
     json_t *all = json_array();
     const int single = file_exists(a->path) == 1;
     for (size_t i = 0; i < l.n; i++) {
@@ -45,13 +52,13 @@ static int run(struct cli *c, void *args)
         if (!a->quiet && !a->json) printf("%s\n", l.path[i]);
         if (!rc && leaf && leaf->is_knowledge && !f.n_errors) {
             struct documents d;
-            rc = documents_load(leaf, a->path, &d, &e);
+            rc = documents_load(leaf, single ? "." : a->path, &d, &e);
             if (!rc) documents_release(&d);
         }
         if (rc) {
             f.n_errors++;
-            if (!a->quiet && !a->json) printf("%s: error: %s\n", file, e.msg);
-            json_array_append_new(all, json_pack("{s:s,s:b,s:s}", "file", file, "error", 1, "message", e.msg));
+            if (!a->quiet && !a->json) printf("%s\n", e.msg);
+            json_array_append_new(all, json_pack("{s:o,s:b,s:o}", "file", text_json(file), "error", 1, "message", text_json(e.msg)));
         }
         for (size_t k = 0; k < f.n; k++) {
             if (!a->quiet && !a->json) print_finding(file, &f.v[k]);
@@ -73,7 +80,9 @@ static int run(struct cli *c, void *args)
         json_decref(o);
     } else {
         json_decref(all);
-        if (!a->quiet && !n_errors) printf("Taxonomy in /%s/ is valid :)\n", a->path[0] == '/' ? a->path + 1 : a->path);
+        const size_t skip = a->path[0] == '/', len = strlen(a->path + skip), slash = len && a->path[skip + len - 1] == '/';
+        if (!a->quiet && !n_errors && single) printf("Taxonomy in %s is valid :)\n", a->path);
+        else if (!a->quiet && !n_errors) printf("Taxonomy in /%.*s/ is valid :)\n", (int)(len - slash), a->path + skip);
         if (!a->quiet && n_errors) {
             if (single) printf("Reading taxonomy failed with the following error: Taxonomy file with errors! Exiting.\n");
             else printf("Reading taxonomy failed with the following error: %d taxonomy files with errors! Exiting.\n", n_errors);

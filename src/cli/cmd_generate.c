@@ -31,7 +31,7 @@ static const struct opt OPTS[] = {
     { "api-key", 0, NULL, OPT_STR, O(api_key), 0, 0, "KEY", NULL, "its key" },
     { "num-cpus", 0, NULL, OPT_INT, O(cpus), 0, 1024, "N", NULL, "accepted for compatibility; see --num-threads" },
     { "server-ctx-size", 0, NULL, OPT_INT, O(ctx), 0, 1e6, "N", NULL, "accepted for compatibility" },
-    { "yaml-rules", 0, NULL, OPT_STR, O(rules), 0, 0, "FILE", NULL, "accepted for compatibility" },
+    { "yaml-rules", 0, NULL, OPT_STR, O(rules), 0, 0, "FILE", NULL, "accepted for compatibility: the rules are those of docs/FORMATS.md" },
     { 0 },
 };
 

@@ -31,7 +31,13 @@ static const char *ask(const char *question, const char *dflt, char *buf, size_t
     return *buf ? buf : dflt;
 }
 
-static int is_yes(const char *s) { return (s[0] | 0x20) == 'y' || (s[0] | 0x20) == 'j'; }
+/* A question that is answered with no unless somebody says yes. */
+static int confirm(const char *question)
+{
+    char buf[16];
+    const char *s = ask(question, "y/N", buf, sizeof buf);
+    return s == buf && ((s[0] | 0x20) == 'y' || (s[0] | 0x20) == 'j');
+}
 
 static int clone(const struct init_args *a, ilab_err *e)
 {
@@ -79,9 +85,9 @@ static int run(struct cli *c, void *args)
 {
     struct init_args *a = args;
     ilab_err e = { 0 };
-    static char b1[1024], b2[1024], b3[16];
+    static char b1[1024], b2[1024];
     if (a->interactive && file_exists(c->config_path) &&
-        !is_yes(ask("Found config.yaml in the current directory, do you still want to continue?", "N", b3, sizeof b3)))
+        !confirm("Found config.yaml in the current directory, do you still want to continue?"))
         return EXIT_DONE;
     if (a->interactive) {
         printf("Welcome to ilab. It sets up a configuration, a taxonomy and a model in this folder.\nPress Enter to take what stands in brackets.\n");
@@ -92,7 +98,7 @@ static int run(struct cli *c, void *args)
     if (a->interactive && empty && *a->repository) {
         char question[512];
         snprintf(question, sizeof question, "`%s` seems to not exist or is empty. Should I clone %s for you?", a->taxonomy, a->repository);
-        if (!is_yes(ask(question, "y/N", b3, sizeof b3))) a->repository = "", example = 1;
+        if (!confirm(question)) a->repository = "", example = 1;
     }
     if (a->interactive) a->model_path = ask("Path to your model", a->model_path, b2, sizeof b2);
     if (empty && *a->repository && clone(a, &e)) return fail(&e, "%s", "");
@@ -107,10 +113,10 @@ static int run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_INIT = {
-    .name = "init", .group = "config", .args_bytes = sizeof(struct init_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
+    .name = "init", .group = "config", .args_bytes = sizeof(struct init_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run, .needs_config = -1,
     .summary = "Set up a configuration, an example taxonomy and the starter model in this folder.",
     .help = "Examples:\n  ilab init                       ask for each path\n  ilab init --non-interactive     no questions, no network\n"
             "  ilab init --repository https://github.com/instructlab/taxonomy.git --taxonomy-base origin/main\n\n"
-            "Existing files are kept. The base `empty` takes every leaf of the taxonomy as new; a git reference such as\n"
+            "Existing files are kept (an edited config.yaml as config.yaml.bak). The base `empty` takes every leaf of the taxonomy as new; a git reference such as\n"
             "origin/main takes what differs from it.\n",
 };

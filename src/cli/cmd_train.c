@@ -5,8 +5,8 @@
 #include "lm/lm.h"
 #include "train/train.h"
 
+#include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 struct train_args {
     const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory;
@@ -129,9 +129,10 @@ static int before_after(struct gemm_ctx *g, struct model *m, struct tokenizer *t
         const struct lm_request q = { .message = msg + skip, .n_message = 2 - skip, .max_tokens = MAX_TOKENS, .top_p = 1 };
         struct lm_result r[2] = { { 0 }, { 0 } };
         for (int k = 0; !rc && k < 2; k++) rc = lm_complete(lm[k], &q, 1, &r[k], e);
-        if (rc) break;
-        printf("===\ntest %zu\n===\nuser:               %s\nassistant_old:      %s\nassistant_new:      %s\nassistant_expected: %s\n\n", i, user ? user : "", r[0].text, r[1].text, want ? want : "");
+        if (!rc)
+            printf("===\ntest %zu\n===\nuser:               %s\nassistant_old:      %s\nassistant_new:      %s\nassistant_expected: %s\n\n", i, user ? user : "", r[0].text, r[1].text, want ? want : "");
         for (int k = 0; k < 2; k++) lm_result_release(&r[k]);
+        if (rc) break;
     }
     for (int k = 0; k < 2; k++) {
         lm_close(lm[k]);
@@ -142,12 +143,33 @@ static int before_after(struct gemm_ctx *g, struct model *m, struct tokenizer *t
     return rc;
 }
 
+static void add_number(struct sb *b, const char *key, double v) /* JSON has no NaN: a loss that was not measured is null */
+{
+    sb_addf(b, "\"%s\": ", key);
+    if (isfinite(v)) sb_addf(b, "%.10g, ", v);
+    else sb_addc(b, "null, ");
+}
+
 static void report_json(const struct train_report *r, const char *adapter, const char *merged)
 {
-    printf("{\"steps\": %lld, \"tokens\": %lld, \"first_loss\": %.6g, \"last_loss\": %.6g, \"val_loss\": %.6g, \"seconds\": %.2f, \"tokens_per_s\": %.1f, "
-           "\"gflops\": %.1f, \"peak_rss_bytes\": %zu, \"adapter\": \"%s\", \"merged\": \"%s\"}\n",
-           (long long)r->steps, (long long)r->tokens, r->first_loss, r->last_loss, r->val_loss, r->seconds, r->tokens_per_s, r->gflops, r->peak_rss_bytes,
-           adapter ? adapter : "", merged ? merged : "");
+    struct sb b;
+    sb_init(&b, 1 << 20);
+    sb_addc(&b, "{");
+    add_number(&b, "steps", (double)r->steps);
+    add_number(&b, "tokens", (double)r->tokens);
+    add_number(&b, "first_loss", r->first_loss);
+    add_number(&b, "last_loss", r->last_loss);
+    add_number(&b, "val_loss", r->val_loss);
+    add_number(&b, "seconds", r->seconds);
+    add_number(&b, "tokens_per_s", r->tokens_per_s);
+    add_number(&b, "gflops", r->gflops);
+    add_number(&b, "peak_rss_bytes", (double)r->peak_rss_bytes);
+    sb_addc(&b, "\"adapter\": ");
+    sb_add_json_str(&b, sv_of(adapter ? adapter : ""));
+    sb_addc(&b, ", \"merged\": ");
+    sb_add_json_str(&b, sv_of(merged ? merged : ""));
+    printf("%s}\n", b.p);
+    sb_release(&b);
 }
 
 static int from_scratch(const struct train_args *a, struct gemm_ctx *g)
@@ -183,7 +205,7 @@ static int prepare(struct session *s, const struct train_args *a, struct train_o
     int rc = 0;
     if (a->data) s->data = xstrdup(a->data);
     else rc = newest_dataset(a->input_dir, &s->data, &s->test, e);
-    if (!rc && !(s->base = model_find(a->model))) rc = err_set(e, ILAB_E_NOTFOUND, "no model '%s'", a->model);
+    if (!rc && !(s->base = model_locate(a->model, e))) rc = ILAB_E_NOTFOUND;
     if (!rc) rc = model_open(&s->m, s->base, o->full ? MODEL_TRAINABLE : 0, s->g, e);
     if (!rc) rc = tokenizer_from_gguf(&s->t, s->m->gguf, e);
     if (!rc) rc = dataset_read_jsonl(&s->d, s->data, s->t, o->max_sample_tokens, &n_too_long, e);
@@ -264,7 +286,7 @@ static int run(struct cli *c, void *args)
     }
     if (!rc && !a->no_merge) {
         char *slash = strrchr(a->save, '/'), *dir = xstrdup(a->save);
-        if (slash) dir[slash - a->save] = 0, rc = dir_make(dir, &e);
+        if (slash && slash > a->save) dir[slash - a->save] = 0, rc = dir_make(dir, &e);
         mem_free(dir);
         if (!rc) rc = model_write(s.m, s.ad, QT_F16, a->save, NULL, NULL, &e);
     }

@@ -46,19 +46,23 @@ int config_load(struct config **out, const char *path, ilab_err *e)
     mem_free(text);
     if (!copy) rc = err_set(e, ILAB_E_NOMEM, "no memory for '%s'", path);
     if (!rc) rc = yaml_parse((struct sv){ copy, n }, path, &c->mem, &c->root, e);
-    if (!rc && c->root->kind != YAML_MAP) rc = err_set(e, ILAB_E_FORMAT, "%s: sections such as `general:` are expected", path);
+    if (!rc && c->root->kind != YAML_MAP) rc = err_set(e, ILAB_E_FORMAT, "%s:1:1: sections such as `general:` are expected: `ilab init` writes a new file", path);
     int n_missing = 0;
-    char missing[512] = "";
+    struct sb missing;
+    sb_init(&missing, CONFIG_MAX_FILE);
     for (size_t i = 0; !rc && i < ARRAY_LEN(KEYS); i++) {
         const struct yaml_node *s = yaml_get(c->root, KEYS[i].section);
         if (!KEYS[i].required || (s && yaml_get(s, KEYS[i].key))) continue;
-        const size_t at = strlen(missing);
         const int first_of_section = !s && (i == 0 || strcmp(KEYS[i].section, KEYS[i - 1].section) || !KEYS[i - 1].required);
-        if (s) snprintf(missing + at, sizeof missing - at, "\n- missing %s->%s: field required", KEYS[i].section, KEYS[i].key);
-        else if (first_of_section) snprintf(missing + at, sizeof missing - at, "\n- missing %s: field required", KEYS[i].section);
+        if (s) sb_addf(&missing, "- missing %s->%s: field required\n", KEYS[i].section, KEYS[i].key);
+        else if (first_of_section) sb_addf(&missing, "- missing %s: field required\n", KEYS[i].section);
         n_missing += s || first_of_section;
     }
-    if (!rc && n_missing) rc = err_set(e, ILAB_E_FORMAT, "%d errors in %s:%s", n_missing, path, missing);
+    if (!rc && n_missing) {
+        fprintf(stderr, "%d errors in %s:\n%s", n_missing, path, missing.p);
+        rc = err_set(e, ILAB_E_FORMAT, "Add what is missing, or write a new file with `ilab init` (the old one is kept as %s.bak)", path);
+    }
+    sb_release(&missing);
     if (rc) config_free(c);
     else *out = c;
     return rc;
@@ -82,11 +86,38 @@ const char *config_get(const struct config *c, const char *key)
     return arena_strndup((struct arena *)(uintptr_t)&c->mem, v->text.p, v->text.n);
 }
 
+/* A path or name, in quotes unless it is plain in YAML without any doubt. */
+static void add_text(struct sb *b, const char *s)
+{
+    static const char PLAIN[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./+-";
+    if (*s && *s != '-' && *s != '.' && !s[strspn(s, PLAIN)]) sb_addc(b, s);
+    else sb_add_json_str(b, sv_of(s));
+}
+
 static void add_value(struct sb *b, const char *dflt, const char *const with[4])
 {
     static const char WHICH[] = "MmTB";
-    if (dflt[0] == '%' && strchr(WHICH, dflt[1])) sb_addc(b, with[strchr(WHICH, dflt[1]) - WHICH]);
+    if (dflt[0] == '%' && strchr(WHICH, dflt[1])) add_text(b, with[strchr(WHICH, dflt[1]) - WHICH]);
     else sb_addc(b, *dflt ? dflt : "null");
+}
+
+/* A configuration that somebody may have edited is not lost: it becomes PATH.bak. */
+static int keep_old(const char *path, struct sv text, ilab_err *e)
+{
+    char *old = NULL;
+    size_t n = 0;
+    if (!file_exists(path)) return 0;
+    int rc = file_read(path, CONFIG_MAX_FILE, &old, &n, e);
+    if (!rc && !sv_eq((struct sv){ old, n }, text)) {
+        struct sb b;
+        sb_init(&b, 1 << 16);
+        sb_addf(&b, "%s.bak", path);
+        rc = b.failed ? err_set(e, ILAB_E_LIMIT, "the path '%s' is too long", path) : file_write(b.p, old, n, e);
+        if (!rc) printf("The old configuration is kept as `%s`.\n", b.p);
+        sb_release(&b);
+    }
+    mem_free(old);
+    return rc;
 }
 
 int config_write_default(const char *path, const char *model_path, const char *taxonomy_path, const char *taxonomy_base, ilab_err *e)
@@ -103,7 +134,8 @@ int config_write_default(const char *path, const char *model_path, const char *t
         add_value(&b, KEYS[i].dflt, with);
         sb_addch(&b, '\n');
     }
-    const int rc = b.failed ? err_set(e, ILAB_E_NOMEM, "no memory for the configuration") : file_write(path, b.p, b.n, e);
+    int rc = b.failed ? err_set(e, ILAB_E_NOMEM, "no memory for the configuration") : keep_old(path, (struct sv){ b.p, b.n }, e);
+    if (!rc) rc = file_write(path, b.p, b.n, e);
     sb_release(&b);
     mem_free(stem);
     return rc;

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static void top_help(void)
 {
@@ -32,7 +33,7 @@ static int unknown_command(int n, char **argv)
 {
     const char *names[64];
     int count = 0, is_group = 0;
-    for (int i = 0; i < N_CMDS && count < 62; i++) {
+    for (int i = 0; i < N_CMDS && count < 60; i++) {
         const char *space = strchr(CMDS[i]->name, ' ');
         const size_t len = strlen(argv[0]);
         const int of_group = (CMDS[i]->group && !strcmp(CMDS[i]->group, argv[0])) || (space && (size_t)(space - CMDS[i]->name) == len && !strncmp(CMDS[i]->name, argv[0], len));
@@ -48,6 +49,8 @@ static int unknown_command(int n, char **argv)
         }
         return n < 2 || !strcmp(argv[1], "--help") ? EXIT_DONE : EXIT_USAGE;
     }
+    static const char *const GROUP[] = { "config", "taxonomy", "data", "model" };
+    for (size_t i = 0; i < ARRAY_LEN(GROUP) && !is_group; i++) names[count++] = GROUP[i];
     const char *word = is_group ? argv[1] : argv[0];
     const int near = nearest_name(word, names, count);
     fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\nTry 'ilab --help' for help.\n\nError: No such command '%s'.%s%s%s\n", word,
@@ -55,12 +58,22 @@ static int unknown_command(int n, char **argv)
     return EXIT_USAGE;
 }
 
-static void log_level_from(const struct config *c)
+/* The names that the reference takes, in any case. 0, or EXIT_USAGE after a message. */
+static int log_level_from(const struct config *c, const char *path)
 {
-    static const char *const NAME[] = { "DEBUG", "INFO", "WARNING", "ERROR" };
+    static const struct { const char *name; enum log_level level; } LEVEL[] = {
+        { "DEBUG", LOG_DEBUG }, { "NOTSET", LOG_DEBUG }, { "INFO", LOG_INFO }, { "WARNING", LOG_WARNING }, { "WARN", LOG_WARNING },
+        { "ERROR", LOG_ERROR }, { "CRITICAL", LOG_ERROR }, { "FATAL", LOG_ERROR },
+    };
     const char *v = config_get(c, "general.log_level");
-    for (int i = 0; v && i < 4; i++)
-        if (!strcmp(v, NAME[i])) log_set_level((enum log_level)i);
+    for (size_t i = 0; v && i < ARRAY_LEN(LEVEL); i++)
+        if (!strcasecmp(v, LEVEL[i].name)) {
+            log_set_level(LEVEL[i].level);
+            return 0;
+        }
+    if (!v) return 0;
+    fprintf(stderr, "1 errors in %s:\n- general->log_level: '%s' is no level: use DEBUG, INFO, WARNING or ERROR\n", path, v);
+    return EXIT_USAGE;
 }
 
 static int run_command(const struct cmd *cmd, struct cli *c, int n, char **argv)
@@ -70,13 +83,14 @@ static int run_command(const struct cmd *cmd, struct cli *c, int n, char **argv)
     void *args = xcalloc(1, cmd->args_bytes ? cmd->args_bytes : 1);
     for (int i = 0; i < n; i++) wants_help |= !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
     if (cmd->defaults) memcpy(args, cmd->defaults, cmd->args_bytes);
-    if (!wants_help && strcmp(c->config_path, "DEFAULT") && (cmd->needs_config || file_exists(c->config_path))) {
+    const int reads = cmd->needs_config > 0 || (!cmd->needs_config && (c->config_named || file_exists(c->config_path)));
+    if (!wants_help && reads && strcmp(c->config_path, "DEFAULT")) {
         if (config_load(&c->config, c->config_path, &e)) {
             fprintf(stderr, "%s\n", e.msg);
             rc = EXIT_USAGE;
         } else {
-            log_level_from(c->config);
-            rc = options_from_config(cmd, c->config, args);
+            rc = log_level_from(c->config, c->config_path);
+            if (!rc) rc = options_from_config(cmd, c->config, args);
         }
     }
     if (!rc) rc = options_parse(cmd, n, argv, args, c);
@@ -90,6 +104,14 @@ static int run_command(const struct cmd *cmd, struct cli *c, int n, char **argv)
     return rc < 0 ? EXIT_DONE : rc;
 }
 
+/* Output that could not be written (a full disk behind stdout) must not look like success. */
+static int finish(int code)
+{
+    if (!fflush(stdout) && !ferror(stdout)) return code;
+    fprintf(stderr, "cannot write to standard output: is the disk full?\n");
+    return code ? code : EXIT_FAILED;
+}
+
 int main(int argc, char **argv)
 {
     struct cli c = { .config_path = "config.yaml" };
@@ -97,14 +119,20 @@ int main(int argc, char **argv)
     for (; i < argc && argv[i][0] == '-'; i++) {
         if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
             top_help();
-            return EXIT_DONE;
+            return finish(EXIT_DONE);
         } else if (!strcmp(argv[i], "--version")) {
             printf("ilab, version %s\n", ILAB_VERSION);
-            return EXIT_DONE;
+            return finish(EXIT_DONE);
         } else if (!strncmp(argv[i], "--config=", 9)) {
             c.config_path = argv[i] + 9;
-        } else if (!strcmp(argv[i], "--config") && i + 1 < argc) {
+            c.config_named = 1;
+        } else if (!strcmp(argv[i], "--config")) {
+            if (i + 1 >= argc) {
+                fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\nTry 'ilab --help' for help.\n\nError: Option '--config' requires an argument.\n");
+                return EXIT_USAGE;
+            }
             c.config_path = argv[++i];
+            c.config_named = 1;
         } else {
             fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\nTry 'ilab --help' for help.\n\nError: No such option: %s\n", argv[i]);
             return EXIT_USAGE;
@@ -112,11 +140,11 @@ int main(int argc, char **argv)
     }
     if (i >= argc) {
         top_help();
-        return EXIT_DONE;
+        return finish(EXIT_DONE);
     }
     for (int k = 0; k < N_CMDS; k++) {
         const int used = matches(CMDS[k], argc - i, argv + i);
-        if (used) return run_command(CMDS[k], &c, argc - i - used, argv + i + used);
+        if (used) return finish(run_command(CMDS[k], &c, argc - i - used, argv + i + used));
     }
-    return unknown_command(argc - i, argv + i);
+    return finish(unknown_command(argc - i, argv + i));
 }

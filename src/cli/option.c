@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static int usage(const struct cmd *cmd, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static int usage(const struct cmd *cmd, const char *fmt, ...)
@@ -40,13 +41,24 @@ static int store(const struct cmd *cmd, const struct opt *o, const char *text, v
     return 0;
 }
 
+/* A boolean as YAML 1.1 writes it; -1: none. */
+static int truth_of(const char *v)
+{
+    static const char *const WORD[] = { "true", "yes", "on", "false", "no", "off" };
+    for (int i = 0; i < 6; i++)
+        if (!strcasecmp(v, WORD[i])) return i < 3;
+    return -1;
+}
+
 int options_from_config(const struct cmd *cmd, const struct config *config, void *args)
 {
     for (const struct opt *o = cmd->opts; o && o->name; o++) {
         const char *v = o->config && config ? config_get(config, o->config) : NULL;
-        if (!v || !*v) continue;
+        if (!v || (!*v && o->kind != OPT_STR)) continue; /* an explicit '' is a value: "nowhere" */
         if (o->kind == OPT_FLAG || o->kind == OPT_NO_FLAG) {
-            if (!strcmp(v, "true")) *(int *)((char *)args + o->off) = o->kind == OPT_FLAG;
+            const int truth = truth_of(v);
+            if (truth < 0) return usage(cmd, "Invalid value for '%s' in the configuration: '%s' is neither true nor false", o->config, v);
+            if (truth) *(int *)((char *)args + o->off) = o->kind == OPT_FLAG;
             continue;
         }
         const int rc = store(cmd, o, v, args, o->config);

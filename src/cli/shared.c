@@ -22,7 +22,7 @@ char *path_stem(const char *path)
     return s;
 }
 
-char *model_find(const char *name)
+char *model_locate(const char *name, ilab_err *e)
 {
     struct sb b;
     static const char *const AROUND[][2] = { { "", "" }, { "models/", "" }, { "models/", ".gguf" } };
@@ -32,8 +32,16 @@ char *model_find(const char *name)
         if (b.p && file_exists(b.p) == 1) return sb_take(&b, NULL);
         sb_release(&b);
     }
-    fprintf(stderr, "Model path does not exist: %s (looked here and below models/). `ilab init` or `ilab download` brings one.\n", name);
+    err_set(e, ILAB_E_NOTFOUND, "Model path does not exist: %s (looked here and below models/): `ilab init` or `ilab download` brings one", name);
     return NULL;
+}
+
+char *model_find(const char *name)
+{
+    ilab_err e = { 0 };
+    char *path = model_locate(name, &e);
+    if (!path) fprintf(stderr, "%s\n", e.msg);
+    return path;
 }
 
 /* Part of a dataset's name behind its kind: "messages_X.jsonl" → X. */
@@ -89,8 +97,8 @@ int lm_for_command(const struct cli *c, const char *model, const char *adapter, 
 {
     char url[256];
     if (endpoint && *endpoint) return lm_http_open(out, endpoint, model, api_key, e);
-    char *path = model_find(model);
-    if (!path) return err_set(e, ILAB_E_NOTFOUND, "no model '%s'", model);
+    char *path = model_locate(model, e);
+    if (!path) return ILAB_E_NOTFOUND;
     const char *host = c->config ? config_get(c->config, "serve.host_port") : NULL;
     int rc = -1;
     snprintf(url, sizeof url, "http://%s/v1", host ? host : "127.0.0.1:8000");

@@ -1,24 +1,33 @@
-/* document.c — fetches the documents of a leaf and cuts them into chunks and sentences.
+/* document.c — fetches the documents of a leaf.
  *
  * `document.repo` is a folder (relative to the qna file, to the taxonomy, or absolute), read as it stands, or anything that
- * `git clone` takes; then `commit` is checked out in a temporary clone. Patterns are globs relative to that folder; Markdown
- * and plain text are read here.  SPDX-License-Identifier: Apache-2.0 */
+ * `git clone` takes (a file:// address of a repository, a bare repository); then `commit` is checked out in a temporary clone.
+ * Patterns are globs relative to that folder; Markdown and plain text are read. Links to folders are not followed, and
+ * nothing is that a clone links to: a foreign repository must not pull this machine's files into the training data.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "data/data.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
-enum { DOCUMENT_MAX = 64 << 20, MAX_DOCUMENTS = 10000, MAX_DEPTH = 16, GIT_MAX_OUTPUT = 1 << 20 };
+enum { DOCUMENTS_MAX_BYTES = 64 << 20 /* together */, MAX_DOCUMENTS = 10000, MAX_DEPTH = 16, GIT_MAX_OUTPUT = 1 << 20 };
 
 static int add_file(struct documents *d, const char *path, const char *name, ilab_err *e)
 {
-    size_t cap = d->n, bad = 0;
+    size_t cap = d->n, bad = 0, total = 0;
     struct document doc = { 0 };
     if (d->n >= MAX_DOCUMENTS) return err_set(e, ILAB_E_LIMIT, "more than %d documents", (int)MAX_DOCUMENTS);
-    int rc = file_read(path, DOCUMENT_MAX, &doc.text, &doc.n, e);
+    int rc = file_read(path, DOCUMENTS_MAX_BYTES, &doc.text, &doc.n, e);
+    for (size_t i = 0; i < d->n; i++) total += d->v[i].n;
+    if (!rc && total + doc.n > DOCUMENTS_MAX_BYTES)
+        rc = err_set(e, ILAB_E_LIMIT, "the documents are larger than %d MB together: name fewer with document.patterns", (int)(DOCUMENTS_MAX_BYTES >> 20));
     if (!rc && !utf8_valid((struct sv){ doc.text, doc.n }, &bad)) {
-        rc = err_set(e, ILAB_E_FORMAT, "'%s' is not UTF-8 (byte %zu): convert it, for example with iconv -f latin1 -t utf-8", path, bad);
+        int line = 1, col = 1;
+        for (size_t i = 0; i < bad; i++) col = doc.text[i] == '\n' ? (line++, 1) : col + (((unsigned char)doc.text[i] & 0xC0) != 0x80);
+        rc = err_set(e, ILAB_E_FORMAT, "%s:%d:%d: not UTF-8 (byte 0x%02x): convert the document, for example with iconv -f latin1 -t utf-8", path, line, col,
+                     (unsigned char)doc.text[bad]);
     }
     if (!rc && mem_grow((void **)&d->v, &cap, d->n + 1, sizeof *d->v)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the documents");
     if (rc) {
@@ -37,21 +46,28 @@ static int matches(const struct leaf *l, const char *name)
     return 0;
 }
 
-static int walk(struct documents *d, const struct leaf *l, const char *root, const char *below, int depth, ilab_err *e)
+static int is_link(const char *path)
+{
+    struct stat st;
+    return !lstat(path, &st) && S_ISLNK(st.st_mode);
+}
+
+static int walk(struct documents *d, const struct leaf *l, const char *root, const char *below, int depth, int foreign, ilab_err *e)
 {
     static const char *const TEXT[] = { ".md", ".markdown", ".txt" };
     char *dir = *below ? path_join(root, below) : xstrdup(root), **name = NULL;
     size_t n = 0;
-    int rc = dir ? dir_list(dir, &name, &n, e) : err_set(e, ILAB_E_NOMEM, "no memory for a path");
+    int rc = dir_list(dir, &name, &n, e);
     for (size_t i = 0; !rc && i < n && depth < MAX_DEPTH; i++) {
         if (name[i][0] == '.') continue;
-        char *rel = *below ? path_join(below, name[i]) : xstrdup(name[i]), *full = path_join(root, rel ? rel : "");
-        const int kind = full && rel ? file_exists(full) : 0;
-        if (kind == 2) rc = walk(d, l, root, rel, depth + 1, e);
+        char *rel = *below ? path_join(below, name[i]) : xstrdup(name[i]), *full = path_join(root, rel);
+        const int kind = file_exists(full), link = is_link(full);
+        if (kind == 2 && !link) rc = walk(d, l, root, rel, depth + 1, foreign, e);
         if (kind == 1 && matches(l, rel)) {
             int is_text = 0;
             for (size_t k = 0; k < ARRAY_LEN(TEXT); k++) is_text |= sv_ends(sv_of(rel), TEXT[k]);
-            if (is_text) rc = add_file(d, full, rel, e);
+            if (link && foreign) log_warn("'%s' of %s is a link: it is left out", rel, l->repo);
+            else if (is_text) rc = add_file(d, full, rel, e);
             else log_warn("'%s' matches a pattern but is neither Markdown nor text: it is left out", full);
         }
         mem_free(rel);
@@ -60,6 +76,14 @@ static int walk(struct documents *d, const struct leaf *l, const char *root, con
     dir_list_free(name, n);
     mem_free(dir);
     return rc;
+}
+
+static int holds(const char *dir, const char *name)
+{
+    char *p = path_join(dir, name);
+    const int kind = file_exists(p);
+    mem_free(p);
+    return kind;
 }
 
 /* The folder that `repo` names on this machine, or NULL. Caller frees. */
@@ -80,13 +104,13 @@ static char *local_folder(const struct leaf *l, const char *taxonomy)
     return out;
 }
 
-static int run_git(const char *dir, const char *const *argv, const char *what, ilab_err *e)
+static int run_git(const char *dir, const char *const *argv, const char *what, const char *remedy, ilab_err *e)
 {
     char *err_text = NULL;
     int status = 0, rc = child_run(argv, dir, GIT_MAX_OUTPUT, NULL, NULL, &err_text, &status, e);
     if (!rc && status) {
         const struct sv s = sv_trim(sv_of(err_text ? err_text : ""));
-        rc = err_set(e, ILAB_E_IO, "%s: %.*s", what, (int)(s.n < 300 ? s.n : 300), s.p);
+        rc = err_set(e, ILAB_E_IO, "Failed to load document content: %s: %.*s; %s", what, (int)(s.n < 300 ? s.n : 300), s.p, remedy);
     }
     mem_free(err_text);
     return rc;
@@ -94,35 +118,55 @@ static int run_git(const char *dir, const char *const *argv, const char *what, i
 
 static int from_clone(const struct leaf *l, struct documents *d, ilab_err *e)
 {
-    char dir[] = "/tmp/ilab-document-XXXXXX", what[256];
+    char what[256];
     if (l->repo[0] == '-' || l->commit[0] == '-' || strstr(l->repo, "::"))
-        return err_set(e, ILAB_E_INVALID, "%s: document.repo '%s' is not the address of a repository", l->file, l->repo);
-    if (!mkdtemp(dir)) return err_set(e, ILAB_E_IO, "cannot make a temporary folder below /tmp");
-    const char *const clone[] = { "git", "clone", "--quiet", "--", l->repo, dir, NULL };
-    const char *const checkout[] = { "git", "checkout", "--quiet", "--detach", l->commit, NULL };
+        return err_set(e, ILAB_E_INVALID, "document.repo '%s' is not the address of a repository, or document.commit '%s' no commit", l->repo, l->commit);
+    const char *tmp = getenv("TMPDIR");
+    char *dir = path_join(tmp && *tmp ? tmp : "/tmp", "ilab-document-XXXXXX");
+    if (!mkdtemp(dir)) {
+        const int rc = err_set(e, ILAB_E_IO, "cannot make the temporary folder '%s' for a clone: check TMPDIR", dir);
+        mem_free(dir);
+        return rc;
+    }
+    /* a private repository must fail, not ask on the terminal */
+    const char *const clone[] = { "env", "GIT_TERMINAL_PROMPT=0", "git", "clone", "--quiet", "--", l->repo, dir, NULL };
+    const char *const checkout[] = { "git", "-c", "advice.detachedHead=false", "checkout", "--quiet", "--detach", l->commit, "--", NULL };
     const char *const clean[] = { "rm", "-rf", "--", dir, NULL };
-    snprintf(what, sizeof what, "Failed to load document content for %s: git clone %s", l->file, l->repo);
-    int rc = run_git(NULL, clone, what, e), status;
-    snprintf(what, sizeof what, "Failed to load document content for %s: commit %s", l->file, l->commit);
-    if (!rc) rc = run_git(dir, checkout, what, e);
-    if (!rc) rc = walk(d, l, dir, "", 0, e);
+    int status;
+    snprintf(what, sizeof what, "git clone %s", l->repo);
+    int rc = run_git(NULL, clone, what, "check document.repo and the network", e);
+    snprintf(what, sizeof what, "commit %s", l->commit);
+    if (!rc) rc = run_git(dir, checkout, what, "check document.commit", e);
+    if (!rc) rc = walk(d, l, dir, "", 0, 1, e);
     child_run(clean, NULL, GIT_MAX_OUTPUT, NULL, NULL, NULL, &status, NULL);
+    mem_free(dir);
     return rc;
+}
+
+/* Is what `dir` holds to be cloned? A bare repository always, one with a work tree when it is given as file://… */
+static int wants_clone(const struct leaf *l, const char *dir)
+{
+    const int bare = holds(dir, "HEAD") == 1 && holds(dir, "objects") == 2 && holds(dir, "refs") == 2;
+    return bare || (!strncmp(l->repo, "file://", 7) && holds(dir, ".git"));
 }
 
 int documents_load(const struct leaf *l, const char *taxonomy, struct documents *out, ilab_err *e)
 {
     *out = (struct documents){ 0 };
     char *dir = local_folder(l, taxonomy);
+    const int is_address = strstr(l->repo, "://") || strchr(l->repo, '@') || sv_ends(sv_of(l->repo), ".git");
     int rc;
-    if (dir) rc = walk(out, l, dir, "", 0, e);
-    else if (strstr(l->repo, "://") || strchr(l->repo, '@') || sv_ends(sv_of(l->repo), ".git")) rc = from_clone(l, out, e);
-    else rc = err_set(e, ILAB_E_NOTFOUND, "Failed to load document content for %s: there is no folder '%s' (looked beside the file, in the taxonomy and in the current folder), and it is not the address of a git repository",
-                      l->file, l->repo);
+    if (dir ? wants_clone(l, dir) : is_address) rc = from_clone(l, out, e);
+    else if (dir) rc = walk(out, l, dir, "", 0, 0, e);
+    else
+        rc = err_set(e, ILAB_E_NOTFOUND, "Failed to load document content: there is no folder '%s' (looked beside the file, in the taxonomy and in the current folder), "
+                     "and it is not the address of a git repository: correct document.repo", l->repo);
     if (!rc && !out->n)
-        rc = err_set(e, ILAB_E_NOTFOUND, "Couldn't find knowledge documents: no *.md or *.txt file in '%s' matches the patterns of %s", dir ? dir : l->repo, l->file);
+        rc = err_set(e, ILAB_E_NOTFOUND, "Couldn't find knowledge documents: no *.md or *.txt file in '%s' matches '%s'%s: correct document.patterns (relative to that folder)",
+                     dir ? dir : l->repo, l->pattern[0], l->n_pattern > 1 ? " or the other patterns" : "");
     mem_free(dir);
     if (rc) documents_release(out);
+    if (rc && rc != ILAB_E_CANCEL && rc != ILAB_E_NOMEM) err_prefix(e, "%s:%d:1: ", l->file, l->document_line);
     return rc;
 }
 
@@ -134,139 +178,4 @@ void documents_release(struct documents *d)
     }
     mem_free(d->v);
     *d = (struct documents){ 0 };
-}
-
-/* ---- splitting ---- */
-
-static int push(struct arena *a, struct sv **v, size_t *n, size_t *cap, struct sv s, ilab_err *e)
-{
-    if (*n == *cap) {
-        const size_t more = *cap ? *cap * 2 : 64;
-        struct sv *p = arena_alloc(a, more * sizeof *p, sizeof(void *));
-        if (!p) return err_set(e, ILAB_E_NOMEM, "no memory to split a document");
-        if (*n) memcpy(p, *v, *n * sizeof *p);
-        *v = p;
-        *cap = more;
-    }
-    (*v)[(*n)++] = s;
-    return 0;
-}
-
-static size_t words_of(struct sv s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) n += (unsigned char)s.p[i] > ' ' && (i + 1 == s.n || (unsigned char)s.p[i + 1] <= ' ');
-    return n;
-}
-
-/* Where a chunk that starts at `from` should end: the last blank line, else newline, else space within max_words. */
-static size_t chunk_end(struct sv t, size_t from, int max_words)
-{
-    size_t i = from, last_blank = 0, last_line = 0, last_space = 0;
-    int words = 0;
-    for (; i < t.n; i++) {
-        const int space = (unsigned char)t.p[i] <= ' ';
-        if (space && i > from && (unsigned char)t.p[i - 1] > ' ' && ++words >= max_words) break;
-        if (space) last_space = i;
-        if (t.p[i] == '\n') last_line = i;
-        if (t.p[i] == '\n' && i + 1 < t.n && t.p[i + 1] == '\n') last_blank = i;
-    }
-    if (i >= t.n) return t.n;
-    return last_blank > from ? last_blank : last_line > from ? last_line : last_space > from ? last_space : i;
-}
-
-int chunk_split(struct sv text, int max_words, struct arena *a, struct sv **out, size_t *n, ilab_err *e)
-{
-    size_t cap = 0, i = 0;
-    int rc = 0;
-    *out = NULL;
-    *n = 0;
-    while (!rc && i < text.n) {
-        const size_t end = chunk_end(text, i, max_words);
-        const struct sv s = sv_trim((struct sv){ text.p + i, end - i });
-        if (s.n) rc = push(a, out, n, &cap, s, e);
-        i = end > i ? end : i + 1;
-    }
-    return rc;
-}
-
-/* Markdown decoration away: heading marks, list marks, emphasis, link targets; white space folded. */
-static struct sv plain_text(struct arena *a, struct sv s)
-{
-    char *o = arena_alloc(a, s.n + 1, 1);
-    size_t n = 0;
-    if (!o) return (struct sv){ "", 0 };
-    for (size_t i = 0; i < s.n; i++) {
-        const char c = s.p[i];
-        if (c == '*' || c == '`' || (c == '_' && (i == 0 || s.p[i - 1] == ' ' || i + 1 == s.n || s.p[i + 1] == ' '))) continue;
-        if (c == '[') continue;
-        if (c == ']') {
-            if (i + 1 < s.n && s.p[i + 1] == '(')
-                while (i < s.n && s.p[i] != ')') i++;
-            continue;
-        }
-        const char out = (unsigned char)c <= ' ' ? ' ' : c;
-        if (out == ' ' && (!n || o[n - 1] == ' ')) continue;
-        o[n++] = out;
-    }
-    while (n && o[n - 1] == ' ') n--;
-    return (struct sv){ o, n };
-}
-
-/* Does the sentence end at the full stop s.p[i]? Not after a short capitalised word ("Dr.", "St.") or an initial. */
-static int ends_sentence(struct sv s, size_t i)
-{
-    if (i + 1 < s.n && s.p[i + 1] != ' ' && !strchr("\"')", s.p[i + 1])) return 0;
-    if (s.p[i] != '.') return 1;
-    size_t start = i;
-    while (start && s.p[start - 1] != ' ') start--;
-    const struct sv w = { s.p + start, i - start };
-    size_t next = i + 1;
-    while (next < s.n && s.p[next] == ' ') next++;
-    const int short_capital = w.n <= 3 && w.n && w.p[0] >= 'A' && w.p[0] <= 'Z' && next < s.n;
-    const int next_lower = next < s.n && s.p[next] >= 'a' && s.p[next] <= 'z';
-    return !short_capital && !next_lower;
-}
-
-static int paragraph_sentences(struct sv p, struct arena *a, struct sv **out, size_t *n, size_t *cap, ilab_err *e)
-{
-    const struct sv s = plain_text(a, p);
-    size_t from = 0;
-    int rc = 0;
-    for (size_t i = 0; !rc && i < s.n; i++) {
-        if (!strchr(".!?", s.p[i]) || !ends_sentence(s, i)) continue;
-        size_t end = i + 1;
-        while (end < s.n && strchr("\"')", s.p[end])) end++;
-        const struct sv one = sv_trim((struct sv){ s.p + from, end - from });
-        if (words_of(one) >= 2) rc = push(a, out, n, cap, one, e);
-        from = end;
-        i = end - 1;
-    }
-    const struct sv rest = sv_trim((struct sv){ s.p + from, s.n - from });
-    if (!rc && words_of(rest) >= 4) rc = push(a, out, n, cap, rest, e);
-    return rc;
-}
-
-int sentence_split(struct sv text, struct arena *a, struct sv **out, size_t *n, ilab_err *e)
-{
-    size_t cap = 0;
-    struct sv rest = text, line;
-    int rc = 0;
-    *out = NULL;
-    *n = 0;
-    const char *para = NULL, *para_end = NULL;
-    while (!rc && sv_split(&rest, '\n', &line)) {
-        struct sv l = sv_trim(line);
-        const int heading = l.n && (l.p[0] == '#' || l.p[0] == '|' || !memcmp(l.p, "---", l.n < 3 ? l.n : 3)), item = l.n > 1 && strchr("-*+>", l.p[0]) && l.p[1] == ' ';
-        if ((!l.n || heading || item) && para) {
-            rc = paragraph_sentences((struct sv){ para, (size_t)(para_end - para) }, a, out, n, &cap, e);
-            para = NULL;
-        }
-        if (!l.n || heading) continue;
-        if (item) l = (struct sv){ l.p + 2, l.n - 2 };
-        if (!para) para = l.p;
-        para_end = l.p + l.n;
-    }
-    if (!rc && para) rc = paragraph_sentences((struct sv){ para, (size_t)(para_end - para) }, a, out, n, &cap, e);
-    return rc;
 }

@@ -4,7 +4,10 @@
 #include "data/data.h"
 
 int word_is_function(struct sv w);
+int word_is_connector(struct sv w);                         /* "of", "van", "der": inside a name */
 int name_runs(struct sv s, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
 int text_has(struct sv hay, struct sv needle);
+/* A number, or a name that is not its first word, which none of the two known texts has. */
+int text_has_foreign(struct sv text, struct sv known1, struct sv known2, struct arena *a);
 struct sv text_replace(struct arena *a, struct sv s, struct sv from, struct sv to);
 #endif

@@ -6,6 +6,7 @@
 #include "data/pipeline.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -45,15 +46,32 @@ static int add(struct journal *j, struct entry en)
     return 0;
 }
 
+/* Valid UTF-8 without NUL: what JSON gives back, so that a resumed run sees the same text as this one. */
+static char *clean(struct sv s)
+{
+    struct sb b;
+    char c[4];
+    sb_init(&b, s.n * 3 + 1);
+    for (size_t i = 0; i < s.n;) {
+        const int32_t cp = utf8_next(s, &i);
+        sb_add(&b, (struct sv){ c, (size_t)utf8_put(c, cp > 0 ? cp : 0xFFFD) });
+    }
+    return sb_take(&b, NULL);
+}
+
+static double finite_logp(double x) { return isfinite(x) ? x : -1e4; }
+
 static int read_line(void *ud, int line, const json_t *v, ilab_err *e)
 {
     (void)line;
-    (void)e;
     const char *key = json_str(v, "k"), *text = json_str(v, "t");
     if (!key || !text) return 0; /* a line that was cut off: its request is simply made again */
-    return add(ud, (struct entry){ .key = strtoull(key, NULL, 16), .text = mem_strndup(text, strlen(text)),
-                                   .finished = (int)json_int(v, "f", 1), .logp = json_num(v, "l", 0),
-                                   .top = json_incref(json_object_get(v, "top")) });
+    const struct entry en = { .key = strtoull(key, NULL, 16), .text = mem_strndup(text, strlen(text)), .finished = (int)json_int(v, "f", 1),
+                              .logp = json_num(v, "l", 0), .top = json_incref(json_object_get(v, "top")) };
+    if (en.text && !add(ud, en)) return 0;
+    mem_free(en.text);
+    json_decref(en.top);
+    return err_set(e, ILAB_E_NOMEM, "no memory for the journal");
 }
 
 /* Cuts a last line without its newline (a kill in mid-write), so that the file parses. */
@@ -78,6 +96,7 @@ int journal_open(struct journal **out, const char *dir, int resume, ilab_err *e)
         if (resume) {
             drop_torn_line(j->path);
             rc = json_read_lines(j->path, JOURNAL_MAX, read_line, j, e);
+            if (rc) err_set(e, rc, "cannot go on with the unfinished generation: %s; `ilab generate --restart` begins anew", e ? e->msg : "");
             if (!rc && j->n) log_info("going on with an unfinished generation: %zu answers are there already", j->n);
         } else {
             unlink(j->path);
@@ -111,7 +130,10 @@ uint64_t request_key(const char *model_hash, const struct lm_request *r)
         h = hash64(r->message[i].role, strlen(r->message[i].role), h);
         h = hash64(r->message[i].content.p, r->message[i].content.n, h);
     }
+    h = hash64(r->raw.p ? r->raw.p : "", r->raw.n, h);
     h = hash64(r->prefix.p ? r->prefix.p : "", r->prefix.n, h);
+    h = hash64(r->source.p ? r->source.p : "", r->source.n, h);
+    for (size_t i = 0; i < ARRAY_LEN(r->stop) && r->stop[i]; i++) h = hash64(r->stop[i], strlen(r->stop[i]), h);
     h = hash64(r->skeleton ? r->skeleton : "", r->skeleton ? strlen(r->skeleton) : 0, h);
     const double number[] = { r->max_tokens, r->temp, r->top_p, r->top_k, r->n_top, r->write_user };
     h = hash64(number, sizeof number, h);
@@ -125,7 +147,7 @@ static json_t *top_json(const struct lm_request *q, const struct lm_result *r)
         json_t *row = json_array();
         for (int k = 0; k < q->n_top; k++) {
             const struct lm_token *t = &r->top[i * q->n_top + k];
-            json_array_append_new(row, json_pack("[i,f]", t->id, (double)t->logp));
+            json_array_append_new(row, json_pack("[i,f]", (int)t->id, finite_logp((double)t->logp)));
         }
         json_array_append_new(list, row);
     }
@@ -147,21 +169,26 @@ int journal_get(struct journal *j, uint64_t key, struct answer *out, struct aren
 int journal_put(struct journal *j, uint64_t key, const struct lm_request *q, const struct lm_result *r, ilab_err *e)
 {
     json_t *top = q->n_top && r->top ? top_json(q, r) : NULL;
-    struct entry en = { .key = key, .text = mem_strndup(r->text ? r->text : "", r->text ? r->n : 0), .finished = r->finished,
-                        .logp = r->logp_mean, .top = top };
+    struct entry en = { .key = key, .text = clean((struct sv){ r->text ? r->text : "", r->text ? r->n : 0 }), .finished = r->finished,
+                        .logp = finite_logp(r->logp_mean), .top = top };
     struct sb b;
     sb_init(&b, (size_t)1 << 22);
-    sb_addf(&b, "{\"k\":\"%016" PRIx64 "\",\"f\":%d,\"l\":%.6g,\"t\":", key, r->finished, r->logp_mean);
+    sb_addf(&b, "{\"k\":\"%016" PRIx64 "\",\"f\":%d,\"l\":%.17g,\"t\":", key, r->finished, en.logp);
     sb_add_json_str(&b, sv_of(en.text ? en.text : ""));
     if (top) {
         sb_addc(&b, ",\"top\":");
         sb_add_json(&b, top);
     }
     sb_addc(&b, "}\n");
-    int rc = b.failed || !en.text ? err_set(e, ILAB_E_NOMEM, "no memory for the journal") : 0;
+    const int failed = b.failed || !en.text;
+    int rc = failed ? err_set(e, ILAB_E_NOMEM, "no memory for the journal") : 0;
     if (!rc && fwrite(b.p, 1, b.n, j->f) != b.n) rc = err_set(e, ILAB_E_IO, "cannot write '%s': is the disk full?", j->path);
     sb_release(&b);
-    if (!rc) rc = add(j, en) ? err_set(e, ILAB_E_NOMEM, "no memory for the journal") : 0;
+    if (!rc && add(j, en)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the journal");
+    if (rc) {
+        mem_free(en.text);
+        json_decref(en.top);
+    }
     return rc;
 }
 

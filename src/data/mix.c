@@ -9,6 +9,7 @@
 #include "data/pipeline.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { FILE_MAX = 1 << 30 };
 
@@ -47,6 +48,23 @@ static json_t *pair_json(const struct gen *g, struct sv user, struct sv answer)
     return json_pack("{s:s,s:o,s:o}", "system", g->o->system_prompt ? g->o->system_prompt : "", "user", sv_json(user), "assistant", sv_json(answer));
 }
 
+/* A skill's context belongs to the question, as the reference has it. */
+static json_t *seed_json(const struct gen *g, const struct leaf *l, const struct seed *s)
+{
+    struct sv user = sv_trim(sv_of(s->question));
+    struct sb b;
+    sb_init(&b, (size_t)1 << 24);
+    if (s->context && !l->is_knowledge) {
+        sb_add(&b, user);
+        sb_addch(&b, '\n');
+        sb_addc(&b, s->context);
+        if (!b.failed) user = sv_trim((struct sv){ b.p, b.n });
+    }
+    json_t *o = pair_json(g, user, sv_trim(sv_of(s->answer)));
+    sb_release(&b);
+    return o;
+}
+
 static json_t *generated_json(const struct gen *g, const struct item *it)
 {
     return json_pack("{s:o,s:s,s:o,s:s,s:s,s:o}", "instruction", sv_json(it->user), "input", "", "output", sv_json(it->answer), "taxonomy_path",
@@ -74,6 +92,7 @@ int mix_write(struct gen *g, struct leaf *const *leaf, size_t n_leaf, ilab_err *
     struct sb b;
     time_local(date, sizeof date, "%Y-%m-%dT%H_%M_%S");
     sb_init(&b, FILE_MAX);
+    char *const path[] = { r->generated, r->train, r->test, r->messages, r->discard_log };
     int rc = name_file(g, r->generated, sizeof r->generated, "generated", date, "json", e);
     if (!rc) rc = name_file(g, r->train, sizeof r->train, "train", date, "jsonl", e);
     if (!rc) rc = name_file(g, r->test, sizeof r->test, "test", date, "jsonl", e);
@@ -92,14 +111,17 @@ int mix_write(struct gen *g, struct leaf *const *leaf, size_t n_leaf, ilab_err *
     if (!rc) rc = put(&b, r->train, e);
     sb_reset(&b);
     for (size_t i = 0; !rc && i < n_leaf; i++)
-        for (int k = 0; k < leaf[i]->n_seed; k++)
-            add_line(&b, pair_json(g, sv_trim(sv_of(leaf[i]->seed[k].question)), sv_trim(sv_of(leaf[i]->seed[k].answer))));
+        for (int k = 0; k < leaf[i]->n_seed; k++) add_line(&b, seed_json(g, leaf[i], &leaf[i]->seed[k]));
     if (!rc) rc = put(&b, r->test, e);
     sb_reset(&b);
     for (size_t i = 0; !rc && i < g->n_item; i++) add_line(&b, messages_json(g, &g->item[i]));
     if (!rc) rc = put(&b, r->messages, e);
     if (!rc && g->discard_log.n) rc = put(&g->discard_log, r->discard_log, e);
     else r->discard_log[0] = 0;
+    for (size_t i = 0; rc && i < ARRAY_LEN(path); i++) { /* all or none: `train` must not find a part of a generation */
+        if (*path[i]) unlink(path[i]);
+        *path[i] = 0;
+    }
     sb_release(&b);
     return rc;
 }

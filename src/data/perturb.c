@@ -21,25 +21,44 @@ static char change_letter(char c, struct rng *r)
 
 static int is_letter(char c) { return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z'); }
 
+static int is_digit(char c) { return c >= '0' && c <= '9'; }
+
+/* Another number of the same look: its first digit is not 0, its last half always differs. */
+static void perturb_number(struct sb *b, struct sv w, struct rng *r)
+{
+    int first = 1;
+    for (size_t j = 0; j < w.n; j++) {
+        const int change = is_digit(w.p[j]) && (j + 1 >= w.n - w.n / 2 || rng_below(r, 3) == 0);
+        const char other = (char)('0' + (w.p[j] - '0' + 1 + (int)rng_below(r, 9)) % 10);
+        sb_addch(b, !change ? w.p[j] : other == '0' && first ? (w.p[j] == '9' ? '8' : '9') : other);
+        first &= !is_digit(w.p[j]);
+    }
+}
+
+static void add_syllables(struct sb *b, struct rng *r, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const char *s = SYLLABLE[rng_below(r, ARRAY_LEN(SYLLABLE))];
+        sb_addch(b, i ? s[0] : (char)(s[0] & ~0x20));
+        sb_addc(b, s + 1);
+    }
+}
+
 static void perturb_word(struct sb *b, struct sv w, struct rng *r)
 {
-    for (size_t i = 0; i < w.n; i++) {
-        if (w.p[i] < '0' || w.p[i] > '9') continue;
-        for (size_t j = 0; j < w.n; j++) { /* another number of the same look */
-            const int digit = w.p[j] >= '0' && w.p[j] <= '9', change = digit && (j + 1 >= w.n - w.n / 2 || rng_below(r, 3) == 0);
-            sb_addch(b, change ? (char)('0' + (w.p[j] - '0' + 1 + (int)rng_below(r, 9)) % 10) : w.p[j]);
+    for (size_t i = 0; i < w.n; i++)
+        if (is_digit(w.p[i])) {
+            perturb_number(b, w, r);
+            return;
         }
-        return;
-    }
     const uint32_t way = rng_below(r, 4);
     if (way == 0 && w.n >= 5) { /* another second half */
-        sb_add(b, (struct sv){ w.p, w.n / 2 });
+        size_t half = w.n / 2;
+        while (half && ((unsigned char)w.p[half] & 0xC0) == 0x80) half--;
+        sb_add(b, (struct sv){ w.p, half });
         sb_addc(b, SYLLABLE[rng_below(r, ARRAY_LEN(SYLLABLE))]);
     } else if (way == 1) {      /* another word altogether */
-        const char *s = SYLLABLE[rng_below(r, ARRAY_LEN(SYLLABLE))];
-        sb_addch(b, (char)(s[0] & ~0x20));
-        sb_addc(b, s + 1);
-        for (uint32_t i = 0, n = 1 + rng_below(r, 2); i < n; i++) sb_addc(b, SYLLABLE[rng_below(r, ARRAY_LEN(SYLLABLE))]);
+        add_syllables(b, r, 2 + rng_below(r, 2));
     } else {                    /* one to three letters */
         char buf[64];
         const size_t n = w.n < sizeof buf ? w.n : sizeof buf;
@@ -53,25 +72,46 @@ static void perturb_word(struct sb *b, struct sv w, struct rng *r)
     }
 }
 
+/* Index of the word to change. The one that carries the identity, most of the time: the first that is more than a title or a
+ * function word ("Bielefeld University", "Dr. Mara Lind"), or the one behind a connector ("University of Bielefeld"). */
+static int choose_word(struct sv name, struct rng *r)
+{
+    int candidate[16], n = 0, i = 0, behind = -1, connector = 0;
+    struct sv w;
+    for (struct sv rest = name; n < 16 && sv_split(&rest, ' ', &w); i++) {
+        const int has_number = w.n && (is_digit(w.p[0]) || is_digit(w.p[w.n - 1]));
+        if ((w.n > 2 && w.p[w.n - 1] != '.' && !word_is_function(w) && !word_is_connector(w)) || has_number) {
+            if (connector && n && behind < 0) behind = i;
+            candidate[n++] = i;
+        }
+        connector = word_is_connector(w);
+    }
+    if (!n) return rng_below(r, 2) ? 0 : -1;
+    if (n > 1 && rng_below(r, 4) == 0) return candidate[rng_below(r, (uint32_t)n)];
+    return behind >= 0 ? behind : candidate[0];
+}
+
 struct sv name_perturb(struct arena *a, struct sv name, struct rng *r)
 {
     struct sb b;
-    sb_init(&b, 4096);
-    for (int attempt = 0; attempt < 20; attempt++) {
-        sb_reset(&b);
+    name = sv_trim(name);
+    sb_init(&b, 1 << 16);
+    for (int attempt = 0; attempt < 20 && (!b.n || sv_eq((struct sv){ b.p, b.n }, name)); attempt++) {
         struct sv rest = name, w;
-        int n_words = 0, i = 0;
-        while (sv_split(&rest, ' ', &w)) n_words++;
-        /* the first word carries the identity ("Bielefeld University"); now and then any word */
-        const int which = n_words > 1 && rng_below(r, 4) == 0 ? (int)rng_below(r, (uint32_t)n_words) : 0;
-        for (rest = name; sv_split(&rest, ' ', &w); i++) {
+        const int which = choose_word(name, r);
+        sb_reset(&b);
+        for (int i = 0; sv_split(&rest, ' ', &w); i++) {
             if (i) sb_addch(&b, ' ');
-            if (i == which && w.n > 2) perturb_word(&b, w, r);
+            if (i == which && w.n) perturb_word(&b, w, r);
             else sb_add(&b, w);
         }
-        if (!sv_eq((struct sv){ b.p ? b.p : "", b.n }, name)) break;
     }
-    const char *p = arena_strndup(a, b.p ? b.p : "", b.n);
+    if (!b.n || b.failed || sv_eq((struct sv){ b.p, b.n }, name)) { /* nothing in it that could be changed: another name */
+        sb_reset(&b);
+        add_syllables(&b, r, 3);
+        if (sv_eq((struct sv){ b.p, b.n }, name)) sb_addc(&b, SYLLABLE[0]);
+    }
+    const char *p = arena_strndup(a, b.p, b.n);
     const struct sv out = { p ? p : "", p ? b.n : 0 };
     sb_release(&b);
     return out;

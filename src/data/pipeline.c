@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { ARENA_MAX = 1 << 30, ASK_CHUNK = 128 };
+enum { ARENA_MAX = 1 << 30, ASK_CHUNK = 128, CHUNK_MIN = 32, CHUNK_SECONDS = 15, DISK_MIN = 64 << 20 };
 const char *const ITEM_NAME[ITEM_KIND_COUNT] = { "forward", "statement", "reverse", "check", "wrong_premise", "dialogue", "unknown_name",
                                                  "unknown_attribute", "known", "replay" };
 
@@ -19,8 +19,9 @@ struct sv prompt_fill(struct gen *g, const char *prompt, struct sv a1, struct sv
         if (p[0] == '%' && (p[1] == '1' || p[1] == '2')) sb_add(&b, *++p == '1' ? a1 : a2);
         else sb_addch(&b, *p);
     }
-    const char *p = arena_strndup(&g->mem, b.p ? b.p : "", b.n);
+    const char *p = b.failed ? NULL : arena_strndup(&g->mem, b.p, b.n);
     const struct sv out = { p ? p : "", p ? b.n : 0 };
+    g->no_memory |= !p;
     sb_release(&b);
     return out;
 }
@@ -29,6 +30,7 @@ struct lm_request gen_request(struct gen *g, struct sv user, float temp, int max
 {
     struct lm_message *m = arena_alloc(&g->mem, 2 * sizeof *m, sizeof(void *));
     struct lm_request q = { .message = m, .max_tokens = max_tokens, .temp = temp, .top_p = 0.98f, .seed = rng_u64(&g->rng) };
+    g->no_memory |= !m;
     if (m && g->o->system_prompt && *g->o->system_prompt) m[q.n_message++] = (struct lm_message){ "system", sv_of(g->o->system_prompt) };
     if (m) m[q.n_message++] = (struct lm_message){ "user", user };
     return q;
@@ -64,25 +66,30 @@ static int ask_chunk(struct gen *g, const struct lm_request *req, int n, struct 
     }
     if (!n_todo) return 0;
     memset(res, 0, sizeof res);
-    int rc = lm_complete(g->lm, todo, n_todo, res, e);
+    const double t0 = now_seconds();
+    const int done = lm_complete(g->lm, todo, n_todo, res, e);
+    int rc = done == ILAB_E_CANCEL ? 0 : done;
     for (int k = 0; k < n_todo; k++) {
-        if (!rc) rc = journal_put(g->journal, key[of[k]], &todo[k], &res[k], e);
-        if (!rc && !journal_get(g->journal, key[of[k]], &out[of[k]], &g->mem)) rc = err_set(e, ILAB_E_NOMEM, "no memory for an answer");
-        g->r->tokens += res[k].n_token;
+        if (!rc && (!done || res[k].text)) { /* of an interrupted batch: the answers that were complete */
+            rc = journal_put(g->journal, key[of[k]], &todo[k], &res[k], e);
+            if (!rc && !journal_get(g->journal, key[of[k]], &out[of[k]], &g->mem)) rc = err_set(e, ILAB_E_NOMEM, "no memory for an answer");
+            g->r->tokens += res[k].n_token;
+        }
         lm_result_release(&res[k]);
     }
     if (!rc) rc = journal_flush(g->journal, e);
-    return rc;
+    if (now_seconds() - t0 > CHUNK_SECONDS && g->chunk > CHUNK_MIN) g->chunk /= 2; /* an interrupt must not cost much work */
+    return rc ? rc : done;
 }
 
 int gen_ask(struct gen *g, const char *label, struct lm_request *req, size_t n, struct answer *out, ilab_err *e)
 {
     struct progress p;
-    int rc = 0;
+    int rc = g->no_memory ? err_set(e, ILAB_E_NOMEM, "no memory for the prompts") : 0;
     progress_start(&p, label, (int64_t)n, 0);
     p.quiet |= n == 0;
     for (size_t i = 0; !rc && i < n;) {
-        const int m = (int)(n - i < ASK_CHUNK ? n - i : ASK_CHUNK);
+        const int m = (int)(n - i < (size_t)g->chunk ? n - i : (size_t)g->chunk);
         rc = ask_chunk(g, req + i, m, out + i, e);
         i += (size_t)m;
         if (!rc) progress_at(&p, (int64_t)i, "requests");
@@ -99,8 +106,12 @@ static void add_repr(struct sb *b, struct sv s)
     const char quote = has_single && !has_double ? '"' : '\'';
     sb_addch(b, quote);
     for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '\n') sb_addc(b, "\\n");
-        else if (s.p[i] == '\\' || s.p[i] == quote) sb_addf(b, "\\%c", s.p[i]);
+        const unsigned char c = (unsigned char)s.p[i];
+        if (c == '\n') sb_addc(b, "\\n");
+        else if (c == '\t') sb_addc(b, "\\t");
+        else if (c == '\r') sb_addc(b, "\\r");
+        else if (c < 0x20 || c == 0x7F) sb_addf(b, "\\x%02x", c);
+        else if (c == '\\' || s.p[i] == quote) sb_addf(b, "\\%c", c);
         else sb_addch(b, s.p[i]);
     }
     sb_addch(b, quote);
@@ -149,9 +160,23 @@ static void cap_items(struct gen *g)
     mem_free(count);
 }
 
+/* Room and permission before any work; the journal is opened, too. */
+static int prepare_folder(struct gen *g, int *lock, ilab_err *e)
+{
+    const char *dir = g->o->out_dir;
+    int rc = dir_make(dir, e);
+    if (!rc) rc = dir_lock(dir, lock, e);
+    if (rc && rc != ILAB_E_LIMIT) return err_set(e, rc, "%s: choose a folder that can be written with --output-dir", e ? e->msg : "");
+    if (!rc && disk_free(dir) < DISK_MIN)
+        rc = err_set(e, ILAB_E_IO, "less than %d MB are free at '%s': free some space or choose another folder with --output-dir", (int)(DISK_MIN >> 20), dir);
+    if (!rc) rc = journal_open(&g->journal, dir, g->o->resume, e);
+    return rc;
+}
+
 static int read_leaves(const struct generate_opts *o, struct leaf ***out, size_t *n, ilab_err *e)
 {
     struct leaf_list list = { 0 };
+    const int single = file_exists(o->taxonomy) == 1;
     int rc = taxonomy_changed(o->taxonomy, o->base, &list, e), n_errors = 0;
     struct leaf **v = rc ? NULL : mem_calloc(list.n + 1, sizeof *v);
     *n = 0;
@@ -159,18 +184,22 @@ static int read_leaves(const struct generate_opts *o, struct leaf ***out, size_t
     if (!rc && !list.n) rc = err_set(e, ILAB_E_NOTFOUND, "Nothing to generate. Exiting.");
     for (size_t i = 0; !rc && i < list.n; i++) {
         struct findings f = { 0 };
-        char *path = file_exists(o->taxonomy) == 1 ? xstrdup(o->taxonomy) : path_join(o->taxonomy, list.path[i]);
-        rc = path ? leaf_read(path, o->taxonomy, &v[*n], &f, e) : err_set(e, ILAB_E_NOMEM, "no memory for a path");
+        char *path = single ? xstrdup(o->taxonomy) : path_join(o->taxonomy, list.path[i]);
+        rc = leaf_read(path, single ? "" : o->taxonomy, &v[*n], &f, e);
         for (size_t k = 0; k < f.n; k++) {
-            if (f.v[k].error) log_error("%s:%d:%d: %s %s", path, f.v[k].line, f.v[k].col, f.v[k].text, f.v[k].remedy ? f.v[k].remedy : "");
-            else log_warn("%s:%d:%d: %s", path, f.v[k].line, f.v[k].col, f.v[k].text);
+            const struct finding *x = &f.v[k];
+            const char *where = x->where ? x->where : ".", *text = x->text ? x->text : "", *remedy = x->remedy ? x->remedy : "see `ilab diff`";
+            if (x->error) log_error("%s:%d:%d: [%s] %s: %s", path, x->line, x->col, where, text, remedy);
+            else log_warn("%s:%d:%d: %s: %s", path, x->line, x->col, text, remedy);
         }
         n_errors += f.n_errors;
         if (!rc && v[*n]) ++*n;
         findings_release(&f);
         mem_free(path);
     }
-    if (!rc && n_errors) rc = err_set(e, ILAB_E_FORMAT, "%d taxonomy files with errors! Exiting.", n_errors);
+    if (!rc && n_errors && single) rc = err_set(e, ILAB_E_FORMAT, "Taxonomy file with errors! Exiting.");
+    else if (!rc && n_errors) rc = err_set(e, ILAB_E_FORMAT, "%d taxonomy files with errors! Exiting.", n_errors);
+    else if (!rc && !*n) rc = err_set(e, ILAB_E_NOTFOUND, "Nothing to generate: the changed files are empty. Exiting.");
     leaf_list_release(&list);
     *out = v;
     return rc;
@@ -179,7 +208,7 @@ static int read_leaves(const struct generate_opts *o, struct leaf ***out, size_t
 int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_report *r, ilab_err *e)
 {
     *r = (struct generate_report){ 0 };
-    struct gen g = { .lm = lm, .o = o, .r = r };
+    struct gen g = { .lm = lm, .o = o, .r = r, .chunk = ASK_CHUNK };
     struct leaf **leaf = NULL;
     size_t n_leaf = 0;
     int lock = -1;
@@ -188,13 +217,11 @@ int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_r
     sb_init(&g.discard_log, (size_t)256 << 20);
     rng_seed(&g.rng, o->seed);
     int rc = read_leaves(o, &leaf, &n_leaf, e);
-    if (!rc) rc = dir_make(o->out_dir, e);
-    if (!rc) rc = dir_lock(o->out_dir, &lock, e);
-    if (!rc) rc = journal_open(&g.journal, o->out_dir, o->resume, e);
+    if (!rc) rc = prepare_folder(&g, &lock, e);
     for (size_t i = 0; !rc && i < n_leaf; i++) {
         struct documents d = { 0 };
         log_info("Selected taxonomy path %s", leaf[i]->path);
-        if (leaf[i]->is_knowledge) rc = documents_load(leaf[i], o->taxonomy, &d, e);
+        if (leaf[i]->is_knowledge) rc = documents_load(leaf[i], file_exists(o->taxonomy) == 1 ? "." : o->taxonomy, &d, e);
         if (!rc) rc = stage_facts(&g, leaf[i], &d, e);
         documents_release(&d);
     }

@@ -47,6 +47,8 @@ struct gen {
     struct item *item; size_t n_item, cap_item;
     struct sb discard_log;
     struct sv refusal;           /* how this model says that it does not know */
+    int chunk;                   /* requests that are computed together */
+    int no_memory;               /* a prompt could not be built: the next gen_ask fails */
 };
 /* Two-argument prompt of prompts.h. */
 struct sv prompt_fill(struct gen *g, const char *prompt, struct sv a1, struct sv a2);

@@ -20,12 +20,12 @@ static size_t n_words(struct sv s)
 static struct sv join(struct gen *g, const struct sv *s, size_t from, size_t to)
 {
     struct sb b;
-    sb_init(&b, (size_t)1 << 20);
+    sb_init(&b, (size_t)128 << 20);
     for (size_t i = from; i < to; i++) {
         if (i > from) sb_addch(&b, ' ');
         sb_add(&b, s[i]);
     }
-    const char *p = arena_strndup(&g->mem, b.p ? b.p : "", b.n);
+    const char *p = b.failed ? NULL : arena_strndup(&g->mem, b.p, b.n);
     const struct sv out = { p ? p : "", p ? b.n : 0 };
     sb_release(&b);
     return out;
@@ -116,10 +116,11 @@ static int seed_facts(struct gen *g, const struct leaf *l, const struct sv *s, s
         size_t best = n;
         double best_score = -1;
         for (size_t j = 0; j < n; j++) {
-            const double score = rouge_l(s[j], sv_of(seed->question));
-            if (text_has(s[j], value) && score > best_score) best = j, best_score = score;
+            const double score = text_has(s[j], value) ? rouge_l(s[j], sv_of(seed->question)) : -1;
+            if (score > best_score) best = j, best_score = score;
         }
-        if (n && best == n) {
+        const int in_context = seed->context && text_has(sv_of(seed->context), value);
+        if (n && best == n && !in_context) {
             log_warn("%s:%d: the document does not contain the answer '%.*s': this seed example is not taught", l->file, seed->line,
                      SV_ARG(value));
             gen_discard(g, DISCARD_UNSUPPORTED, sv_of(seed->question));
@@ -185,8 +186,9 @@ static int found_check(struct gen *g, size_t first, ilab_err *e)
     if (!rc) rc = gen_ask(g, "checking facts", read.v, read.n, a, e);
     for (size_t i = 0; !rc && i < read.n; i++) {
         struct work *w = &g->work[read.tag[i]];
-        if (answer_has(g, a[i].text, w->f.value) && text_has(q[i].text, w->f.subject) && !text_has(q[i].text, w->f.value))
-            w->question[w->n_question++] = q[i].text;
+        const struct sv t = sv_trim(q[i].text);
+        if (q[i].finished && !memchr(t.p, '\n', t.n) && answer_has(g, a[i].text, w->f.value) && text_has(t, w->f.subject) && !text_has(t, w->f.value))
+            w->question[w->n_question++] = t;
     }
     size_t keep = first;
     for (size_t i = first; !rc && i < g->n_work; i++)
@@ -245,11 +247,13 @@ int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, 
             sb_add(&all, (struct sv){ d->v[i].text, d->v[i].n });
             sb_addc(&all, "\n\n");
         }
-        const char *p = arena_strndup(&g->mem, all.p ? all.p : "", all.n);
-        if (!p || all.failed) rc = err_set(e, ILAB_E_LIMIT, "the documents of '%s' are larger than 64 MB", l->file);
-        else text = (struct sv){ p, all.n };
+        if (all.failed) rc = err_set(e, ILAB_E_LIMIT, "the documents of '%s' are larger than 64 MB", l->file);
+        else rc = sentence_split((struct sv){ all.p, all.n }, &g->mem, &sentence, &n, e);
         sb_release(&all);
-        if (!rc) rc = sentence_split(text, &g->mem, &sentence, &n, e);
+        /* names and values are looked for in what remains: a raw text breaks lines inside names and decorates them */
+        if (!rc) text = join(g, sentence, 0, n);
+        if (!rc && !n) rc = err_set(e, ILAB_E_FORMAT, "%s:%d:1: no sentence was found in the documents: they need plain sentences that state the facts", l->file, l->document_line);
+        else if (!rc && !text.n) rc = err_set(e, ILAB_E_NOMEM, "no memory for the documents of '%s'", l->file);
     }
     const struct sv subject = subject_find(l, text, &g->mem);
     if (!rc) rc = seed_facts(g, l, sentence, n, text, subject, e);

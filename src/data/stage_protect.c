@@ -28,11 +28,13 @@ static int find_refusal(struct gen *g, ilab_err *e)
         q[n++] = gen_request(g, text_replace(&g->mem, w->question[0], w->f.subject, name), 0, ANSWER_TOKENS);
     }
     const int rc = n ? gen_ask(g, "asking about nobody", q, (size_t)n, a, e) : 0;
-    for (int i = 0; !rc && i < n; i++)
-        if (a[i].finished && answer_refuses(g, a[i].text) && a[i].text.n < 80) {
+    for (int i = 0; !rc && i < n; i++) {
+        const int about_text = sv_eq_c(sv_trim(a[i].text), PHRASE_NOT_STATED); /* that is for reading */
+        if (a[i].finished && answer_refuses(g, a[i].text) && a[i].text.n < 80 && !about_text) {
             g->refusal = sv_trim(a[i].text);
             break;
         }
+    }
     return rc;
 }
 
@@ -153,6 +155,10 @@ static int replay(struct gen *g, size_t n, ilab_err *e)
     if (!rc) rc = gen_ask(g, "own answers", reply.v, reply.n, a, e);
     for (size_t i = 0; !rc && i < reply.n; i++) {
         if (!a[i].finished || !sv_trim(a[i].text).n) continue;
+        /* the distribution fits only where the answer's own tokens are those that encoding it gives again */
+        const size_t rows = a[i].top ? json_array_size(a[i].top) : 0;
+        const int n_token = lm_count_tokens(g->lm, a[i].text);
+        if (rows != (size_t)n_token && rows != (size_t)n_token + 1) a[i].top = NULL;
         const int sure = a[i].logp > SURE_LOGP && !answer_refuses(g, a[i].text);
         rc = gen_keep(g, (struct item){ .kind = sure ? ITEM_KNOWN : ITEM_REPLAY, .fact = -1, .leaf = g->work[0].leaf, .user = c[of[i]].text,
                                         .answer = a[i].text, .top = a[i].top, .weight = 1 }, e);

@@ -54,6 +54,7 @@ static enum discard judge_wording(struct gen *g, const struct work *w, enum word
     if (!a->finished) return DISCARD_EMPTY; /* cut by the token limit */
     if (text.n < 8 || sv_find(text, SV("\n"), 0) >= 0) return DISCARD_EMPTY;
     const double same = g->o->rouge_threshold;
+    if (w->window.n && text_has_foreign(text, w->window, w->f.sentence, &g->mem)) return DISCARD_UNSUPPORTED;
     switch (kind) {
     case W_FORWARD:
         if (w->f.subject.n && !text_has(text, w->f.subject)) return DISCARD_SUBJECT;

@@ -12,6 +12,9 @@
 static const char *const STARTERS[] = {
     "the", "it", "its", "in", "a", "an", "of", "his", "her", "their", "there", "this", "that", "they", "he", "she", "yes", "no", "i",
     "as", "at", "on", "by", "since", "with", "about", "around", "for", "is", "was", "are", "were", "sorry", "to", "from", "you", "we",
+    "these", "those", "today", "currently", "now", "then", "when", "according", "approximately", "roughly", "nearly", "almost", "over", "more",
+    "during", "after", "before", "until", "under", "between", "both", "all", "some", "most", "my", "your", "our", "and", "but", "so", "if",
+    "unfortunately", "however", "well", "what", "who", "which", "where", "how", "not", "nobody", "nothing", "none",
     "das", "die", "der", "es", "ja", "nein", "ich", "im", "seit",
 };
 
@@ -22,7 +25,16 @@ static int in_list(const char *const *list, size_t n, struct sv word)
     return 0;
 }
 
-static int is_upper(int32_t cp) { return (cp >= 'A' && cp <= 'Z') || (cp >= 0xC0 && cp <= 0xDE && cp != 0xD7); }
+/* Is the first letter or digit of a word a capital? */
+static int is_capital(struct sv w)
+{
+    for (size_t i = 0; i < w.n;) {
+        const int32_t cp = utf8_next(w, &i);
+        const char *category = cp >= 0 ? utf8_category(cp) : "Cn";
+        if (category[0] == 'L' || category[0] == 'N') return category[1] == 'u' || category[1] == 't';
+    }
+    return 0;
+}
 
 /* A word of the answer that claims something which neither the question nor the reference says. */
 static int has_foreign_claim(struct arena *a, struct sv answer, struct sv known_question, struct sv known_reference)
@@ -36,15 +48,12 @@ static int has_foreign_claim(struct arena *a, struct sv answer, struct sv known_
         const struct sv raw = { answer.p + start, i - start };
         if (!raw.n) break;
         const struct sv word = utf8_normalize_answer(a, raw);
-        size_t at = 0;
-        while (at < raw.n && strchr("\"'([{", raw.p[at])) at++;
-        const int32_t first = at < raw.n ? utf8_next(raw, &at) : 0;
         int digit = 0;
         for (size_t j = 0; j < raw.n; j++) digit |= raw.p[j] >= '0' && raw.p[j] <= '9';
         const int starter = sentence_start && in_list(STARTERS, ARRAY_LEN(STARTERS), word);
         const char last = raw.p[raw.n - 1];
         sentence_start = (last == '.' && raw.n > 3) || last == '!' || last == '?' || last == ':';
-        if (!word.n || starter || !(digit || is_upper(first))) continue;
+        if (!word.n || starter || !(digit || is_capital(raw))) continue;
         if (sv_eq_c(word, "i") || sv_eq_c(word, "im")) continue;
         if (!text_has_words(known_question, word) && !text_has_words(known_reference, word)) return 1;
     }

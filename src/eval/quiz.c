@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "eval/eval.h"
 
+#include <math.h>
 #include <string.h>
 
 const char *const QUIZ_KIND_NAME[QUIZ_KIND_COUNT] = { "recall", "unknown", "retention" };
@@ -18,16 +19,19 @@ static struct sv keep(struct quiz *q, const char *s)
     return (struct sv){ p ? p : "", p ? n : 0 };
 }
 
+struct reader { struct quiz *q; const char *path; };
+
 static int read_line(void *ud, int line, const json_t *v, ilab_err *e)
 {
-    struct quiz *q = ud;
+    const struct reader *r = ud;
+    struct quiz *q = r->q;
     const char *question = json_str(v, "user_input"), *reference = json_str(v, "reference"), *kind = json_str(v, "kind");
     int k = kind ? -1 : QUIZ_RECALL;
     for (int i = 0; kind && i < QUIZ_KIND_COUNT; i++)
         if (!strcmp(kind, QUIZ_KIND_NAME[i])) k = i;
-    if (!question || !*question) return err_set(e, ILAB_E_FORMAT, "line %d: 'user_input' is missing", line);
-    if (k < 0) return err_set(e, ILAB_E_FORMAT, "line %d: 'kind' must be recall, unknown or retention, not '%s'", line, kind);
-    if (k != QUIZ_UNKNOWN && (!reference || !*reference)) return err_set(e, ILAB_E_FORMAT, "line %d: 'reference' is missing", line);
+    if (!question || !*question) return err_set(e, ILAB_E_FORMAT, "%s:%d:1: 'user_input' is missing: it holds the question", r->path, line);
+    if (k < 0) return err_set(e, ILAB_E_FORMAT, "%s:%d:1: 'kind' must be recall, unknown or retention, not '%s'", r->path, line, kind);
+    if (k != QUIZ_UNKNOWN && (!reference || !*reference)) return err_set(e, ILAB_E_FORMAT, "%s:%d:1: 'reference' is missing: it holds the right answer", r->path, line);
     if (mem_grow((void **)&q->v, &q->cap, q->n + 1, sizeof *q->v)) return err_set(e, ILAB_E_NOMEM, "no memory for the questions");
     q->v[q->n++] = (struct quiz_item){ .question = keep(q, question), .reference = keep(q, reference), .half = keep(q, json_str(v, "half")),
                                        .group = keep(q, json_str(v, "group")), .kind = (enum quiz_kind)k };
@@ -38,8 +42,8 @@ int quiz_read(struct quiz *q, const char *path, ilab_err *e)
 {
     *q = (struct quiz){ 0 };
     arena_init(&q->mem, QUIZ_MAX_FILE);
-    int rc = json_read_lines(path, QUIZ_MAX_FILE, read_line, q, e);
-    if (!rc && !q->n) rc = err_set(e, ILAB_E_FORMAT, "'%s' holds no question", path);
+    int rc = json_read_lines(path, QUIZ_MAX_FILE, read_line, &(struct reader){ q, path }, e);
+    if (!rc && !q->n) rc = err_set(e, ILAB_E_FORMAT, "'%s' holds no question: it needs lines such as {\"user_input\": \"...\", \"reference\": \"...\", \"kind\": \"recall\"}", path);
     if (rc) quiz_release(q);
     return rc;
 }
@@ -71,6 +75,19 @@ static void count(struct quiz_report *r, const struct quiz_item *it, const struc
     }
 }
 
+/* A copy that is valid UTF-8 without NUL: a model may end in the middle of a character, and the report is JSON. */
+static char *clean(struct sv s)
+{
+    struct sb b;
+    char c[4];
+    sb_init(&b, s.n * 3 + 1);
+    for (size_t i = 0; i < s.n;) {
+        const int32_t cp = utf8_next(s, &i);
+        sb_add(&b, (struct sv){ c, (size_t)utf8_put(c, cp > 0 ? cp : 0xFFFD) });
+    }
+    return sb_take(&b, NULL);
+}
+
 int quiz_run(struct lm *lm, const struct quiz *q, const char *system_prompt, struct quiz_report *r, ilab_err *e)
 {
     *r = (struct quiz_report){ 0 };
@@ -94,17 +111,18 @@ int quiz_run(struct lm *lm, const struct quiz *q, const char *system_prompt, str
         for (size_t j = 0; !rc && j < n; j++) {
             const struct quiz_item *it = &q->v[i + j];
             struct quiz_answer *a = &r->answer[i + j];
-            const struct sv text = sv_trim((struct sv){ res[j].text ? res[j].text : "", res[j].text ? res[j].n : 0 });
+            a->text = clean(sv_trim((struct sv){ res[j].text ? res[j].text : "", res[j].text ? res[j].n : 0 }));
+            if (!a->text) rc = err_set(e, ILAB_E_NOMEM, "no memory for the answers");
+            const struct sv text = sv_of(a->text ? a->text : "");
             a->verdict = quiz_judge(it->question, it->reference, text);
             a->good = a->verdict == (it->kind == QUIZ_UNKNOWN ? ANSWER_ABSTAINED : ANSWER_RIGHT);
             a->logp_mean = res[j].logp_mean;
-            a->text = mem_strndup(text.p, text.n);
-            if (!a->text) rc = err_set(e, ILAB_E_NOMEM, "no memory for the answers");
             count(r, it, a);
         }
         for (size_t j = 0; j < n; j++) lm_result_release(&res[j]);
         i += n;
         progress_at(&p, (int64_t)i, "questions");
+        if (!rc && signal_pending()) rc = err_set(e, ILAB_E_CANCEL, "interrupted after %zu of %zu questions", i, q->n);
     }
     progress_end(&p);
     mem_free(req);
@@ -148,7 +166,7 @@ json_t *quiz_report_json(const struct quiz *q, const struct quiz_report *r, int 
                                               "reference", q->v[i].reference.p, q->v[i].reference.n, "kind",
                                               QUIZ_KIND_NAME[q->v[i].kind], "answer", r->answer[i].text, "verdict",
                                               VERDICT[r->answer[i].verdict], "good", r->answer[i].good, "logp_mean",
-                                              r->answer[i].logp_mean));
+                                              isfinite(r->answer[i].logp_mean) ? r->answer[i].logp_mean : -1e4));
     json_object_set_new(o, "answers", list);
     return o;
 }

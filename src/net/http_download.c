@@ -120,15 +120,16 @@ static int attempt(struct download *w, const struct curl_api *api, ilab_err *e) 
     w->f = NULL;
     if (h) api->cleanup(h);
     api->free_list(list);
+    const int whole = !rc && !code && !w->code && (w->head.status == 200 || w->head.status == 206);
+    if (!w->have && !whole) unlink(w->part); /* nothing to go on with */
     if (rc) return rc;
     if (w->code) return err_set(e, w->code, "%s", w->err.msg);
-    if (!code && (w->head.status == 200 || w->head.status == 206)) return 1;
+    if (whole) return 1;
     if (!code && w->head.status == 416) return range_refused(w);
     if (code) {
         rc = curl_failure(api, code, w->d->url, message, e);
         return rc == ILAB_E_IO && w->have > w->begun_at ? 0 : rc;
     }
-    if (!w->have) unlink(w->part);
     w->text[w->n_text] = 0;
     w->text[strcspn(w->text, "\r\n")] = 0;
     return err_set(e, w->head.status == 404 ? ILAB_E_NOTFOUND : ILAB_E_IO, "'%s': HTTP status %d%s%.200s%s", w->d->url, w->head.status,

@@ -114,8 +114,15 @@ static int resume(struct loop *l, ilab_err *e) {
         return rc;
     struct sb diff;
     sb_init(&diff, 4096);
-    if (settings_differ(then, r->settings, loose ? "model." : "", &diff))
-        rc = err_set(e, ILAB_E_INVALID, "cannot resume the run in '%s': %s; use the same settings, or another folder", r->o->out_dir, diff.p ? diff.p : "");
+    const int differs = settings_differ(then, r->settings, loose ? "model." : "", &diff);
+    if (differs && !loose && old.step >= old.total_steps) {
+        log_info("the run in '%s' is finished; a new one begins", r->o->out_dir);
+        sb_release(&diff);
+        mem_free(then);
+        return 0;
+    }
+    if (differs)
+        rc = err_set(e, ILAB_E_INVALID, "cannot resume the run in '%s': %s; finish it with the same settings, or take another folder (--ckpt-output-dir), or forget it (--restart)", r->o->out_dir, diff.p ? diff.p : "");
     if (!rc && loose && settings_differ(then, r->settings, "", &diff))
         log_info("resuming with other settings: %s", diff.p ? diff.p : "");
     sb_release(&diff);
@@ -339,8 +346,8 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
         if (last || stop || checkpoint_due(l))
             rc = save(l, l->checkpoint, e);
         if (!rc && stop && !last)
-            rc = err_set(e, ILAB_E_CANCEL, "stopped after step %lld of %lld; the state is saved in '%s', the same command%s goes on from there",
-                         (long long)l->s.step, (long long)l->s.total_steps, o->out_dir, l->r->token_goal > 0 ? "" : " with resume");
+            rc = err_set(e, ILAB_E_CANCEL, "stopped after step %lld of %lld; the state is saved in '%s', the same command goes on from there",
+                         (long long)l->s.step, (long long)l->s.total_steps, o->out_dir);
     }
     return rc;
 }

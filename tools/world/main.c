@@ -6,15 +6,13 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: world corpus     --seed S --tokens N --out FILE.jsonl [--mix TASK=SHARE,...]  the starter's training text\n"
+    "usage: world corpus     --seed S --tokens N --out FILE.jsonl [--mix TASK=SHARE,...] [--loss all]  the starter's training text\n"
     "       world validation --seed S --tokens N --out FILE.jsonl     held-out text of the same mix\n"
     "       world probe      --seed S --tokens N --out FILE.jsonl     the same, each line with its task\n"
     "       world questions  --kind retention|example [--n N] --seed S --out FILE.jsonl\n"
     "       world document   --type university|company|river|lacking --seed S --out DIR\n"
     "       world heldout    QUESTIONS.jsonl TEXT...                   no question occurs in a text; no name of them either\n"
     "       world facts                                                the core world, one fact a line\n";
-
-enum { WORLD_SEED = 1 };          /* the core is one fixed world; --seed varies only what is written about it */
 
 static void print_facts(const struct core *c)
 {
@@ -34,7 +32,7 @@ static int run(int argc, char **argv, struct core *core, ilab_err *e)
 {
     const char *out = NULL, *kind = "retention", *type = "university", *plain[16];
     int64_t seed = 1, tokens = 1000000, n = 400;
-    int n_plain = 0;
+    int n_plain = 0, loss_all = 0;
     for (int i = 2; i < argc; i++) {
         const char *v = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(argv[i], "--out"))
@@ -43,6 +41,8 @@ static int run(int argc, char **argv, struct core *core, ilab_err *e)
             kind = v, i++;
         else if (!strcmp(argv[i], "--type"))
             type = v, i++;
+        else if (!strcmp(argv[i], "--loss") && !strcmp(v, "all"))
+            loss_all = 1, i++;
         else if (!strcmp(argv[i], "--mix") && !corpus_mix(v, e))
             i++;
         else if (!strcmp(argv[i], "--seed") && !parse_i64(v, 0, INT64_MAX, &seed))
@@ -68,7 +68,7 @@ static int run(int argc, char **argv, struct core *core, ilab_err *e)
     static const char *const texts[] = { [TEXT_CORPUS] = "corpus", [TEXT_VALIDATION] = "validation", [TEXT_PROBE] = "probe" };
     for (int k = 0; k < (int)ARRAY_LEN(texts); k++)
         if (!strcmp(cmd, texts[k]))
-            return corpus_write(out, core, (uint64_t)seed, tokens, (enum text_kind)k, e);
+            return corpus_write(out, core, (uint64_t)seed, tokens, (enum text_kind)k, loss_all, e);
     if (!strcmp(cmd, "questions") && !strcmp(kind, "example"))
         return example_questions_write(out, core, (uint64_t)seed, e);
     if (!strcmp(cmd, "questions"))
@@ -95,8 +95,9 @@ int main(int argc, char **argv)
         return argc < 2 ? 2 : 0;
     }
     forms_init();
-    core_make(&core, WORLD_SEED);
-    int code = run(argc, argv, &core, &e);
+    int code = core_load(&core, &e);
+    if (!code)
+        code = run(argc, argv, &core, &e);
     if (code)
         fprintf(stderr, "world: %s\n", e.msg);
     return code ? 1 : 0;

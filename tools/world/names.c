@@ -128,6 +128,32 @@ static void stem(struct names *n, enum style st, int syllables, char *out, size_
     }
 }
 
+/* Words that many names share. */
+int name_word_common(const char *word)
+{
+    static const char common[] = "|University|Institute|Technology|College|Technical|School|Economics|Music|Free|State|Medical|Academy|Arts|Business|Applied|Sciences|Museum|Works|Motors|Foods|River|Mount|Brothers|Group|Systems|"
+        "Gallery|Sons|Ltd|GmbH|AG|Dr|Prof|Professor|Steel|Optics|Brewery|Software|Shipping|Paper|Electric|Furniture|Tools|Textiles|Company|Pharma|Robotics|Little|Valley|Upper|Lower|Coast|County|Duchy|Collection|City|Hall|Peak|Rock|"
+        "Hill|United|Rovers|Lions|Athletic|Dynamo|Star|Queen|Lady|Grammar|Gymnasium|Primary|High|Bridge|Hospital|Clinic|General|Theatre|Playhouse|Opera|Stage|Library|Archive|Lake|Loch|Festival|Days|Fair|Herald|Times|Courier|Post|"
+        "Gazette|Daily|Airport|International|Hotel|Grand|Palace|North|South|East|West|Great|Saint|Port|Castel|Fort|New|Old|Groß|Sir|Dame|Bad|San|Real|Inc|Castel|Saint|";
+    char key[NAME_MAX_BYTES + 8];
+    snprintf(key, sizeof key, "|%s|", word);
+    return strstr(common, key) != NULL;
+}
+
+/* Every word of a whole name is in the partition, also words that patterns put together. */
+static int name_allowed(const char *name, enum partition part)
+{
+    char word[NAME_MAX_BYTES];
+    for (const char *p = name; *p;) {
+        size_t k = strcspn(p, " -.&'");
+        snprintf(word, sizeof word, "%.*s", (int)k, p);
+        if (k >= 4 && !(*p >= 'a' && *p <= 'z') && !name_word_common(word) && !name_word_allowed(word, part))
+            return 0;
+        p += k + strspn(p + k, " -.&'");
+    }
+    return 1;
+}
+
 /* Letters without any order: what is copied must be copied letter by letter. */
 static void noise_word(struct names *n, char *out, size_t cap)
 {
@@ -146,21 +172,42 @@ static enum style any_style(struct rng *r)
     return row[rng_below(r, ARRAY_LEN(row))];
 }
 
-enum word_use { WORD_TOWN, WORD_LAST, WORD_FIRST_M, WORD_FIRST_F, WORD_ANY };
+static int is_vowel(unsigned char c) { return c >= 0x80 || (c && strchr("aeiouyAEIOUY", c)); }
+
+/* No three vowels, no four consonants (three at the end), no letter three times. */
+static int pronounceable(const char *w)
+{
+    int v = 0, c = 0;
+    for (const char *p = w; *p; p++) {
+        if (((unsigned char)*p & 0xC0) == 0x80)
+            continue;
+        if (is_vowel((unsigned char)*p))
+            v++, c = 0;
+        else
+            c++, v = 0;
+        if (v > 2 || c > 3 || (p > w + 1 && p[0] == p[-1] && p[-1] == p[-2]))
+            return 0;
+    }
+    return c < 3;
+}
+
+enum word_use { WORD_TOWN, WORD_LAST, WORD_FIRST_M, WORD_FIRST_F, WORD_ANY, WORD_STEM };
 static void word_once(struct names *n, enum word_use use, char *out, size_t cap)
 {
     enum style st = any_style(n->r);
-    int syl = st == STYLE_FREE ? between(n->r, 1, 3) : chance(n->r, 82) ? 1 : 2;
-    if (chance(n->r, 5)) {
+    while (n->plain && st == STYLE_FREE)
+        st = any_style(n->r);
+    int syl = st == STYLE_FREE ? between(n->r, 1, 2) : chance(n->r, 92) ? 1 : 2;
+    if (!n->plain && chance(n->r, 4)) {
         noise_word(n, out, cap);
-    } else {
+    } else do {
         stem(n, st, syl, out, cap);
         const char *suffix = use == WORD_TOWN ? style_table[st].town : use == WORD_LAST ? style_table[st].last :
             use == WORD_FIRST_M ? style_table[st].first_m : use == WORD_FIRST_F ? style_table[st].first_f :
             chance(n->r, 50) ? style_table[st].town : style_table[st].first_f;
-        if (use != WORD_LAST || chance(n->r, 85))
+        if (use != WORD_STEM && (use != WORD_LAST || chance(n->r, 85)))
             append_pick(n->r, out, cap, suffix);
-    }
+    } while (!pronounceable(out));
     capitalise(out);
     if (chance(n->r, 1) && use == WORD_LAST) {
         char other[40];
@@ -175,7 +222,7 @@ static void word_of(struct names *n, enum word_use use, char *out, size_t cap)
 {
     do
         word_once(n, use, out, cap);
-    while (strlen(out) < 4 || strlen(out) > 15 || !name_word_allowed(out, n->part));
+    while (strlen(out) < (use == WORD_STEM ? 3 : 4) || strlen(out) > 12 || !name_word_allowed(out, n->part));
 }
 
 void name_word(struct names *n, char *out, size_t cap) { word_of(n, WORD_ANY, out, cap); }
@@ -207,7 +254,7 @@ static void first_name(struct names *n, int female, char *out, size_t cap)
     while (!name_word_allowed(out, n->part));
 }
 
-void name_person(struct names *n, int female, int title, char *out, size_t cap)
+static void person_once(struct names *n, int female, int title, char *out, size_t cap)
 {
     static const char titles[] = "Dr. |Dr. |Dr. |Prof. |Professor |Prof. Dr. |Dr. Dr. |Sir |Dame |Prof. Dr. |Dr. |Dr.-Ing. ";
     char w[64];
@@ -235,19 +282,26 @@ void name_person(struct names *n, int female, int title, char *out, size_t cap)
     append(out, cap, w);
 }
 
-/* Patterns of names: @ a town, # a surname, * any word, $ a first name, & a second surname. */
+void name_person(struct names *n, int female, int title, char *out, size_t cap)
+{
+    do
+        person_once(n, female, title, out, cap);
+    while (!name_allowed(out, n->part));
+}
+
+/* Patterns of names: @ a town, # a surname, * any word, ~ the first part of a word, $ a person, & a second surname. */
 static const char *const name_pattern[N_TYPE] = {
     [TYPE_UNIVERSITY] = "@ University|@ University|@ University|@ University|University of @|University of @|University of @|# University|@ Institute of Technology|@ College|Technical University of @|"
         "@ School of Economics|@ School of Music|@ Technical University|Free University of @|# College|@ State University|@ Medical School|@ Academy of Arts|* Academy|University of Applied Sciences @|@ Business School",
     [TYPE_TOWN] = "@", [TYPE_COMPANY] = "# Ltd|# & Sons|# & &|* Works|* Motors|* Foods|# GmbH|# AG|@ Steel|* Systems|# Brothers|* Group|* Optics|*|* Inc.|# Brewery|* Software|# Shipping|@ Paper|* Electric|# Furniture|* Tools|* Textiles|# and Company|* Pharma|* Robotics",
     [TYPE_RIVER] = "the *|the *|the River *|the * River|the *|the Little *", [TYPE_PERSON] = "$",
-    [TYPE_REGION] = "*ia|*land|*mark|*shire|the * Valley|Upper *|Lower *|the * Coast|*|County *|the Duchy of *", [TYPE_INSTRUMENT] = "the *|the *|the * horn|the * harp|the * flute|the * drum|the *phone|the *ola",
+    [TYPE_REGION] = "~ia|~land|~mark|~shire|the * Valley|Upper *|Lower *|the * Coast|*|County *|the Duchy of *", [TYPE_INSTRUMENT] = "the *|the *|the * horn|the * harp|the * flute|the * drum|the ~phone|the ~ola",
     [TYPE_MUSEUM] = "the @ Museum|the # Museum|the @ Art Museum|the # Gallery|the Museum of @|the # Collection|the @ City Museum|the * Hall|the * Museum",
-    [TYPE_MOUNTAIN] = "Mount *|the *horn|the *berg|* Peak|the * Rock|Mount #|the *spitze|Ben *|the * Hill|Piz *", [TYPE_CLUB] = "FC @|@ United|@ Rovers|SV @|@ City|the @ Lions|TSV @|Real @|* Athletic|Dynamo @",
+    [TYPE_MOUNTAIN] = "Mount *|the ~horn|the ~berg|* Peak|the * Rock|Mount #|the ~spitze|Ben *|the * Hill|Piz *", [TYPE_CLUB] = "FC @|@ United|@ Rovers|SV @|@ City|the @ Lions|TSV @|Real @|* Athletic|Dynamo @",
     [TYPE_SHIP] = "the *|the MS *|the Star of @|the SS *|the Queen *|the Lady *", [TYPE_SCHOOL] = "# School|@ Grammar School|the # Gymnasium|@ Primary School|St. * School|# High School",
     [TYPE_BRIDGE] = "the # Bridge|the @ Bridge|the * Bridge|the Old @ Bridge", [TYPE_HOSPITAL] = "@ Hospital|St. * Hospital|the # Clinic|@ General Hospital|the # Hospital",
     [TYPE_THEATRE] = "the @ Theatre|the * Theatre|the # Playhouse|the @ Opera|the * Stage", [TYPE_LIBRARY] = "the # Library|the @ Library|the @ City Library|the * Archive",
-    [TYPE_LAKE] = "Lake *|Lake #|the * Lake|the *see|Loch *", [TYPE_FESTIVAL] = "the @ Festival|the * Festival|the @ Music Days|the * Fair", [TYPE_NEWSPAPER] = "the @ Herald|the @ Times|the @ Courier|the * Post|the @ Gazette|the * Daily",
+    [TYPE_LAKE] = "Lake *|Lake #|the * Lake|the ~see|Loch *", [TYPE_FESTIVAL] = "the @ Festival|the * Festival|the @ Music Days|the * Fair", [TYPE_NEWSPAPER] = "the @ Herald|the @ Times|the @ Courier|the * Post|the @ Gazette|the * Daily",
     [TYPE_AIRPORT] = "@ Airport|# Airport|@ International Airport", [TYPE_HOTEL] = "the Hotel *|the Grand Hotel @|the * Inn|the @ Palace|Hotel #",
 };
 
@@ -262,6 +316,8 @@ static void expand_name(struct names *n, const char *p, char *out, size_t cap, i
             word_of(n, WORD_LAST, w, sizeof w);
         else if (*p == '*')
             word_of(n, WORD_ANY, w, sizeof w);
+        else if (*p == '~')
+            word_of(n, WORD_STEM, w, sizeof w);
         else if (*p == '$')
             name_person(n, *female, chance(n->r, 8), w, sizeof w);
         else
@@ -275,7 +331,9 @@ void name_entity(struct names *n, int type, struct entity *e)
     static const char uni[] = " University", of[] = "University of ";
     char p[64];
     *e = (struct entity){ .type = type, .female = chance(n->r, 50) };
-    expand_name(n, pick_list(n->r, name_pattern[type], p, sizeof p), e->name, sizeof e->name, &e->female);
+    do
+        expand_name(n, pick_list(n->r, name_pattern[type], p, sizeof p), e->name, sizeof e->name, &e->female);
+    while (!name_allowed(e->name, n->part));
     size_t len = strlen(e->name), u = strlen(uni);
     if (type != TYPE_UNIVERSITY)
         return;
@@ -287,18 +345,6 @@ void name_entity(struct names *n, int type, struct entity *e)
         else
             snprintf(e->alias, sizeof e->alias, "the %.80s", e->name);
     }
-}
-
-/* Words that many names share. */
-int name_word_common(const char *word)
-{
-    static const char common[] = "|University|Institute|Technology|College|Technical|School|Economics|Music|Free|State|Medical|Academy|Arts|Business|Applied|Sciences|Museum|Works|Motors|Foods|River|Mount|Brothers|Group|Systems|"
-        "Gallery|Sons|Ltd|GmbH|AG|Dr|Prof|Professor|Steel|Optics|Brewery|Software|Shipping|Paper|Electric|Furniture|Tools|Textiles|Company|Pharma|Robotics|Little|Valley|Upper|Lower|Coast|County|Duchy|Collection|City|Hall|Peak|Rock|"
-        "Hill|United|Rovers|Lions|Athletic|Dynamo|Star|Queen|Lady|Grammar|Gymnasium|Primary|High|Bridge|Hospital|Clinic|General|Theatre|Playhouse|Opera|Stage|Library|Archive|Lake|Loch|Festival|Days|Fair|Herald|Times|Courier|Post|"
-        "Gazette|Daily|Airport|International|Hotel|Grand|Palace|North|South|East|West|Great|Saint|Port|Castel|Fort|New|Old|Groß|Sir|Dame|Bad|San|";
-    char key[64];
-    snprintf(key, sizeof key, "|%s|", word);
-    return strstr(common, key) != NULL;
 }
 
 /* The last capitalised word that is no common part, or any. */
@@ -362,6 +408,6 @@ void name_perturb(struct names *n, const char *from, char *out, size_t cap)
             word_of(n, strchr(copy, ' ') && copy + strlen(copy) == w + len ? WORD_LAST : WORD_TOWN, word, sizeof word);
         else
             change_word(n, w, len, word, sizeof word);
-    } while (strlen(word) < 3 || (strlen(word) == len && !strncmp(word, w, len)) || !name_word_allowed(word, n->part));
+    } while (strlen(word) < 3 || (strlen(word) == len && !strncmp(word, w, len)) || !name_allowed(word, n->part));
     snprintf(out, cap, "%.*s%s%s", (int)(w - copy), copy, word, w + len);
 }

@@ -14,7 +14,7 @@ static int set_open(struct question_set *s, const char *path, const struct core 
 {
     memset(s, 0, sizeof *s);
     rng_seed(&s->r, seed ^ 0x9E57104Dull);
-    s->names = (struct names){ &s->r, PARTITION_DOCUMENT };
+    s->names = (struct names){ .r = &s->r, .part = PARTITION_DOCUMENT };
     s->core = core;
     sb_init(&s->q, 1 << 16);
     sb_init(&s->a, 1 << 16);
@@ -166,14 +166,6 @@ static void put_unknown(struct question_set *s, const struct taught *t, int n_na
         if (fresh_question(s, &spec))
             put(s, PHRASE_UNKNOWN, "unknown", NULL, "unknown_attribute", NULL);
     }
-}
-
-static const struct relation *relation_named(const char *key)
-{
-    for (int i = 0; i < n_relation; i++)
-        if (!strcmp(relation_table[i].key, key))
-            return &relation_table[i];
-    return NULL;
 }
 
 int example_questions_write(const char *path, const struct core *core, uint64_t seed, ilab_err *err)

@@ -2,6 +2,8 @@
  * open.c adds any number of others.  SPDX-License-Identifier: Apache-2.0 */
 #include "tools/world/world.h"
 
+#include <string.h>
+
 #define FORMS(...) (const char *const[]){ __VA_ARGS__, NULL }
 
 static const char COLOURS[] = "blue|green|red|white|black|yellow|orange|purple|grey|brown|silver|gold|dark blue|light green|pink|turquoise|crimson|violet|blue and white|red and gold|green and black|white and red|yellow and blue|black and silver";
@@ -128,6 +130,14 @@ const struct relation relation_table[] = {
     { "hut", CLASS_THING, "mountain hut|hut", NULL, VALUE_NAME, 0, 0, NULL, NULL },
 };
 const int n_relation = (int)ARRAY_LEN(relation_table);
+
+const struct relation *relation_named(const char *key)
+{
+    for (int i = 0; i < n_relation; i++)
+        if (!strcmp(relation_table[i].key, key))
+            return &relation_table[i];
+    return NULL;
+}
 
 /* Which rows belong to a type is found by the key of the first. */
 const struct type_info type_table[N_TYPE] = {

@@ -42,7 +42,7 @@ struct core_entity { struct entity e; struct fact fact[FACTS_MAX]; int n_fact; d
 
 /* ---- names.c ---- */
 enum partition { PARTITION_CORPUS, PARTITION_DOCUMENT };
-struct names { struct rng *r; enum partition part; };
+struct names { struct rng *r; enum partition part; int plain; /* no noise: easily read */ };
 int name_word_allowed(const char *word, enum partition part);
 int name_word_common(const char *word);
 void name_town(struct names *n, char *out, size_t cap);
@@ -60,7 +60,7 @@ int between(struct rng *r, int lo, int hi);                                   /*
 extern const struct relation relation_table[];
 extern const int n_relation;
 extern const struct type_info type_table[N_TYPE];
-void relations_init(void);
+const struct relation *relation_named(const char *key);                       /* NULL: none */
 void open_relation(struct rng *r, int type, struct relation *out);            /* any noun of the lists */
 void open_lacking_relation(int i, struct relation *out);                      /* nouns that the corpus lacks (for one document) */
 int n_open_lacking(void);
@@ -69,9 +69,12 @@ void value_make(struct names *n, const struct relation *rel, char *out, size_t c
 const struct relation *fact_relation(const struct fact *f);
 void fact_make(struct names *n, const struct relation *rel, struct fact *f);  /* draws value and year */
 
-/* ---- core.c ---- */
+/* ---- core_table.c, core.c ---- */
+struct core_row { int type, female; const char *name, *alias, *facts; int exposure; };
+extern const struct core_row core_table[];
+extern const int n_core_row;
 struct core { struct core_entity v[CORE_MAX]; int n, n_fact; double total_weight; };
-void core_make(struct core *c, uint64_t seed);
+int core_load(struct core *c, ilab_err *e);
 int core_has_name(const struct core *c, const char *name);
 int core_value_unique(const struct core *c, const struct fact *f);
 const struct core_entity *core_pick(const struct core *c, struct rng *r);
@@ -118,7 +121,7 @@ int fresh_entity(struct names *n, const struct core *core, int type, struct enti
 /* ---- the programs ---- */
 enum text_kind { TEXT_CORPUS, TEXT_VALIDATION, TEXT_PROBE /* held-out, each line with its task */ };
 int corpus_mix(const char *spec, ilab_err *err);
-int corpus_write(const char *path, const struct core *core, uint64_t seed, int64_t tokens, enum text_kind kind, ilab_err *err);
+int corpus_write(const char *path, const struct core *core, uint64_t seed, int64_t tokens, enum text_kind kind, int loss_all, ilab_err *err);
 int questions_write(const char *path, const struct core *core, uint64_t seed, const char *kind, int n, ilab_err *err);
 int document_write(const char *dir, const struct core *core, int type, int lacking, uint64_t seed, ilab_err *err);
 int example_questions_write(const char *path, const struct core *core, uint64_t seed, ilab_err *err);

@@ -1,0 +1,304 @@
+/* split.c — cuts a document into chunks and into sentences.
+ *
+ * Markdown is looked at line by line: headings, rules, code fences and link targets go; an item of a list and a row of a table
+ * are sentences of their own. Sentences are copies without decoration, of at most SENTENCE_MAX bytes, so that nothing that
+ * works on one sentence meets a whole book. Only the look of words is used.  SPDX-License-Identifier: Apache-2.0 */
+#include "data/fact.h"
+
+#include <string.h>
+
+enum { SENTENCE_MAX = 2000 };
+
+/* ---- chunks ---- */
+
+struct list { struct arena *a; struct sv *v; size_t n, cap; };
+
+static int push(struct list *l, struct sv s, ilab_err *e)
+{
+    if (l->n == l->cap) {
+        const size_t more = l->cap ? l->cap * 2 : 64;
+        struct sv *p = arena_alloc(l->a, more * sizeof *p, sizeof(void *));
+        if (!p) return err_set(e, ILAB_E_NOMEM, "no memory to split a document");
+        if (l->n) memcpy(p, l->v, l->n * sizeof *p);
+        l->v = p;
+        l->cap = more;
+    }
+    l->v[l->n++] = s;
+    return 0;
+}
+
+static int is_space(char c) { return (unsigned char)c <= ' '; }
+
+static size_t words_of(struct sv s)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) n += !is_space(s.p[i]) && (i + 1 == s.n || is_space(s.p[i + 1]));
+    return n;
+}
+
+static int blank_line_follows(struct sv t, size_t i)
+{
+    if (i + 1 < t.n && t.p[i + 1] == '\r') i++;
+    return i + 1 < t.n && (t.p[i + 1] == '\n' || t.p[i + 1] == '#');
+}
+
+/* Where a chunk that starts at `from` should end, within max_words: the last blank line or heading (when the chunk is a quarter
+ * full there), else the last end of a sentence, else of a line, else of a word. */
+static size_t chunk_end(struct sv t, size_t from, int max_words)
+{
+    size_t i = from, blank = from, sentence = from, line = from, word = from;
+    int words = 0;
+    for (; i < t.n; i++) {
+        if (!is_space(t.p[i])) {
+            if ((i == from || is_space(t.p[i - 1])) && words++ == max_words) break;
+            continue;
+        }
+        word = i;
+        if (i > from && strchr(".!?", t.p[i - 1])) sentence = i;
+        if (t.p[i] == '\n') line = i;
+        if (t.p[i] == '\n' && blank_line_follows(t, i) && 4 * words >= max_words) blank = i;
+    }
+    if (i >= t.n) return t.n;
+    return blank > from ? blank : sentence > from ? sentence : line > from ? line : word;
+}
+
+int chunk_split(struct sv text, int max_words, struct arena *a, struct sv **out, size_t *n, ilab_err *e)
+{
+    struct list l = { .a = a };
+    int rc = 0;
+    for (size_t i = 0; !rc && i < text.n;) {
+        while (i < text.n && is_space(text.p[i])) i++;
+        const size_t end = chunk_end(text, i, max_words > 0 ? max_words : 1);
+        const struct sv s = sv_trim((struct sv){ text.p + i, end - i });
+        if (s.n) rc = push(&l, s, e);
+        i = end;
+    }
+    *out = l.v;
+    *n = l.n;
+    return rc;
+}
+
+/* ---- sentences ---- */
+
+/* Index behind the bracket that closes the one at s[i]; i when there is none nearby. */
+static size_t behind_bracket(struct sv s, size_t i, char open, char close)
+{
+    enum { FAR = 2000 };
+    int depth = 0;
+    for (size_t j = i; j < s.n && j < i + FAR; j++) {
+        if (s.p[j] == open) depth++;
+        else if (s.p[j] == close && --depth == 0) return j + 1;
+    }
+    return i;
+}
+
+/* Index behind what stands at s[i] and is no text at all: an image, the mark of a footnote ("[12]", "[^a]"), a tag; else i. */
+static size_t behind_decoration(struct sv s, size_t i)
+{
+    if (s.p[i] == '!' && i + 1 < s.n && s.p[i + 1] == '[') {
+        const size_t j = behind_bracket(s, i + 1, '[', ']'), k = j > i + 1 && j < s.n && s.p[j] == '(' ? behind_bracket(s, j, '(', ')') : j;
+        return k > i + 1 ? k : i;
+    }
+    if (s.p[i] == '[') {
+        size_t j = i + 1;
+        const int note = j < s.n && s.p[j] == '^';
+        while (j < s.n && (note ? s.p[j] != ']' : s.p[j] >= '0' && s.p[j] <= '9')) j++;
+        return j < s.n && j > i + 1 && s.p[j] == ']' && !(j + 1 < s.n && s.p[j + 1] == '(') ? j + 1 : i;
+    }
+    if (s.p[i] == '<' && i + 1 < s.n && (s.p[i + 1] == '/' || s.p[i + 1] == '!' || ((s.p[i + 1] | 0x20) >= 'a' && (s.p[i + 1] | 0x20) <= 'z')))
+        return behind_bracket(s, i, '<', '>');
+    return i;
+}
+
+/* Is the mark at s[i] (one of * _ `) decoration? Between spaces it is a text's own sign, and _ inside a word is, too. */
+static int is_emphasis(struct sv s, size_t i)
+{
+    const int space_before = i == 0 || is_space(s.p[i - 1]), space_behind = i + 1 == s.n || is_space(s.p[i + 1]);
+    if (s.p[i] == '`') return 1;
+    if (s.p[i] == '_') {
+        const int punctuation = i + 1 < s.n && strchr(".,;:!?)", s.p[i + 1]) != NULL;
+        return (space_before != space_behind) || (!space_before && punctuation);
+    }
+    return !(space_before && space_behind);
+}
+
+/* Text without Markdown decoration, white space folded. p is NULL without memory. One byte of room is left behind it. */
+static struct sv plain_text(struct arena *a, struct sv s)
+{
+    char *o = arena_alloc(a, s.n + 2, 1);
+    size_t n = 0;
+    for (size_t i = 0; o && i < s.n; i++) {
+        const size_t behind = behind_decoration(s, i);
+        char c = s.p[i];
+        if (behind > i) {
+            i = behind - 1;
+            continue;
+        }
+        if (strchr("*_`", c) && c && is_emphasis(s, i)) continue;
+        if (c == '[') continue;
+        if (c == ']') {
+            const char next = i + 1 < s.n ? s.p[i + 1] : 0;
+            if (next == '(' || next == '[') i = behind_bracket(s, i + 1, next, next == '(' ? ')' : ']') - 1;
+            continue;
+        }
+        if (c == '\\' && i + 1 < s.n && strchr("*_`[]()#+-.!|<>\\", s.p[i + 1]) && s.p[i + 1]) c = s.p[++i];
+        else if (c == '\xC2' && i + 1 < s.n && s.p[i + 1] == '\xA0') i++, c = ' '; /* no-break space */
+        if (is_space(c)) c = ' ';
+        if (c == ' ' && (!n || o[n - 1] == ' ')) continue;
+        o[n++] = c;
+    }
+    while (n && o[n - 1] == ' ') n--;
+    return (struct sv){ o, n };
+}
+
+static int is_digits(struct sv w)
+{
+    for (size_t i = 0; i < w.n; i++)
+        if (w.p[i] < '0' || w.p[i] > '9') return 0;
+    return w.n > 0;
+}
+
+/* The word that begins at or behind s[*i], up to the next space; *i moves behind it. */
+static struct sv word_at(struct sv s, size_t *i)
+{
+    while (*i < s.n && s.p[*i] == ' ') ++*i;
+    const size_t from = *i;
+    while (*i < s.n && s.p[*i] != ' ') ++*i;
+    return (struct sv){ s.p + from, *i - from };
+}
+
+/* Is the word before a full stop an abbreviation by its look? "Dr", "St", "J", "Ph.D", or one of the longer usual ones. */
+static int is_abbreviation(struct sv w)
+{
+    static const char *const LONGER[] = { "Prof", "Capt", "Messrs", "approx", "vs", "ca", "cf", "vol", "fig", "pp", "bzw", "geb", "gest", "usw" };
+    for (size_t i = 0; i < ARRAY_LEN(LONGER); i++)
+        if (sv_eq_c(w, LONGER[i])) return 1;
+    if (w.n && memchr(w.p, '.', w.n)) return 1;
+    const int capital = w.n && w.p[0] >= 'A' && w.p[0] <= 'Z';
+    return capital && (w.n == 1 || (w.n <= 3 && w.p[1] >= 'a' && w.p[1] <= 'z'));
+}
+
+/* Does the sentence end at the mark s.p[i]? */
+static int ends_sentence(struct sv s, size_t i)
+{
+    if (i + 1 < s.n && s.p[i + 1] != ' ' && !strchr("\"')", s.p[i + 1])) return 0;
+    if (s.p[i] != '.') return 1;
+    size_t start = i, at = i + 1;
+    while (start && s.p[start - 1] != ' ') start--;
+    while (start < i && strchr("\"'([", s.p[start])) start++;
+    const struct sv w = { s.p + start, i - start }, next = word_at(s, &at), third = word_at(s, &at);
+    if (!next.n) return 1;
+    if (next.p[0] >= 'a' && next.p[0] <= 'z') return 0;
+    if (is_digits(w) && w.n <= 2 && third.n >= 4 && is_digits((struct sv){ third.p, 4 })) return 0; /* "5. September 1969" */
+    if (!is_abbreviation(w)) return 1;
+    /* "He lives in Ulm. It …": a function word with a capital begins a sentence, but not the initial of "Dr. A. Lind" */
+    return next.p[next.n - 1] != '.' && word_is_function(next);
+}
+
+/* One sentence, in pieces when it is longer than any sentence should be. */
+static int push_sentence(struct list *l, struct sv s, ilab_err *e)
+{
+    int rc = 0;
+    while (!rc && s.n > SENTENCE_MAX) {
+        size_t cut = SENTENCE_MAX;
+        while (cut > SENTENCE_MAX / 2 && s.p[cut] != ' ') cut--;
+        while (cut && ((unsigned char)s.p[cut] & 0xC0) == 0x80) cut--;
+        rc = push(l, sv_trim((struct sv){ s.p, cut }), e);
+        s = sv_trim((struct sv){ s.p + cut, s.n - cut });
+    }
+    return !rc && s.n ? push(l, s, e) : rc;
+}
+
+/* `alone`: an item or a row, which is a sentence even when it is short, and gets its full stop. */
+static int add_plain(struct list *l, struct sv s, int alone, ilab_err *e)
+{
+    size_t from = 0;
+    int rc = s.p ? 0 : err_set(e, ILAB_E_NOMEM, "no memory to split a document");
+    for (size_t i = 0; !rc && i < s.n; i++) {
+        if (!strchr(".!?", s.p[i]) || !ends_sentence(s, i)) continue;
+        size_t end = i + 1;
+        while (end < s.n && strchr("\"')", s.p[end])) end++;
+        const struct sv one = sv_trim((struct sv){ s.p + from, end - from });
+        if (words_of(one) >= 2) rc = push_sentence(l, one, e);
+        from = end;
+        i = end - 1;
+    }
+    struct sv rest = sv_trim((struct sv){ s.p + from, s.n - from });
+    if (rc || words_of(rest) < (alone ? 2 : 4)) return rc;
+    const unsigned char last = (unsigned char)rest.p[rest.n - 1];
+    if (alone && rest.n < SENTENCE_MAX && (last >= 0x80 || last == ')' || last == '%' || (last >= '0' && last <= '9') || ((last | 0x20) >= 'a' && (last | 0x20) <= 'z')))
+        ((char *)(uintptr_t)rest.p)[rest.n++] = '.'; /* in our own copy, which has room */
+    return push_sentence(l, rest, e);
+}
+
+/* "| Founded | 1969 |" becomes "Founded: 1969." */
+static int add_row(struct list *l, struct sv row, ilab_err *e)
+{
+    struct sv rest = row, cell;
+    struct sb b;
+    int n = 0;
+    sb_init(&b, row.n * 2 + 16);
+    while (sv_split(&rest, '|', &cell)) {
+        cell = sv_trim(cell);
+        if (!cell.n) continue;
+        if (n) sb_addc(&b, n == 1 ? ": " : ", ");
+        sb_add(&b, cell);
+        n++;
+    }
+    const int rc = b.failed ? err_set(e, ILAB_E_NOMEM, "no memory to split a document")
+                   : n > 1  ? add_plain(l, plain_text(l->a, (struct sv){ b.p, b.n }), 1, e) : 0;
+    sb_release(&b);
+    return rc;
+}
+
+static int only(struct sv s, const char *set)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (!s.p[i] || !strchr(set, s.p[i])) return 0;
+    return s.n > 0;
+}
+
+/* Length of the mark that begins an item of a list or a quotation ("- ", "12. ", "> "); 0: no item. */
+static size_t item_mark(struct sv l)
+{
+    if (l.n > 1 && strchr("-*+>", l.p[0]) && l.p[0] && l.p[1] == ' ') return 2;
+    size_t d = 0;
+    while (d < l.n && d < 9 && l.p[d] >= '0' && l.p[d] <= '9') d++;
+    return d && d <= 3 && d + 1 < l.n && strchr(".)", l.p[d]) && l.p[d + 1] == ' ' ? d + 2 : 0;
+}
+
+int sentence_split(struct sv text, struct arena *a, struct sv **out, size_t *n, ilab_err *e)
+{
+    struct list l = { .a = a };
+    struct sv rest = text, line, para = { NULL, 0 };
+    int rc = 0, n_lines = 0, is_item = 0, in_code = 0;
+    while (!rc && sv_split(&rest, '\n', &line)) {
+        struct sv s = sv_trim(line);
+        const int fence = sv_starts(s, "```") || sv_starts(s, "~~~"), row = s.n && s.p[0] == '|', rule = only(s, "-=*_ ");
+        const int target = s.n && s.p[0] == '[' && sv_find(s, SV("]: "), 0) > 0; /* "[name]: https://…", where a link goes */
+        const int heading = target || (s.n && s.p[0] == '#' && (s.n == 1 || s.p[1] == '#' || s.p[1] == ' '));
+        const size_t mark = rule || in_code ? 0 : item_mark(s);
+        if (para.p && (!s.n || fence || row || rule || heading || mark)) {
+            const int underlined = rule && n_lines == 1 && !is_item && only(s, s.p[0] == '=' ? "=" : "-"); /* a heading by its underline */
+            if (!underlined) rc = add_plain(&l, plain_text(a, para), is_item, e);
+            para = (struct sv){ NULL, 0 };
+        }
+        if (fence) in_code = !in_code;
+        if (rc || !s.n || fence || in_code || rule || heading) continue;
+        if (row) {
+            struct sv ahead = rest, below = { "", 0 };
+            sv_split(&ahead, '\n', &below);
+            const int is_head = only(sv_trim(below), "|-: ") || only(s, "|-: ");
+            if (!is_head) rc = add_row(&l, s, e);
+            continue;
+        }
+        s.p += mark, s.n -= mark;
+        if (!para.p) para = s, n_lines = 0, is_item = mark > 0;
+        para.n = (size_t)(s.p + s.n - para.p);
+        n_lines++;
+    }
+    if (!rc && para.p) rc = add_plain(&l, plain_text(a, para), is_item, e);
+    *out = l.v;
+    *n = l.n;
+    return rc;
+}
