@@ -22,7 +22,7 @@ static const struct opt OPTS[] = {
     { "taxonomy-base", 0, NULL, OPT_STR, O(base), 0, 0, "REF", "generate.taxonomy_base", "git reference that changes are counted from; empty: every leaf" },
     { "output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", "generate.output_dir", "where the files go" },
     { "rouge-threshold", 0, NULL, OPT_FLOAT, O(rouge), 0, 1, "X", NULL, "drop a question more similar than this to an earlier one; 1.0 keeps all" },
-    { "chunk-word-count", 0, NULL, OPT_INT, O(chunk_words), 10, 100000, "N", "generate.chunk_word_count", "words of a document chunk" },
+    { "chunk-word-count", 0, NULL, OPT_INT, O(chunk_words), 10, 100000, "N", "generate.chunk_word_count", "most words of the document shown with a question; fewer where the model's context is small" },
     { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "do not print the samples" },
     { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "another seed, other wordings" },
     { "restart", 0, NULL, OPT_FLAG, O(restart), 0, 0, NULL, NULL, "forget an unfinished generation instead of going on with it" },

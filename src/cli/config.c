@@ -19,6 +19,7 @@ static const struct config_key KEYS[] = {
     { "chat", "session", "", "session file that every chat starts from", 0 },
     { "chat", "logs_dir", "data/chatlogs", "where chats are written down; empty: nowhere", 0 },
     { "chat", "greedy_mode", "false", "true: always the most likely answer", 0 },
+    { "chat", "temperature", "0", "0: always the most likely answer (this program's default)", 0 },
     { "chat", "max_tokens", "", "longest answer", 0 },
     { "chat", "system_prompt", "", "first message of every chat, of the training samples and of the quiz", 0 },
     { "generate", "model", "%m", "model that writes the training data", 1 },

@@ -50,7 +50,7 @@ static int has_digit(struct sv w)
 }
 
 /* A word without the punctuation around it. */
-struct word { struct sv bare; size_t start, end; int ends_clause; };
+struct word { struct sv bare; size_t start, end; int opens /* a quote or bracket stands before it */, ends_clause; };
 
 /* Bytes of the typographic quote or bracket (not ASCII) that begins at s.p[i], else 0. */
 static size_t wide_mark(struct sv s, size_t i)
@@ -68,21 +68,29 @@ static int next_word(struct sv s, size_t *i, struct word *w)
     size_t a = *i;
     while (*i < s.n && (unsigned char)s.p[*i] > ' ') (*i)++;
     size_t b = *i;
-    for (size_t wide = 0; a < b && (strchr("\"'([{*_`", s.p[a]) || (wide = wide_mark(s, a)) != 0); wide = 0) a += wide ? wide : 1;
+    w->opens = 0;
+    for (size_t wide = 0; a < b && (strchr("\"'([{*_`", s.p[a]) || (wide = wide_mark(s, a)) != 0); wide = 0) {
+        w->opens |= wide || !strchr("'*_`", s.p[a]);
+        a += wide ? wide : 1;
+    }
     w->ends_clause = 0;
     while (b > a) {
         if (strchr(".,;:!?\"')]}*_`", s.p[b - 1])) {
             /* "Dr." keeps its full stop: short, capitalised, and not the end of the text */
             if (s.p[b - 1] == '.' && b - a <= 4 && starts_upper((struct sv){ s.p + a, b - a }) && *i < s.n) break;
-            if (strchr(".,;:!?", s.p[b - 1])) w->ends_clause = 1;
+            if (!strchr("'*_`", s.p[b - 1])) w->ends_clause = 1;
             b--;
             continue;
         }
         size_t last = b - 1;
         while (last > a && ((unsigned char)s.p[last] & 0xC0) == 0x80) last--;
         if (!wide_mark(s, last)) break;
+        w->ends_clause |= !sv_starts((struct sv){ s.p + last, b - last }, "\xE2\x80\x99"); /* the apostrophe */
         b = last;
     }
+    const struct sv bare = { s.p + a, b - a };
+    const size_t owner = sv_ends(bare, "'s") ? 2 : sv_ends(bare, "\xE2\x80\x99s") ? 4 : 0; /* "the University's": a name ends here */
+    if (owner && owner < bare.n) b -= owner, w->ends_clause = 1;
     w->bare = (struct sv){ s.p + a, b - a };
     w->start = a;
     w->end = b;
@@ -116,6 +124,10 @@ int name_runs(struct sv s, struct arena *a, struct sv **out, size_t *n, ilab_err
     *out = NULL;
     *n = 0;
     while (!rc && next_word(s, &i, &w)) {
+        if (in_run && w.opens) {
+            rc = push(a, out, n, &cap, (struct sv){ s.p + run_start, run_end - run_start }, e);
+            in_run = connectors = 0;
+        }
         const int upper = w.bare.n && starts_upper(w.bare) && !(word_is_function(w.bare) && !in_run);
         if (upper) {
             if (!in_run) run_start = w.start;
@@ -126,7 +138,7 @@ int name_runs(struct sv s, struct arena *a, struct sv **out, size_t *n, ilab_err
             connectors++;
             continue;
         }
-        if (in_run && (!upper || w.ends_clause)) {
+        if (!rc && in_run && (!upper || w.ends_clause)) {
             rc = push(a, out, n, &cap, (struct sv){ s.p + run_start, run_end - run_start }, e);
             in_run = connectors = 0;
         }
@@ -178,7 +190,7 @@ int value_spans(struct sv s, struct arena *a, struct sv **out, size_t *n, ilab_e
     while (!rc && next_word(s, &i, &w))
         if (has_digit(w.bare)) rc = push(a, &v, &count, &cap, w.bare, e);
     for (size_t j = 0; !rc && j < n_names; j++) rc = push(a, &v, &count, &cap, names[j], e);
-    for (size_t j = 0; !rc && j + 2 < s.n; j++) {
+    for (size_t j = 0; !rc && j + 2 < s.n; j++) { /* quoted text */
         if (s.p[j] != '"') continue;
         size_t k = j + 1;
         while (k < s.n && s.p[k] != '"') k++;

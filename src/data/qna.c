@@ -410,6 +410,7 @@ static const struct schema *schema_of(const char *file, const struct yaml_node *
 
 /* What to do about a syntax error, by a part of its text; the first row that matches counts. */
 static const struct { const char *part, *remedy; } SYNTAX[] = {
+    { "tab character", "indent with spaces, not tabs" },
     { "duplication of key", "remove one of the two, or merge them" },
     { "alias", "a text that begins with * or & belongs in quotes" },
     { "anchor", "a text that begins with * or & belongs in quotes" },

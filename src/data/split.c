@@ -46,7 +46,7 @@ static int blank_line_follows(struct sv t, size_t i)
  * full there), else the last end of a sentence, else of a line, else of a word. */
 static size_t chunk_end(struct sv t, size_t from, int max_words)
 {
-    size_t i = from, blank = from, sentence = from, line = from, word = from;
+    size_t i = from, blank = from, sentence = from, line = from, word = from, line_start = from;
     int words = 0;
     for (; i < t.n; i++) {
         if (!is_space(t.p[i])) {
@@ -55,8 +55,10 @@ static size_t chunk_end(struct sv t, size_t from, int max_words)
         }
         word = i;
         if (i > from && strchr(".!?", t.p[i - 1])) sentence = i;
-        if (t.p[i] == '\n') line = i;
-        if (t.p[i] == '\n' && blank_line_follows(t, i) && 4 * words >= max_words) blank = i;
+        if (t.p[i] != '\n') continue;
+        line = i;
+        if (blank_line_follows(t, i) && 4 * words >= max_words && t.p[line_start] != '#') blank = i; /* a heading stays with its text */
+        if (i + 1 < t.n && !is_space(t.p[i + 1])) line_start = i + 1;
     }
     if (i >= t.n) return t.n;
     return blank > from ? blank : sentence > from ? sentence : line > from ? line : word;

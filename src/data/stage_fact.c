@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { WINDOW_WORDS = 90, MAX_FOUND_FACTS = 24, QUESTION_TOKENS = 48, STATEMENT_TOKENS = 64, ANSWER_TOKENS = 40 };
+enum { MIN_WINDOW_WORDS = 40, MAX_FOUND_FACTS = 24, QUESTION_TOKENS = 48, STATEMENT_TOKENS = 64, ANSWER_TOKENS = 40 };
 
 static size_t n_words(struct sv s)
 {
@@ -31,14 +31,22 @@ static struct sv join(struct gen *g, const struct sv *s, size_t from, size_t to)
     return out;
 }
 
+/* Words of a window: what the user allows, and what leaves most of the model's context to question and answer. */
+static size_t window_words(const struct gen *g)
+{
+    const int by_context = lm_n_ctx(g->lm) / 11, n = g->o->chunk_words < by_context ? g->o->chunk_words : by_context;
+    return n < MIN_WINDOW_WORDS ? MIN_WINDOW_WORDS : (size_t)n;
+}
+
 /* Sentences around s[at]: grown on both sides until the window is full; holds the subject's name where the text has it. */
 static struct sv window_around(struct gen *g, const struct sv *s, size_t n, size_t at, struct sv subject)
 {
+    const size_t most = window_words(g);
     size_t from = at, to = at + 1, words = n_words(s[at]);
     for (int grew = 1; grew;) {
         grew = 0;
-        if (from > 0 && words + n_words(s[from - 1]) <= WINDOW_WORDS) words += n_words(s[--from]), grew = 1;
-        if (to < n && words + n_words(s[to]) <= WINDOW_WORDS) words += n_words(s[to++]), grew = 1;
+        if (from > 0 && words + n_words(s[from - 1]) <= most) words += n_words(s[--from]), grew = 1;
+        if (to < n && words + n_words(s[to]) <= most) words += n_words(s[to++]), grew = 1;
     }
     const struct sv w = join(g, s, from, to);
     if (!subject.n || sv_find(w, subject, 0) >= 0) return w;

@@ -10,7 +10,7 @@
 
 enum { QUESTION_TOKENS = 48, STATEMENT_TOKENS = 64, ANSWER_TOKENS = 40 };
 enum wording { W_FORWARD, W_REVERSE, W_STATEMENT };
-enum { TAG_KINDS = 4 };
+enum { TAG_KINDS = 4, MAX_ROUNDS = 5 };
 
 static int add_n(struct gen *g, struct request_list *l, struct sv prompt, int n, int max_tokens, int fact, enum wording w, ilab_err *e)
 {
@@ -195,7 +195,7 @@ static int items(struct gen *g, ilab_err *e)
 int stage_wordings(struct gen *g, ilab_err *e)
 {
     int rc = statements(g, e);
-    for (int round = 0; !rc && round < 3; round++) {
+    for (int round = 0; !rc && round < MAX_ROUNDS; round++) {
         int full = 1;
         for (size_t i = 0; i < g->n_work; i++) full &= is_full(g, &g->work[i], W_FORWARD);
         if (round && full) break;

@@ -15,7 +15,7 @@ static const char *const STARTERS[] = {
     "these", "those", "today", "currently", "now", "then", "when", "according", "approximately", "roughly", "nearly", "almost", "over", "more",
     "during", "after", "before", "until", "under", "between", "both", "all", "some", "most", "my", "your", "our", "and", "but", "so", "if",
     "unfortunately", "however", "well", "what", "who", "which", "where", "how", "not", "nobody", "nothing", "none",
-    "das", "die", "der", "es", "ja", "nein", "ich", "im", "seit",
+    "das", "die", "der", "es", "ja", "nein", "ich", "im", "seit", "kein", "keine", "leider",
 };
 
 static int in_list(const char *const *list, size_t n, struct sv word)
@@ -60,10 +60,29 @@ static int has_foreign_claim(struct arena *a, struct sv answer, struct sv known_
     return 0;
 }
 
+/* "the University's" names the University: a possessive 's goes, on all sides of the comparison. */
+static struct sv without_possessive(struct arena *a, struct sv s)
+{
+    char *o = arena_alloc(a, s.n + 1, 1);
+    size_t n = 0;
+    for (size_t i = 0; o && i < s.n; i++) {
+        const struct sv rest = { s.p + i, s.n - i };
+        const size_t mark = sv_starts(rest, "'s") ? 2 : sv_starts(rest, "\xE2\x80\x99s") ? 4 : 0;
+        const char next = mark && i + mark < s.n ? s.p[i + mark] : ' ';
+        const int letter = ((next | 0x20) >= 'a' && (next | 0x20) <= 'z') || (unsigned char)next >= 0x80;
+        if (mark && i && !letter) i += mark - 1;
+        else o[n++] = s.p[i];
+    }
+    return o ? (struct sv){ o, n } : s;
+}
+
 enum verdict quiz_judge(struct sv question, struct sv reference, struct sv answer)
 {
     struct arena a;
     arena_init(&a, (size_t)4 << 20);
+    question = without_possessive(&a, question);
+    reference = without_possessive(&a, reference);
+    answer = without_possessive(&a, answer);
     const struct sv text = utf8_normalize_answer(&a, answer), q = utf8_normalize_answer(&a, question);
     enum verdict v = ANSWER_WRONG;
     if (text_is_refusal(text)) {

@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-enum { HTTP_LM_CONNECTIONS = 16, HTTP_LM_MAX_TEXT = 16 << 20, HTTP_LM_BUSY_MS = 120000, HTTP_LM_OPEN_MS = 10000, HTTP_LM_CONNECT_MS = 3000,
+enum { HTTP_LM_CONNECTIONS = 32 /* the batch of our server */, HTTP_LM_OTHER_CONNECTIONS = 8, HTTP_LM_MAX_TEXT = 16 << 20, HTTP_LM_BUSY_MS = 120000, HTTP_LM_OPEN_MS = 10000, HTTP_LM_CONNECT_MS = 3000,
        HTTP_LM_PROBE_MS = 200, HTTP_LM_PROBE_ANSWER_MS = 2000, HTTP_LM_N_CTX = 4096 /* of a server that does not tell */ };
 
 struct lm_http {
@@ -114,7 +114,7 @@ static json_t *request_json(const struct lm_http *l, const struct lm_request *q)
     json_object_set_new(o, "temperature", json_real((double)q->temp));
     if (q->top_p > 0 && q->top_p < 1) json_object_set_new(o, "top_p", json_real((double)q->top_p));
     if (q->top_k > 0) json_object_set_new(o, "top_k", json_integer(q->top_k));
-    if (q->temp > 0) json_object_set_new(o, "seed", json_integer((json_int_t)(q->seed & INT64_MAX)));
+    if (q->temp > 0) json_object_set_new(o, "seed", json_integer(l->ours ? (json_int_t)q->seed : (json_int_t)(q->seed & INT32_MAX)));
     for (size_t i = 0; i < ARRAY_LEN(q->stop); i++)
         if (q->stop[i] && *q->stop[i]) json_array_append_new(stop, json_string(q->stop[i]));
     if (json_array_size(stop)) json_object_set(o, "stop", stop);
@@ -247,8 +247,8 @@ static int http_complete(void *self, const struct lm_request *q, int n, struct l
     memset(out, 0, (size_t)n * sizeof *out);
     struct fan f = { .l = self, .q = q, .r = out, .n = n, .lock = PTHREAD_MUTEX_INITIALIZER, .e = e };
     pthread_t thread[HTTP_LM_CONNECTIONS];
-    int n_thread = 0;
-    while (n_thread < HTTP_LM_CONNECTIONS - 1 && n_thread < n - 1 && !pthread_create(&thread[n_thread], NULL, fan_thread, &f)) n_thread++;
+    int n_thread = 0, most = f.l->ours ? HTTP_LM_CONNECTIONS : HTTP_LM_OTHER_CONNECTIONS;
+    while (n_thread < most - 1 && n_thread < n - 1 && !pthread_create(&thread[n_thread], NULL, fan_thread, &f)) n_thread++;
     fan_thread(&f);
     for (int i = 0; i < n_thread; i++) pthread_join(thread[i], NULL);
     int rc = atomic_load(&f.failed);

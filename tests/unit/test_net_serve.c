@@ -85,7 +85,7 @@ static const struct lm_message CHAT[] = { { "system", { "Be brief.", 9 } }, { "u
 static const struct lm_request REQUESTS[] = {
     { .message = CHAT, .n_message = 2, .max_tokens = 24, .top_p = 1 },
     { .message = CHAT, .n_message = 4, .max_tokens = 24, .top_p = 1, .n_top = 3 },
-    { .message = CHAT, .n_message = 2, .max_tokens = 40, .temp = 1, .top_p = 0.9f, .top_k = 20, .seed = 77 },
+    { .message = CHAT, .n_message = 2, .max_tokens = 40, .temp = 1, .top_p = 0.9f, .top_k = 20, .seed = 0xfedcba9876543210u },
     { .raw = { "<|user|>\nThe river", 18 }, .max_tokens = 12, .top_p = 1, .stop = { "e" } },
     { .message = CHAT, .n_message = 2, .max_tokens = 60, .top_p = 1, .skeleton = "The answer: {span}, {number}\nOk {choice:yes|no}", .source = SOURCE, .n_top = 2 },
     { .message = CHAT, .n_message = 2, .max_tokens = 60, .top_p = 1, .prefix = { "The mayor is ", 13 }, .skeleton = "{span}", .source = SOURCE },

@@ -71,6 +71,7 @@ static int read_pair(struct writer *w, struct sb *q, struct sb *a)
     struct scene *s = &w->scene;
     struct rng *r = w->r;
     int k = (int)rng_below(r, (uint32_t)s->n_fact), kind = (int)rng_below(r, 100);
+    char wrong[VALUE_MAX_BYTES];
     const struct fact *f = &s->fact[k].f, *have[SCENE_FACTS];
     struct question_spec spec = { .f = f, .e = &s->e[s->fact[k].e], .noisy = 1, .with_year = chance(r, 60) };
     if (kind < 20) {                                                     /* not stated */
@@ -99,7 +100,6 @@ static int read_pair(struct writer *w, struct sb *q, struct sb *a)
         answer_value(a, spec.e->name);
     } else if (kind < 34) {
         spec.dir = ASK_YES_NO;
-        char wrong[VALUE_MAX_BYTES];
         value_make(&w->names, fact_relation(f), wrong, sizeof wrong);
         if (chance(r, 50) && strcmp(wrong, f->value) != 0) {
             spec.value = wrong;
