@@ -68,6 +68,12 @@ void request_list_release(struct request_list *l);
 int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, ilab_err *e);
 int stage_wordings(struct gen *g, ilab_err *e);
 int stage_protect(struct gen *g, ilab_err *e);
+/* stage_own.c: questions that the model writes for itself, with the answers that it gives today */
+struct own_questions { struct sv *v; size_t n, cap; };      /* texts in the generation's arena; v: mem_free */
+int own_write(struct gen *g, size_t n, struct own_questions *out, ilab_err *e);
+struct sv own_name(struct gen *g, struct sv question);      /* the name that a question is about; empty: none or several */
+int own_replay(struct gen *g, const struct own_questions *q, ilab_err *e);
+int own_neighbours(struct gen *g, size_t n, ilab_err *e);   /* the taught questions, asked of other names */
 /* mix.c */
 int mix_write(struct gen *g, struct leaf *const *leaf, size_t n_leaf, ilab_err *e);
 

@@ -1,17 +1,16 @@
 /* stage_protect.c — what keeps a taught model honest and what it knew intact.
  *
  * For every taught question the same question about a name that nobody told it: "I don't know". Questions about what the
- * document does not say: "I don't know". And questions that the model writes for itself, with the answers it gives today
- * and its whole distribution over them (self-made replay).  SPDX-License-Identifier: Apache-2.0 */
+ * document does not say: "I don't know". The model's own questions (stage_own.c) keep the rest.  SPDX-License-Identifier: Apache-2.0 */
 #include "data/pipeline.h"
 #include "data/prompts.h"
 
 #include <string.h>
 
-enum { QUESTION_TOKENS = 48, ANSWER_TOKENS = 40, REPLAY_TOP = 12, MAX_WINDOWS = 6 };
+enum { QUESTION_TOKENS = 48, ANSWER_TOKENS = 40, MAX_WINDOWS = 6 };
 /* Protection items for each item about a fact (science: 1:1 and more). */
-static const double SHARE_NAME = 0.45, SHARE_ATTRIBUTE = 0.25, SHARE_REPLAY = 0.8;
-static const double ATTRIBUTE_MAX_ROUGE = 0.75, SURE_LOGP = -0.25;
+static const double SHARE_NAME = 0.35, SHARE_ATTRIBUTE = 0.2 /* twice: written and swapped */, SHARE_NEIGHBOUR = 0.4, SHARE_REPLAY = 0.6;
+static const double ATTRIBUTE_MAX_ROUGE = 0.75;
 
 /* How this model words its not knowing: its own answer about a made-up name, where that is a refusal. */
 static int find_refusal(struct gen *g, ilab_err *e)
@@ -69,114 +68,125 @@ static int windows_of(const struct gen *g, const struct leaf *l, struct sv out[M
     return n;
 }
 
-static int unknown_attributes(struct gen *g, size_t n, ilab_err *e)
+/* Questions about a subject that the document must not answer; tag: the fact whose subject it is. */
+struct candidates { struct sv *v; int *tag; size_t n, cap, cap_tag; };
+
+static int candidate_add(struct candidates *c, struct sv text, int tag, ilab_err *e)
 {
-    struct request_list ask = { 0 }, read = { 0 };
+    if (mem_grow((void **)&c->v, &c->cap, c->n + 1, sizeof *c->v) || mem_grow((void **)&c->tag, &c->cap_tag, c->n + 1, sizeof *c->tag))
+        return err_set(e, ILAB_E_NOMEM, "no memory for the candidates");
+    c->tag[c->n] = tag;
+    c->v[c->n++] = text;
+    return 0;
+}
+
+/* Written by the model for the purpose. */
+static int missing_questions(struct gen *g, size_t n, struct candidates *out, ilab_err *e)
+{
+    struct request_list ask = { 0 };
     int rc = 0;
-    for (size_t i = 0; !rc && g->n_work && i < 3 * n; i++) {
-        const int f = (int)(i % g->n_work);
-        const struct work *w = &g->work[f];
+    for (size_t i = 0; !rc && g->n_work && i < n; i++) {
+        const struct work *w = &g->work[i % g->n_work];
         if (w->window.n && w->f.subject.n)
-            rc = request_add(&ask, gen_request(g, prompt_fill(g, PROMPT_ASK_MISSING, w->window, w->f.subject), 1.0f, QUESTION_TOKENS), f, e);
+            rc = request_add(&ask, gen_request(g, prompt_fill(g, PROMPT_ASK_MISSING, w->window, w->f.subject), 1.0f, QUESTION_TOKENS), (int)(i % g->n_work), e);
     }
-    struct answer *c = mem_calloc(ask.n + 1, sizeof *c), *a = mem_calloc(ask.n * MAX_WINDOWS + 1, sizeof *a);
-    uint8_t *bad = mem_calloc(ask.n + 1, 1);
-    if (!rc && (!c || !a || !bad)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the candidates");
+    struct answer *c = mem_calloc(ask.n + 1, sizeof *c);
+    if (!rc && !c) rc = err_set(e, ILAB_E_NOMEM, "no memory for the candidates");
     if (!rc) rc = gen_ask(g, "asking what is not said", ask.v, ask.n, c, e);
-    for (size_t i = 0; !rc && i < ask.n; i++) {
-        const struct work *w = &g->work[ask.tag[i]];
-        c[i].text = sv_trim(c[i].text);
-        enum discard why = !c[i].finished || c[i].text.n < 8 ? DISCARD_EMPTY : !text_has(c[i].text, w->f.subject) ? DISCARD_SUBJECT : KEEP;
-        for (size_t k = 0; !why && k < g->n_work; k++)
-            for (int q = 0; !why && q < g->work[k].n_question; q++)
-                if (rouge_l(g->work[k].question[q], c[i].text) > ATTRIBUTE_MAX_ROUGE) why = DISCARD_AMBIGUOUS;
-        for (size_t k = 0; !why && k < i; k++)
-            if (!bad[k] && rouge_l(c[k].text, c[i].text) > g->o->rouge_threshold) why = DISCARD_ROUGE;
-        bad[i] = why != KEEP;
-        if (why) {
-            gen_discard(g, why, c[i].text);
-            continue;
-        }
+    for (size_t i = 0; !rc && i < ask.n; i++)
+        if (c[i].finished) rc = candidate_add(out, sv_trim(c[i].text), ask.tag[i], e);
+        else gen_discard(g, DISCARD_EMPTY, c[i].text);
+    mem_free(c);
+    request_list_release(&ask);
+    return rc;
+}
+
+/* Questions that the model wrote about others, asked of our subject. */
+static int swapped_questions(struct gen *g, const struct own_questions *own, struct candidates *out, ilab_err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && g->n_work && i < own->n; i++) {
+        const struct work *w = &g->work[i % g->n_work];
+        const struct sv name = own_name(g, own->v[i]);
+        if (name.n && w->f.subject.n) rc = candidate_add(out, text_replace(&g->mem, own->v[i], name, w->f.subject), (int)(i % g->n_work), e);
+    }
+    return rc;
+}
+
+/* What is wrong with candidate i before the document is asked? */
+static enum discard judge_missing(const struct gen *g, const struct candidates *c, const uint8_t *bad, size_t i)
+{
+    const struct work *w = &g->work[c->tag[i]];
+    if (c->v[i].n < 8) return DISCARD_EMPTY;
+    if (!text_has(c->v[i], w->f.subject)) return DISCARD_SUBJECT;
+    for (size_t k = 0; k < g->n_work; k++)
+        for (int q = 0; q < g->work[k].n_question; q++)
+            if (rouge_l(g->work[k].question[q], c->v[i]) > ATTRIBUTE_MAX_ROUGE) return DISCARD_AMBIGUOUS;
+    for (size_t k = 0; k < i; k++)
+        if (!bad[k] && rouge_l(c->v[k], c->v[i]) > g->o->rouge_threshold) return DISCARD_ROUGE;
+    return KEEP;
+}
+
+/* Keeps at most n candidates that the model, reading each window of the leaf, does not answer. */
+static int keep_unanswered(struct gen *g, const struct candidates *c, size_t n, ilab_err *e)
+{
+    struct request_list read = { 0 };
+    int rc = 0;
+    struct answer *a = mem_calloc(c->n * MAX_WINDOWS + 1, sizeof *a);
+    uint8_t *bad = mem_calloc(c->n + 1, 1);
+    if (!a || !bad) rc = err_set(e, ILAB_E_NOMEM, "no memory for the candidates");
+    for (size_t i = 0; !rc && i < c->n; i++) {
+        const enum discard why = judge_missing(g, c, bad, i);
         struct sv window[MAX_WINDOWS];
-        const int n_window = windows_of(g, w->leaf, window);
+        bad[i] = why != KEEP;
+        if (why) gen_discard(g, why, c->v[i]);
+        const int n_window = why ? 0 : windows_of(g, g->work[c->tag[i]].leaf, window);
         for (int k = 0; !rc && k < n_window; k++)
-            rc = request_add(&read, gen_request(g, prompt_fill(g, PROMPT_READ, window[k], c[i].text), 0, ANSWER_TOKENS), (int)i, e);
+            rc = request_add(&read, gen_request(g, prompt_fill(g, PROMPT_READ, window[k], c->v[i]), 0, ANSWER_TOKENS), (int)i, e);
     }
     if (!rc) rc = gen_ask(g, "checking what is not said", read.v, read.n, a, e);
     for (size_t i = 0; !rc && i < read.n; i++)
         if (!bad[read.tag[i]] && !answer_refuses(g, a[i].text)) {
             bad[read.tag[i]] = 1;
-            gen_discard(g, DISCARD_AMBIGUOUS, c[read.tag[i]].text);
+            gen_discard(g, DISCARD_AMBIGUOUS, c->v[read.tag[i]]);
         }
-    for (size_t i = 0, made = 0; !rc && i < ask.n && made < n; i++) {
+    for (size_t i = 0, made = 0; !rc && i < c->n && made < n; i++) {
         if (bad[i]) continue;
-        rc = gen_keep(g, (struct item){ .kind = ITEM_UNKNOWN_ATTRIBUTE, .fact = -1, .leaf = g->work[ask.tag[i]].leaf, .user = c[i].text,
+        rc = gen_keep(g, (struct item){ .kind = ITEM_UNKNOWN_ATTRIBUTE, .fact = -1, .leaf = g->work[c->tag[i]].leaf, .user = c->v[i],
                                         .answer = g->refusal, .weight = 1 }, e);
         made++;
     }
-    mem_free(c);
     mem_free(a);
     mem_free(bad);
-    request_list_release(&ask);
     request_list_release(&read);
     return rc;
 }
 
-static int names_a_subject(const struct gen *g, struct sv text)
+static int unknown_attributes(struct gen *g, const struct own_questions *own, size_t n, ilab_err *e)
 {
-    for (size_t i = 0; i < g->n_work; i++)
-        if (g->work[i].f.subject.n && text_has(text, g->work[i].f.subject)) return 1;
-    return 0;
-}
-
-/* The model writes a user's turn, then answers it as it does today. */
-static int replay(struct gen *g, size_t n, ilab_err *e)
-{
-    struct request_list ask = { 0 }, reply = { 0 };
-    int rc = 0;
-    for (size_t i = 0; !rc && i < n + n / 4; i++) {
-        struct lm_request q = gen_request(g, SV(""), 1.0f, 3 * QUESTION_TOKENS);
-        q.n_message = 0;
-        q.write_user = 1;
-        rc = request_add(&ask, q, 0, e);
+    struct candidates written = { 0 }, swapped = { 0 };
+    int rc = missing_questions(g, 2 * n, &written, e);
+    if (!rc) rc = keep_unanswered(g, &written, n, e);
+    if (!rc) rc = swapped_questions(g, own, &swapped, e);
+    if (!rc) rc = keep_unanswered(g, &swapped, n, e);
+    struct candidates *all[] = { &written, &swapped };
+    for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+        mem_free(all[i]->v);
+        mem_free(all[i]->tag);
     }
-    struct answer *c = mem_calloc(ask.n + 1, sizeof *c), *a = mem_calloc(ask.n + 1, sizeof *a);
-    int *of = mem_calloc(ask.n + 1, sizeof *of);
-    if (!rc && (!c || !a || !of)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the replay");
-    if (!rc) rc = gen_ask(g, "own questions", ask.v, ask.n, c, e);
-    for (size_t i = 0; !rc && i < ask.n && reply.n < n; i++) {
-        c[i].text = sv_trim(c[i].text);
-        if (!c[i].finished || c[i].text.n < 4 || names_a_subject(g, c[i].text)) continue;
-        struct lm_request q = gen_request(g, c[i].text, 0, 2 * ANSWER_TOKENS);
-        q.n_top = REPLAY_TOP;
-        of[reply.n] = (int)i;
-        rc = request_add(&reply, q, 0, e);
-    }
-    if (!rc) rc = gen_ask(g, "own answers", reply.v, reply.n, a, e);
-    for (size_t i = 0; !rc && i < reply.n; i++) {
-        if (!a[i].finished || !sv_trim(a[i].text).n) continue;
-        /* the distribution fits only where the answer's own tokens are those that encoding it gives again */
-        const size_t rows = a[i].top ? json_array_size(a[i].top) : 0;
-        const int n_token = lm_count_tokens(g->lm, a[i].text);
-        if (rows != (size_t)n_token && rows != (size_t)n_token + 1) a[i].top = NULL;
-        const int sure = a[i].logp > SURE_LOGP && !answer_refuses(g, a[i].text);
-        rc = gen_keep(g, (struct item){ .kind = sure ? ITEM_KNOWN : ITEM_REPLAY, .fact = -1, .leaf = g->work[0].leaf, .user = c[of[i]].text,
-                                        .answer = a[i].text, .top = a[i].top, .weight = 1 }, e);
-    }
-    mem_free(c);
-    mem_free(a);
-    mem_free(of);
-    request_list_release(&ask);
-    request_list_release(&reply);
     return rc;
 }
 
 int stage_protect(struct gen *g, ilab_err *e)
 {
     const double n = (double)g->n_item;
+    struct own_questions own = { 0 };
     int rc = find_refusal(g, e);
     if (!rc) rc = unknown_names(g, (size_t)(n * SHARE_NAME), e);
-    if (!rc) rc = unknown_attributes(g, (size_t)(n * SHARE_ATTRIBUTE), e);
-    if (!rc) rc = replay(g, (size_t)(n * SHARE_REPLAY), e);
+    if (!rc) rc = own_write(g, (size_t)(n * SHARE_REPLAY), &own, e);
+    if (!rc) rc = unknown_attributes(g, &own, (size_t)(n * SHARE_ATTRIBUTE), e);
+    if (!rc) rc = own_neighbours(g, (size_t)(n * SHARE_NEIGHBOUR), e);
+    if (!rc) rc = own_replay(g, &own, e);
+    mem_free(own.v);
     return rc;
 }
