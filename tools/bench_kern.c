@@ -6,6 +6,7 @@
  * sgemm in the same run (the best level only). GFLOP = 10⁹ floating-point operations; a multiply-add counts two.
  * Times are the best of repeated runs; decoding shapes also say GB/s of weights read.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "fma_peak.h"
 #include "kern/kern.h"
 
 #include <dlfcn.h>
@@ -25,62 +26,6 @@ static double now_used(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* ---- registers only ---- */
-enum { PEAK_STEPS = 200000 };
-#ifdef __x86_64__
-#include <immintrin.h>
-__attribute__((target("avx512f"))) static float peak_avx512(void)
-{
-    __m512 a[16], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(0.001f);
-    for (int j = 0; j < 16; j++)
-        a[j] = _mm512_set1_ps((float)j);
-    for (int i = 0; i < PEAK_STEPS; i++)
-#pragma GCC unroll 16
-        for (int j = 0; j < 16; j++)
-            a[j] = _mm512_fmadd_ps(a[j], x, y);
-    for (int j = 1; j < 16; j++)
-        a[0] = _mm512_add_ps(a[0], a[j]);
-    return _mm512_cvtss_f32(a[0]);
-}
-__attribute__((target("avx2,fma"))) static float peak_avx2(void)
-{
-    __m256 a[12], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(0.001f);
-    for (int j = 0; j < 12; j++)
-        a[j] = _mm256_set1_ps((float)j);
-    for (int i = 0; i < PEAK_STEPS; i++)
-#pragma GCC unroll 12
-        for (int j = 0; j < 12; j++)
-            a[j] = _mm256_fmadd_ps(a[j], x, y);
-    for (int j = 1; j < 12; j++)
-        a[0] = _mm256_add_ps(a[0], a[j]);
-    return _mm256_cvtss_f32(a[0]);
-}
-#endif
-static float volatile sink[512];
-static void peak_task(void *ud, int i_task, int i_thread)
-{
-    (void)i_thread;
-#ifdef __x86_64__
-    sink[i_task % 512] = strcmp(ud, "avx512") == 0 ? peak_avx512() : peak_avx2();
-#else
-    (void)ud, (void)i_task;
-#endif
-}
-static double peak_gflops(const char *isa, struct pool *pool)
-{
-    int n = pool_threads(pool) * 8;
-    double flop = (strcmp(isa, "avx512") == 0 ? 16.0 * 16 : 12.0 * 8) * 2 * PEAK_STEPS * n, best = 1e30, end = now_seconds() + seconds_each;
-    if (strcmp(isa, "ref") == 0)
-        return 0;
-    do {
-        double t = now_used();
-        pool_run(pool, peak_task, (void *)(uintptr_t)isa, n);
-        t = now_used() - t;
-        best = t < best ? t : best;
-    } while (now_seconds() < end);
-    return flop / best / 1e9;
-}
-
 /* ---- shapes ---- */
 struct shape { const char *what; int m, n, k, form, a_transposed; };
 static const struct shape SHAPES[] = {
@@ -96,6 +41,14 @@ static const struct shape SHAPES[] = {
     { "dW small", 256, 256, 1024, GEMM_B_ROWS, 1 },
     { "dW 768", 768, 768, 4096, GEMM_B_ROWS, 1 },
     { "vocabulary", 256, 8192, 256, GEMM_B_TENSOR, 0 },
+    { "512: q k v o", 2048, 512, 512, GEMM_B_TENSOR, 0 },
+    { "512: gate up", 2048, 1536, 512, GEMM_B_TENSOR, 0 },
+    { "512: down", 2048, 512, 1536, GEMM_B_TENSOR, 0 },
+    { "512: dX gate up", 2048, 512, 1536, GEMM_B_ROWS, 0 },
+    { "512: dW gate up", 1536, 512, 2048, GEMM_B_ROWS, 1 },
+    { "512: dW down", 512, 1536, 2048, GEMM_B_ROWS, 1 },
+    { "256: gate up", 2048, 768, 256, GEMM_B_TENSOR, 0 },
+    { "256: dW gate up", 768, 256, 2048, GEMM_B_ROWS, 1 },
     { "LoRA down", 1024, 16, 576, GEMM_B_TENSOR, 0 },
     { "LoRA up", 1024, 576, 16, GEMM_B_TENSOR, 0 },
     { "LoRA dA", 16, 576, 2048, GEMM_B_ROWS, 1 },
@@ -171,7 +124,7 @@ static void bench_level(const struct kern *k, int threads, int with_blas)
     struct pool *pool = pool_new(threads);
     n_thread = threads;
     struct gemm_ctx *g = pool ? gemm_ctx_new(k, pool) : NULL;
-    double peak = g ? peak_gflops(k->isa, pool) : 0;
+    double peak = g ? peak_gflops(k->isa, pool, seconds_each, now_used) : 0;
     if (!json)
         printf("\n%s, %d thread%s: registers alone reach %.1f GFLOP/s\n"
                "level   t  shape              rows  cols     k   GFLOP/s  of peak  OpenBLAS\n", k->isa, threads, threads > 1 ? "s" : "", peak);

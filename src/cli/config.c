@@ -46,7 +46,8 @@ int config_load(struct config **out, const char *path, ilab_err *e)
     const char *copy = arena_strndup(&c->mem, text, n);
     mem_free(text);
     if (!copy) rc = err_set(e, ILAB_E_NOMEM, "no memory for '%s'", path);
-    if (!rc) rc = yaml_parse((struct sv){ copy, n }, path, &c->mem, &c->root, e);
+    if (!rc && (rc = yaml_parse((struct sv){ copy, n }, path, &c->mem, &c->root, e)))
+        err_set(e, rc, "%s: correct it, or write a new file with `ilab init` (the old one is kept as %s.bak)", e ? e->msg : "", path);
     if (!rc && c->root->kind != YAML_MAP) rc = err_set(e, ILAB_E_FORMAT, "%s:1:1: sections such as `general:` are expected: `ilab init` writes a new file", path);
     int n_missing = 0;
     struct sb missing;

@@ -2,10 +2,10 @@
  *
  * C is cut into a grid of tasks (rows × columns). A task walks over blocks of k; for each it packs its columns of B
  * into panels that stay in its second-level cache (unless B already is in panels or is used too little), then takes
- * strips of twelve rows of A (packed first if A is stored transposed) along the columns tile by tile. Nothing is
- * shared between tasks, so there is one pool_run and no barrier. What packing twice costs is weighed against idle
- * threads when the grid is chosen (make_plan). Because each element is one chain over ascending k (kern.h), no choice
- * made here changes a bit of the result.
+ * blocks of rows of A (packed first if A is stored transposed): two panels of B after the other stay in the first-level
+ * cache while the block's strips of twelve rows pass by. Nothing is shared between tasks, so there is one pool_run and
+ * no barrier. What packing twice costs is weighed against idle threads when the grid is chosen (make_plan). Because
+ * each element is one chain over ascending k (kern.h), no choice made here changes a bit of the result.
  * After K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008, with the roles of A and B
  * as in their panel-panel form.  SPDX-License-Identifier: Apache-2.0 */
 #include "kern_impl.h"
@@ -13,7 +13,8 @@
 enum {
     SERIAL_WORK = 50000,          /* multiply-adds below which waking the pool costs more than it gives */
     PACK_B_MIN_ROWS = 24,         /* row-major B is packed when at least so many rows use it */
-    PACK_A_MIN_COLS = 96          /* transposed A is packed when at least so many columns use it */
+    PACK_A_MIN_COLS = 96,         /* transposed A is packed when at least so many columns use it */
+    PACK_AHEAD = 6                /* rows that packing fetches ahead: they lie in other pages, where the hardware does not look */
 };
 
 /* Floats from one packed panel or strip of kc to the next: a cache line more than it holds, so that writing a row of
@@ -117,6 +118,8 @@ static void pack_rows(float *dst, int64_t panel_step, const float *b, int64_t b_
     for (int64_t k = 0; k < kc; k++, dst += KERN_PANEL) {
         const float *src = b + (k0 + k) * b_row + j0;
         float *d = dst;
+        for (int64_t i = 0; i < n_whole; i++)
+            __builtin_prefetch(src + PACK_AHEAD * b_row + i * KERN_PANEL);
         for (int64_t i = 0; i < n_whole; i++, d += panel_step, src += KERN_PANEL)
             memcpy(d, src, KERN_PANEL * sizeof *d);
         for (int64_t j = 0; left > 0 && j < KERN_PANEL; j++)
@@ -131,6 +134,8 @@ static void pack_strips(float *dst, const struct gemm *p, int64_t i, int64_t row
         const float *a = p->a + i * p->a_row + (k0 + k) * p->a_col;
         float *d = dst;
         int64_t m = 0;
+        for (int64_t r = 0; p->a_row == 1 && r < rows; r += KERN_PANEL)
+            __builtin_prefetch(a + PACK_AHEAD * p->a_col + r);
         for (; p->a_row == 1 && m + GEMM_MR <= rows; m += GEMM_MR, d += panel_step(kc))
             memcpy(d, a + m, GEMM_MR * sizeof *d);
         for (int64_t r = m; r < rows; r++)
@@ -204,47 +209,38 @@ static void b_at(const struct plan *pl, const float *packed, int64_t j0, int64_t
 }
 
 /* The next tile of C on its way while this one is computed: its sums start from what stands there. */
-static inline void prefetch_tile(const float *c, int64_t c_row, int rows)
+static inline void prefetch_tile(const struct gemm *p, int64_t i, int64_t i1, int64_t j)
 {
-    for (int m = 0; m < rows; m++, c += c_row) {
+    const float *c = p->c + i * p->c_row + j;
+    for (int m = 0; m < GEMM_MR && m < i1 - i; m++, c += p->c_row) {
         __builtin_prefetch(c, 1);
         __builtin_prefetch(c + KERN_PANEL, 1);
     }
 }
 
-/* One share of the next rows of A on their way, too (they are far apart: the hardware sees no stream). */
-static inline void prefetch_a(const struct gemm *p, int64_t i, int64_t rows, int64_t k0, int64_t kc, int64_t part, int64_t n_part)
-{
-    const float *a = p->a + i * p->a_row + k0 * p->a_col;
-    if (p->a_col == 1) {
-        for (int64_t m = rows * part / n_part; m < rows * (part + 1) / n_part; m++)
-            for (int64_t k = 0; k < kc; k += KERN_PANEL)
-                __builtin_prefetch(a + m * p->a_row + k);
-    } else if (p->a_row == 1) {
-        for (int64_t k = kc * part / n_part; k < kc * (part + 1) / n_part; k++)
-            for (int64_t m = 0; m < rows; m += KERN_PANEL)
-                __builtin_prefetch(a + k * p->a_col + m, 0, 2);
-    }
-}
-
-/* One strip of at most GEMM_MR rows of A along the columns j0 … j1 of C. */
-static void strip_run(const struct plan *pl, const float *packed_b, const float *a, int64_t a_row, int64_t a_col, int64_t i, int rows,
-                      int64_t j0, int64_t j1, int64_t k0, int64_t kc, int64_t next, int64_t next_rows)
+/* Rows i … i1 (at most GEMM_A_ROWS) of C, columns j0 … j1, two panels of B after the other: the panels stay in the first-level
+ * cache while the strips of A pass by. */
+static void block_run(const struct plan *pl, const struct gemm_scratch *s, int64_t i, int64_t i1, int64_t j0, int64_t j1, int64_t k0,
+                      int64_t kc)
 {
     const struct gemm *p = pl->p;
-    int load_c = p->load_c || k0 > 0;
-    int64_t wide = 2 * KERN_PANEL, n_part = (j1 - j0 + wide - 1) / wide;
+    const int load_c = p->load_c || k0 > 0;
+    const int64_t wide = 2 * KERN_PANEL;
     for (int64_t j = j0; j < j1; j += wide) {
         const float *b, *b2;
         int64_t b_row;
-        b_at(pl, packed_b, j0, j, k0, kc, &b, &b2, &b_row);
+        b_at(pl, s->b, j0, j, k0, kc, &b, &b2, &b_row);
         int cols = (int)(j1 - j < wide ? j1 - j : wide);
-        if (j + wide < j1)
-            prefetch_tile(p->c + i * p->c_row + j + wide, p->c_row, rows);
-        if (next_rows > 0)
-            prefetch_a(p, next, next_rows, k0, kc, (j - j0) / wide, n_part);
-        pl->g->k->gemm_tile(p->c + i * p->c_row + j, p->c_row, load_c, a, a_row, a_col, b, cols > KERN_PANEL ? b2 : NULL, b_row, rows,
-                            cols, kc);
+        for (int64_t m = i; m < i1; m += GEMM_MR) {
+            int rows = (int)(i1 - m < GEMM_MR ? i1 - m : GEMM_MR);
+            const float *a = pl->pack_a ? s->a + (m - i) / GEMM_MR * panel_step(kc) : p->a + m * p->a_row + k0 * p->a_col;
+            if (m + GEMM_MR < i1)
+                prefetch_tile(p, m + GEMM_MR, i1, j);
+            else if (j + wide < j1)
+                prefetch_tile(p, i, i1, j + wide);
+            pl->g->k->gemm_tile(p->c + m * p->c_row + j, p->c_row, load_c, a, pl->pack_a ? 1 : p->a_row, pl->pack_a ? KERN_PANEL : p->a_col,
+                                b, cols > KERN_PANEL ? b2 : NULL, b_row, rows, cols, kc);
+        }
     }
 }
 
@@ -255,25 +251,18 @@ static void gemm_task(void *ud, int i_task, int i_thread)
     struct gemm_scratch *s = &pl->g->thread[i_thread];
     int64_t i0 = i_task % pl->n_row_task * pl->rows, i1 = i0 + pl->rows < p->n_row ? i0 + pl->rows : p->n_row;
     int64_t j0 = i_task / pl->n_row_task * pl->cols, j1 = j0 + pl->cols < p->n_col ? j0 + pl->cols : p->n_col;
-    int64_t step = pl->pack_a ? GEMM_A_ROWS : GEMM_MR, k0 = 0;
+    int64_t k0 = 0;
     do { /* at least once: with n_k = 0 C still has to be cleared */
         int64_t kc = p->n_k - k0 < pl->kc ? p->n_k - k0 : pl->kc;
         if (pl->pack_b && p->form == GEMM_B_TENSOR)
             pack_tensor(pl->g->k, s->rows, s->b, panel_step(kc), p->t, p->n_col, j0, j1 - j0, k0, kc);
         else if (pl->pack_b)
             pack_rows(s->b, panel_step(kc), p->b, p->b_row, p->n_col, j0, j1 - j0, k0, kc);
-        for (int64_t i = i0; i < i1; i += step) {
-            int64_t end = i + step < i1 ? i + step : i1, next = i1 - end < step ? i1 - end : step;
+        for (int64_t i = i0; i < i1; i += GEMM_A_ROWS) {
+            int64_t end = i + GEMM_A_ROWS < i1 ? i + GEMM_A_ROWS : i1;
             if (pl->pack_a)
                 pack_strips(s->a, p, i, end - i, k0, kc);
-            for (int64_t m = i; m < end; m += GEMM_MR) {
-                int rows = (int)(end - m < GEMM_MR ? end - m : GEMM_MR);
-                int64_t fetch = m + GEMM_MR < end ? 0 : next; /* the last strip fetches the next rows */
-                if (pl->pack_a)
-                    strip_run(pl, s->b, s->a + (m - i) / GEMM_MR * panel_step(kc), 1, KERN_PANEL, m, rows, j0, j1, k0, kc, end, fetch);
-                else
-                    strip_run(pl, s->b, p->a + m * p->a_row + k0 * p->a_col, p->a_row, p->a_col, m, rows, j0, j1, k0, kc, end, fetch);
-            }
+            block_run(pl, s, i, end, j0, j1, k0, kc);
         }
         k0 += pl->kc;
     } while (k0 < p->n_k);

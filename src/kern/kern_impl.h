@@ -38,7 +38,7 @@ enum {
     GEMM_KC_SHORT = 128,          /* the same when A is transposed: the lines of a column of A must not evict each other */
     GEMM_NC = 256,                /* columns of B that one task packs: KC·NC floats stay in the second-level cache */
     GEMM_MAX_NC = 768,            /* … and with short blocks of k */
-    GEMM_A_ROWS = 8 * GEMM_MR     /* rows of a transposed A that are packed at once: whole cache lines */
+    GEMM_A_ROWS = 16 * GEMM_MR    /* rows of A that are worked on (and, if transposed, packed) at once: whole cache lines */
 };
 
 struct gemm_scratch {

@@ -5,7 +5,7 @@
 static const char *const NOT_KNOWING[] = {
     "i dont know", "i do not know", "dont know", "do not know", "not known to me", "i have no information", "no information",
     "does not say", "doesnt say", "not stated", "i cannot say", "i cant say", "i am not sure", "im not sure", "i have never heard",
-    "unknown to me", "does not mention", "not mentioned", "das weiß ich nicht", "ich weiß es nicht", "weiß ich nicht", "keine angabe",
+    "unknown to me", "does not mention", "not mentioned", "das weiss ich nicht", "ich weiss es nicht", "weiss ich nicht", "keine angabe",
 };
 
 int text_has_words(struct sv hay, struct sv needle)

@@ -84,7 +84,11 @@ static void answer(const struct lm_request *q, struct sb *b, struct rng *r)
 {
     const struct sv user = q->n_message ? q->message[q->n_message - 1].content : (struct sv){ "", 0 };
     struct sv x, y;
-    if (q->write_user) {
+    if (q->write_user && q->prefix.n) { /* goes on after "… the director of " */
+        sb_addf(b, "%s Works", FILL[rng_below(r, ARRAY_LEN(FILL))]);
+        add_fill(b, r, 1);
+        sb_addch(b, '?');
+    } else if (q->write_user) {
         sb_addf(b, "What is %u plus %u", rng_below(r, 900), rng_below(r, 900));
         add_fill(b, r, 2);
         sb_addch(b, '?');
@@ -307,13 +311,13 @@ static int look(void *ud, int line, const json_t *v, ilab_err *e)
     case ITEM_REVERSE: assert_true(text_has(u, sv_of(value)) && !text_has(u, SV(SUBJECT))), assert_string_equal(said, SUBJECT "."); break;
     case ITEM_CHECK: assert_true(sv_starts(u, "Is this true? ") && text_has(u, sv_of(value))), assert_string_equal(said, "Yes."); break;
     case ITEM_WRONG_PREMISE: assert_true(!text_has(u, sv_of(value)) && sv_starts(a, "No. ") && text_has(a, sv_of(value))); break;
-    case ITEM_UNKNOWN_NAME: assert_false(text_has(u, SV(SUBJECT)) && text_has(u, SV("flag"))); assert_string_equal(said, PHRASE_UNKNOWN); break;
+    case ITEM_UNKNOWN_NAME: assert_false(text_has(u, SV(SUBJECT))), assert_string_equal(said, PHRASE_UNKNOWN); break;
     case ITEM_UNKNOWN_ATTRIBUTE: assert_true(text_has(u, SV("flag"))), assert_string_equal(said, PHRASE_UNKNOWN); break;
     default: break;
     }
     if (json_object_get(v, "soft")) {
         s->soft++;
-        assert_true(k == ITEM_KNOWN || k == ITEM_REPLAY);
+        assert_true(k == ITEM_KNOWN || k == ITEM_REPLAY || k == ITEM_UNKNOWN_NAME);
         assert_int_equal(json_array_size(json_object_get(v, "soft")), 2);
         assert_int_equal(json_array_size(json_array_get(json_object_get(v, "soft"), 0)), 12);
     }
@@ -328,8 +332,8 @@ static void test_items(void **state)
     if (generate(&f, "items")) fail_msg("%s", err.msg);
     if (json_read_lines(report.messages, 1 << 26, look, &s, &err)) fail_msg("%s", err.msg);
     for (int i = 0; i < ITEM_KIND_COUNT; i++) assert_int_equal(s.n[i], report.by_kind[i]);
-    assert_int_equal(s.soft, s.n[ITEM_KNOWN] + s.n[ITEM_REPLAY]);
-    for (int i = 0; i < 4; i++) assert_true(s.n[ITEM_FORWARD] > 4 * 3);
+    assert_true(s.soft >= s.n[ITEM_KNOWN] + s.n[ITEM_REPLAY]);
+    assert_true(s.n[ITEM_FORWARD] > 4 * 3);
 }
 
 static void test_discards_have_reasons(void **state)
@@ -365,7 +369,7 @@ static void test_interrupted_run_goes_on(void **state)
     char *want = results();
     for (int way = 0; way < 2; way++) { /* 0: the batch ends before the stop, 1: the model gives up inside of it */
         struct fake f = { .cancels = way, .invalid = 1 };
-        char dir[16], journal[64];
+        char dir[32], journal[64];
         int stops = 0;
         snprintf(dir, sizeof dir, "parts%d", way);
         snprintf(journal, sizeof journal, "%s/.generate-journal.jsonl", dir);
