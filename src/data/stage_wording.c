@@ -89,8 +89,81 @@ static void accept(struct work *w, enum wording kind, struct sv text)
     if (kind == W_STATEMENT) w->statement[w->n_statement++] = text;
 }
 
+/* Forward questions that reading the window did not confirm; a second look is taken where a fact has too few. */
+struct spares { struct sv *text; int *fact, *rival; size_t n, cap, cap_fact, cap_rival; };
+
+/* rival: the fact whose value the window gave instead, or -1 when it gave none. */
+static int spare_add(struct gen *g, struct spares *s, struct sv text, int fact, struct sv answer, ilab_err *e)
+{
+    int rival = -1;
+    for (size_t k = 0; k < g->n_work && rival < 0; k++)
+        if ((int)k != fact && answer_has(g, answer, g->work[k].f.value)) rival = (int)k;
+    if (rival < 0 && !answer_refuses(g, answer)) return 0;
+    if (mem_grow((void **)&s->text, &s->cap, s->n + 1, sizeof *s->text) || mem_grow((void **)&s->fact, &s->cap_fact, s->n + 1, sizeof *s->fact) ||
+        mem_grow((void **)&s->rival, &s->cap_rival, s->n + 1, sizeof *s->rival))
+        return err_set(e, ILAB_E_NOMEM, "no memory for the candidates");
+    s->text[s->n] = text, s->fact[s->n] = fact, s->rival[s->n++] = rival;
+    return 0;
+}
+
+static size_t same_letters(struct sv a, struct sv b)
+{
+    size_t n = 0;
+    while (n < a.n && n < b.n && (a.p[n] | 0x20) == (b.p[n] | 0x20)) n++;
+    return n;
+}
+
+/* Does a word of `text` stand in `words`: the same, or alike in its first five letters ("academics", "academic")? */
+static int word_in(struct sv word, struct sv text)
+{
+    struct sv rest = text, w;
+    while (sv_split(&rest, ' ', &w)) {
+        const size_t n = same_letters(w, word);
+        if (n >= 5 || (n == word.n && n >= 4)) return 1;
+    }
+    return 0;
+}
+
+/* A content word of the question that the fact's own sentence or seed question has and the rival's has not. */
+static int has_own_word(const struct work *w, const struct work *rival, struct sv question)
+{
+    struct sv rest = question, word;
+    while (sv_split(&rest, ' ', &word)) {
+        if (word.n < 4 || word_is_function(word) || word_in(word, w->f.subject) || word_in(word, w->f.value)) continue;
+        if (!word_in(word, w->f.sentence) && !word_in(word, w->question[0])) continue;
+        if (!rival || (!word_in(word, rival->f.sentence) && !word_in(word, rival->question[0]))) return 1;
+    }
+    return 0;
+}
+
+/* The second look: the question shares a word with its fact alone, and the fact's sentence, read by itself, answers it. */
+static int spares_accept(struct gen *g, const struct spares *s, ilab_err *e)
+{
+    struct request_list read = { 0 };
+    int rc = 0;
+    struct answer *a = mem_calloc(s->n + 1, sizeof *a);
+    if (!a) rc = err_set(e, ILAB_E_NOMEM, "no memory for the answers");
+    for (size_t i = 0; !rc && i < s->n; i++) {
+        const struct work *w = &g->work[s->fact[i]];
+        if (is_full(g, w, W_FORWARD)) continue;
+        if (!w->f.sentence.n || !has_own_word(w, s->rival[i] < 0 ? NULL : &g->work[s->rival[i]], s->text[i])) gen_discard(g, DISCARD_UNSUPPORTED, s->text[i]);
+        else rc = request_add(&read, gen_request(g, prompt_fill(g, PROMPT_READ, w->f.sentence, s->text[i]), 0, ANSWER_TOKENS), (int)i, e);
+    }
+    if (!rc) rc = gen_ask(g, "a second look", read.v, read.n, a, e);
+    for (size_t i = 0; !rc && i < read.n; i++) {
+        struct work *w = &g->work[s->fact[read.tag[i]]];
+        const struct sv text = s->text[read.tag[i]];
+        if (!answer_has(g, a[i].text, w->f.value)) gen_discard(g, DISCARD_UNSUPPORTED, text);
+        else if (is_known_wording(w->question, w->n_question, text, g->o->rouge_threshold)) gen_discard(g, DISCARD_ROUGE, text);
+        else if (!is_full(g, w, W_FORWARD)) accept(w, W_FORWARD, text);
+    }
+    mem_free(a);
+    request_list_release(&read);
+    return rc;
+}
+
 /* One round: candidates are written, then checked by reading. */
-static int round_of(struct gen *g, int round, ilab_err *e)
+static int round_of(struct gen *g, int round, struct spares *spare, ilab_err *e)
 {
     struct request_list ask = { 0 }, read = { 0 };
     const int p = g->o->per_fact;
@@ -135,7 +208,12 @@ static int round_of(struct gen *g, int round, ilab_err *e)
         const struct answer *cand = &c[of[i]];
         const int unchecked = kind == W_FORWARD && !w->window.n;   /* a leaf without a document */
         enum discard why = judge_wording(g, w, kind, cand, cand->text);
-        if (!why && !unchecked && !answer_has(g, a[i].text, kind == W_REVERSE ? w->f.subject : w->f.value)) why = DISCARD_UNSUPPORTED;
+        if (!why && !unchecked && !answer_has(g, a[i].text, kind == W_REVERSE ? w->f.subject : w->f.value)) {
+            why = DISCARD_UNSUPPORTED;
+            const size_t before = spare->n;
+            if (kind == W_FORWARD) rc = spare_add(g, spare, cand->text, read.tag[i] / TAG_KINDS, a[i].text, e);
+            if (spare->n > before) continue;
+        }
         if (why) gen_discard(g, why, cand->text);
         else if (!is_full(g, w, kind)) accept(w, kind, cand->text);
     }
@@ -194,12 +272,17 @@ static int items(struct gen *g, ilab_err *e)
 
 int stage_wordings(struct gen *g, ilab_err *e)
 {
+    struct spares spare = { 0 };
     int rc = statements(g, e);
     for (int round = 0; !rc && round < MAX_ROUNDS; round++) {
         int full = 1;
         for (size_t i = 0; i < g->n_work; i++) full &= is_full(g, &g->work[i], W_FORWARD);
         if (round && full) break;
-        rc = round_of(g, round, e);
+        rc = round_of(g, round, &spare, e);
     }
+    if (!rc && spare.n) rc = spares_accept(g, &spare, e);
+    mem_free(spare.text);
+    mem_free(spare.fact);
+    mem_free(spare.rival);
     return rc ? rc : items(g, e);
 }
