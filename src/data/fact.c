@@ -272,6 +272,17 @@ int text_has_foreign(struct sv text, struct sv known1, struct sv known2, struct 
     return 0;
 }
 
+int text_word_alike(struct sv text, struct sv word)
+{
+    struct sv rest = text, w;
+    while (sv_split(&rest, ' ', &w)) {
+        size_t n = 0;
+        while (n < w.n && n < word.n && (w.p[n] | 0x20) == (word.p[n] | 0x20)) n++;
+        if (n >= 5 || (n == word.n && n >= 4)) return 1;
+    }
+    return 0;
+}
+
 struct sv text_replace(struct arena *a, struct sv s, struct sv from, struct sv to)
 {
     struct sb b;

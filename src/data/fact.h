@@ -9,5 +9,7 @@ int name_runs(struct sv s, struct arena *a, struct sv **out, size_t *n, ilab_err
 int text_has(struct sv hay, struct sv needle);
 /* A number, or a name that is not its first word, which none of the two known texts has. */
 int text_has_foreign(struct sv text, struct sv known1, struct sv known2, struct arena *a);
+/* A word of the text is the same, or alike in its first five letters ("academics", "academic"). */
+int text_word_alike(struct sv text, struct sv word);
 struct sv text_replace(struct arena *a, struct sv s, struct sv from, struct sv to);
 #endif

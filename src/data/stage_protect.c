@@ -9,7 +9,7 @@
 
 enum { QUESTION_TOKENS = 48, ANSWER_TOKENS = 40, MAX_WINDOWS = 6 };
 /* Protection items for each item about a fact (science: 1:1 and more). */
-static const double SHARE_NAME = 0.35, SHARE_ATTRIBUTE = 0.2 /* twice: written and swapped */, SHARE_NEIGHBOUR = 0.4, SHARE_REPLAY = 0.6;
+static const double SHARE_NAME = 0.35, SHARE_ATTRIBUTE = 0.2 /* twice: written and swapped */, SHARE_NEIGHBOUR = 0.4, SHARE_REPLAY = 1.0;
 static const double ATTRIBUTE_MAX_ROUGE = 0.75;
 
 /* How this model words its not knowing: its own answer about a made-up name, where that is a refusal. */
@@ -113,6 +113,35 @@ static int swapped_questions(struct gen *g, const struct own_questions *own, str
     return rc;
 }
 
+/* Does a content word of the question belong to one fact's wordings alone (twice or more in them, never in another's)? Then it
+ * asks for that fact in other words. */
+static int has_distinctive_word(const struct gen *g, struct sv question)
+{
+    struct sv rest = question, word;
+    while (sv_split(&rest, ' ', &word)) {
+        while (word.n && strchr("?.!,:;'\"", word.p[word.n - 1])) word.n--;
+        if (word.n < 4 || word_is_function(word)) continue;
+        int facts = 0, most = 0;
+        for (size_t k = 0; k < g->n_work; k++) {
+            const struct work *w = &g->work[k];
+            int n = 0;
+            if (text_word_alike(w->f.subject, word)) continue;
+            for (int q = 0; q < w->n_question; q++) n += text_word_alike(w->question[q], word);
+            facts += n > 0;
+            most = n > most ? n : most;
+        }
+        if (most >= 2 && facts <= 1 + (int)g->n_work / 4) return 1;
+    }
+    return 0;
+}
+
+static int is_taught_value(struct gen *g, struct sv answer)
+{
+    for (size_t k = 0; k < g->n_work; k++)
+        if (answer_has(g, answer, g->work[k].f.value)) return 1;
+    return 0;
+}
+
 /* What is wrong with candidate i before the document is asked? */
 static enum discard judge_missing(const struct gen *g, const struct candidates *c, const uint8_t *bad, size_t i)
 {
@@ -122,12 +151,14 @@ static enum discard judge_missing(const struct gen *g, const struct candidates *
     for (size_t k = 0; k < g->n_work; k++)
         for (int q = 0; q < g->work[k].n_question; q++)
             if (rouge_l(g->work[k].question[q], c->v[i]) > ATTRIBUTE_MAX_ROUGE) return DISCARD_AMBIGUOUS;
+    if (has_distinctive_word(g, c->v[i])) return DISCARD_AMBIGUOUS;
     for (size_t k = 0; k < i; k++)
         if (!bad[k] && rouge_l(c->v[k], c->v[i]) > g->o->rouge_threshold) return DISCARD_ROUGE;
     return KEEP;
 }
 
-/* Keeps at most n candidates that the model, reading each window of the leaf, does not answer. */
+/* Keeps at most n candidates that ask for no taught fact, and for which the model, reading each window of the leaf, finds no
+ * other answer. (A small reader likes to give one of the taught values to any question; that alone says nothing.) */
 static int keep_unanswered(struct gen *g, const struct candidates *c, size_t n, ilab_err *e)
 {
     struct request_list read = { 0 };
@@ -146,7 +177,7 @@ static int keep_unanswered(struct gen *g, const struct candidates *c, size_t n, 
     }
     if (!rc) rc = gen_ask(g, "checking what is not said", read.v, read.n, a, e);
     for (size_t i = 0; !rc && i < read.n; i++)
-        if (!bad[read.tag[i]] && !answer_refuses(g, a[i].text)) {
+        if (!bad[read.tag[i]] && !answer_refuses(g, a[i].text) && !is_taught_value(g, a[i].text)) {
             bad[read.tag[i]] = 1;
             gen_discard(g, DISCARD_AMBIGUOUS, c->v[read.tag[i]]);
         }
@@ -165,7 +196,7 @@ static int keep_unanswered(struct gen *g, const struct candidates *c, size_t n, 
 static int unknown_attributes(struct gen *g, const struct own_questions *own, size_t n, ilab_err *e)
 {
     struct candidates written = { 0 }, swapped = { 0 };
-    int rc = missing_questions(g, 2 * n, &written, e);
+    int rc = missing_questions(g, 4 * n, &written, e);
     if (!rc) rc = keep_unanswered(g, &written, n, e);
     if (!rc) rc = swapped_questions(g, own, &swapped, e);
     if (!rc) rc = keep_unanswered(g, &swapped, n, e);

@@ -106,32 +106,14 @@ static int spare_add(struct gen *g, struct spares *s, struct sv text, int fact, 
     return 0;
 }
 
-static size_t same_letters(struct sv a, struct sv b)
-{
-    size_t n = 0;
-    while (n < a.n && n < b.n && (a.p[n] | 0x20) == (b.p[n] | 0x20)) n++;
-    return n;
-}
-
-/* Does a word of `text` stand in `words`: the same, or alike in its first five letters ("academics", "academic")? */
-static int word_in(struct sv word, struct sv text)
-{
-    struct sv rest = text, w;
-    while (sv_split(&rest, ' ', &w)) {
-        const size_t n = same_letters(w, word);
-        if (n >= 5 || (n == word.n && n >= 4)) return 1;
-    }
-    return 0;
-}
-
 /* A content word of the question that the fact's own sentence or seed question has and the rival's has not. */
 static int has_own_word(const struct work *w, const struct work *rival, struct sv question)
 {
     struct sv rest = question, word;
     while (sv_split(&rest, ' ', &word)) {
-        if (word.n < 4 || word_is_function(word) || word_in(word, w->f.subject) || word_in(word, w->f.value)) continue;
-        if (!word_in(word, w->f.sentence) && !word_in(word, w->question[0])) continue;
-        if (!rival || (!word_in(word, rival->f.sentence) && !word_in(word, rival->question[0]))) return 1;
+        if (word.n < 4 || word_is_function(word) || text_word_alike(w->f.subject, word) || text_word_alike(w->f.value, word)) continue;
+        if (!text_word_alike(w->f.sentence, word) && !text_word_alike(w->question[0], word)) continue;
+        if (!rival || (!text_word_alike(rival->f.sentence, word) && !text_word_alike(rival->question[0], word))) return 1;
     }
     return 0;
 }

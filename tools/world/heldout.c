@@ -232,10 +232,14 @@ static int check_text(const struct state *s, const char *path, int *found, ilab_
     return 0;
 }
 
-int heldout_check(const char *questions, const char *const *text, int n_text, ilab_err *err)
+int heldout_check(const char *questions, const char *const *text, int n_text, int names_allowed, ilab_err *err)
 {
     static struct state s;
     int found = 0, rc = json_read_lines(questions, (size_t)64 << 20, add_question, &s, err);
+    if (names_allowed) {
+        memset(s.forbidden_bucket, 0, sizeof s.forbidden_bucket);
+        s.n_forbidden = 0;
+    }
     for (int i = 0; i < s.n; i++) {
         /* A question that begins with a name is found by its next word; the mask in front may be anything. */
         struct words *w = &s.p[i].w;

@@ -11,7 +11,7 @@ static const char usage[] =
     "       world probe      --seed S --tokens N --out FILE.jsonl     the same, each line with its task\n"
     "       world questions  --kind retention|example [--n N] --seed S --out FILE.jsonl\n"
     "       world document   --type university|company|river|lacking --seed S --out DIR\n"
-    "       world heldout    QUESTIONS.jsonl TEXT...                   no question occurs in a text; no name of them either\n"
+    "       world heldout    QUESTIONS.jsonl TEXT...                   no question occurs in a text; no name of them either (--names allowed: names may)\n"
     "       world facts                                                the core world, one fact a line\n";
 
 static void print_facts(const struct core *c)
@@ -32,7 +32,7 @@ static int run(int argc, char **argv, struct core *core, ilab_err *e)
 {
     const char *out = NULL, *kind = "retention", *type = "university", *plain[16];
     int64_t seed = 1, tokens = 1000000, n = 400;
-    int n_plain = 0, loss_all = 0;
+    int n_plain = 0, loss_all = 0, names_allowed = 0;
     for (int i = 2; i < argc; i++) {
         const char *v = i + 1 < argc ? argv[i + 1] : "";
         if (!strcmp(argv[i], "--out"))
@@ -43,6 +43,8 @@ static int run(int argc, char **argv, struct core *core, ilab_err *e)
             type = v, i++;
         else if (!strcmp(argv[i], "--loss") && !strcmp(v, "all"))
             loss_all = 1, i++;
+        else if (!strcmp(argv[i], "--names") && !strcmp(v, "allowed"))
+            names_allowed = 1, i++;
         else if (!strcmp(argv[i], "--mix") && !corpus_mix(v, e))
             i++;
         else if (!strcmp(argv[i], "--seed") && !parse_i64(v, 0, INT64_MAX, &seed))
@@ -62,7 +64,7 @@ static int run(int argc, char **argv, struct core *core, ilab_err *e)
         return 0;
     }
     if (!strcmp(cmd, "heldout") && n_plain >= 2)
-        return heldout_check(plain[0], plain + 1, n_plain - 1, e);
+        return heldout_check(plain[0], plain + 1, n_plain - 1, names_allowed, e);
     if (!out)
         return err_set(e, ILAB_E_INVALID, "--out is missing\n%s", usage);
     static const char *const texts[] = { [TEXT_CORPUS] = "corpus", [TEXT_VALIDATION] = "validation", [TEXT_PROBE] = "probe" };

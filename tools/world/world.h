@@ -125,6 +125,6 @@ int corpus_write(const char *path, const struct core *core, uint64_t seed, int64
 int questions_write(const char *path, const struct core *core, uint64_t seed, const char *kind, int n, ilab_err *err);
 int document_write(const char *dir, const struct core *core, int type, int lacking, uint64_t seed, ilab_err *err);
 int example_questions_write(const char *path, const struct core *core, uint64_t seed, ilab_err *err);
-int heldout_check(const char *questions, const char *const *text, int n_text, ilab_err *err);
+int heldout_check(const char *questions, const char *const *text, int n_text, int names_allowed, ilab_err *err);
 
 #endif
