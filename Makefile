@@ -63,13 +63,8 @@ fuzz: ## every fuzz target for FUZZ_SECONDS under ASan and UBSan (clang's libFuz
 	    n=$${t##*/fuzz_}; mkdir -p build-fuzz/corpus/$$n tests/fuzz/corpus/$$n; \
 	    $$t -max_total_time=$(FUZZ_SECONDS) build-fuzz/corpus/$$n tests/fuzz/corpus/$$n || exit 1; done
 build-fuzz-all: $(FUZZ)
-STARTER := $(BUILD)/starter
-STARTER_TOKENS ?= 45000000
 starter: $(BUILD)/ilab $(BUILD)/tools/world ## train the starter model again, from nothing (about an hour; can be stopped and continued)
-	mkdir -p $(STARTER)
-	test -s $(STARTER)/corpus.jsonl || $(BUILD)/tools/world corpus --seed 1 --tokens $(STARTER_TOKENS) --out $(STARTER)/corpus.jsonl
-	test -s $(STARTER)/validation.jsonl || $(BUILD)/tools/world validation --seed 2 --tokens 100000 --out $(STARTER)/validation.jsonl
-	$(BUILD)/ilab model train --pipeline full --from-scratch models/starter.yaml
+	tools/make_starter $(BUILD)
 starter-smoke: $(BUILD)/ilab $(BUILD)/tools/world ## the same in a minute with a tiny model: does the recipe still run and learn?
 	tests/check/starter_smoke.sh
 PREFIX ?= /usr/local
