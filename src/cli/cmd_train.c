@@ -16,7 +16,7 @@ struct train_args {
 /* Ours where science.md shows the reference's (rank 4, attention only, lr 5e-5, 300 tokens, 1 epoch) to teach next to nothing. */
 static const struct train_args DEFAULTS = {
     .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
-    .save = "models/ggml-model-f16.gguf", .modules = "all", .epochs = 6, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
+    .save = "models/ggml-model-f16.gguf", .modules = "all", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
     .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05,
 };
 #define O(field) offsetof(struct train_args, field)
