@@ -28,6 +28,8 @@ $(BUILD)/src/kern/%_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512
 $(BUILD)/src/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<
+# the files that starter.c carries inside the program
+$(BUILD)/src/cli/starter.o: models/starter.gguf $(shell find examples -type f)
 $(BUILD)/unit/%: tests/unit/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $< $(LIB) $(LDLIBS) -lcmocka

@@ -11,5 +11,7 @@ int text_has(struct sv hay, struct sv needle);
 int text_has_foreign(struct sv text, struct sv known1, struct sv known2, struct arena *a);
 /* A word of the text is the same, or alike in its first five letters ("academics", "academic"). */
 int text_word_alike(struct sv text, struct sv word);
+/* text with the words most alike to `name` replaced by it; text itself when it has the name, or nothing like it. */
+struct sv name_repair(struct arena *a, struct sv text, struct sv name);
 struct sv text_replace(struct arena *a, struct sv s, struct sv from, struct sv to);
 #endif

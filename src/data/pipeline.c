@@ -138,7 +138,9 @@ int gen_keep(struct gen *g, struct item it, ilab_err *e)
 
 int answer_has(struct gen *g, struct sv answer, struct sv value)
 {
-    return text_has_words(utf8_normalize_answer(&g->mem, answer), utf8_normalize_answer(&g->mem, value));
+    struct sv v = utf8_normalize_answer(&g->mem, value);
+    if (sv_starts(v, "the ")) v = (struct sv){ v.p + 4, v.n - 4 }; /* an article is no part of an answer */
+    return text_has_words(utf8_normalize_answer(&g->mem, answer), v);
 }
 
 int answer_refuses(struct gen *g, struct sv answer)

@@ -78,19 +78,52 @@ static struct sv with_subject(struct gen *g, struct sv sentence, struct sv subje
     return sentence;
 }
 
-/* The part of a seed's answer that is a value: its longest span that the question does not have; else the whole answer. */
+static int is_year(struct sv s)
+{
+    return s.n == 4 && (s.p[0] == '1' || s.p[0] == '2') && strspn(s.p, "0123456789") >= 4;
+}
+
+/* The longest run of the answer's words that the question does not have and the text has ("elevators"). */
+static struct sv common_run(struct sv answer, struct sv question, struct sv text)
+{
+    struct sv best = { "", 0 };
+    for (size_t from = 0; from < answer.n; from++) {
+        if (from && answer.p[from - 1] != ' ') continue;
+        size_t end = from;
+        for (size_t i = from; i < answer.n;) {
+            size_t stop = i;
+            while (stop < answer.n && answer.p[stop] != ' ') stop++;
+            const struct sv word = { answer.p + i, stop - i };
+            if (text_has(question, word) || (i == from && word_is_function(word))) break;
+            const struct sv run = { answer.p + from, stop - from };
+            if (!text_has(text, run)) break;
+            end = stop;
+            i = stop + 1;
+        }
+        if (end - from > best.n) best = (struct sv){ answer.p + from, end - from };
+    }
+    return best;
+}
+
+/* The part of a seed's answer that is a value: its longest span that the question does not have (a year only where there is
+ * nothing else: it mostly dates the value); else words of it that the text has too; else the whole answer. */
 static struct sv seed_value(struct gen *g, const struct seed *s, struct sv text)
 {
-    const struct sv answer = sv_trim(sv_of(s->answer)), question = sv_of(s->question);
+    struct sv answer = sv_trim(sv_of(s->answer));
+    const struct sv question = sv_of(s->question);
     struct sv *span = NULL, best = { "", 0 };
     size_t n = 0;
+    while (answer.n && strchr(".!", answer.p[answer.n - 1])) answer.n--;
     if (!value_spans(answer, &g->mem, &span, &n, NULL))
-        for (size_t i = 0; i < n; i++)
-            if (!text_has(question, span[i]) && (!text.n || text_has(text, span[i])) && span[i].n > best.n) best = span[i];
-    if (best.n) return best;
-    struct sv whole = answer;
-    while (whole.n && strchr(".!", whole.p[whole.n - 1])) whole.n--;
-    return whole;
+        for (size_t i = 0; i < n; i++) {
+            if (text_has(question, span[i]) || (text.n && !text_has(text, span[i]))) continue;
+            if (!best.n || is_year(best) || (span[i].n > best.n && !is_year(span[i]))) best = span[i];
+        }
+    if (!best.n && text.n) best = common_run(answer, question, text);
+    if (!best.n) return answer;
+    const size_t at = (size_t)(best.p - answer.p);
+    if (best.p >= answer.p && at >= 4 && at < answer.n && !memcmp(best.p - 4, "the ", 4)) best = (struct sv){ best.p - 4, best.n + 4 };
+    return best;
 }
 
 /* The capitalised name of the question that the text has too; the leaf's subject when there is none. */
@@ -224,7 +257,8 @@ static int targets(struct gen *g, size_t first, ilab_err *e)
     for (size_t i = 0; !rc && i < read.n; i++) {
         struct work *w = &g->work[read.tag[i]];
         const struct sv t = sv_trim(a[i].text);
-        if (a[i].finished && answer_has(g, t, w->f.value) && t.n <= 2 * w->f.value.n + 40 && !answer_refuses(g, t)) w->target = t;
+        const int whole = !sv_starts(w->f.value, "the ") || text_has(utf8_lower(&g->mem, t), utf8_lower(&g->mem, w->f.value));
+        if (a[i].finished && whole && answer_has(g, t, w->f.value) && t.n <= 2 * w->f.value.n + 40 && !answer_refuses(g, t)) w->target = t;
     }
     for (size_t i = first; !rc && i < g->n_work; i++) {
         struct work *w = &g->work[i];
@@ -232,6 +266,7 @@ static int targets(struct gen *g, size_t first, ilab_err *e)
         struct sb b;
         sb_init(&b, 1 << 16);
         sb_add(&b, w->f.value);
+        if (b.n && b.p[0] >= 'a' && b.p[0] <= 'z') b.p[0] = (char)(b.p[0] & ~0x20);
         if (w->f.value.n && w->f.value.p[w->f.value.n - 1] != '.') sb_addch(&b, '.');
         const char *p = arena_strndup(&g->mem, b.p ? b.p : "", b.n);
         w->target = (struct sv){ p ? p : "", p ? b.n : 0 };
@@ -242,10 +277,31 @@ static int targets(struct gen *g, size_t first, ilab_err *e)
     return rc;
 }
 
+/* The heading that most seed questions have whole ("Laqesh and Company"), where it is longer than the name found by its look. */
+static struct sv heading_subject(struct gen *g, const struct leaf *l, struct sv text, struct sv subject)
+{
+    struct sv rest = text, line, best = subject;
+    int best_count = 0;
+    for (int i = 0; i < l->n_seed; i++) best_count += subject.n && text_has(sv_of(l->seed[i].question), subject);
+    while (sv_split(&rest, '\n', &line)) {
+        struct sv h = sv_trim(line);
+        if (!h.n || h.p[0] != '#') continue;
+        while (h.n && (h.p[0] == '#' || h.p[0] == ' ')) h.p++, h.n--;
+        if (sv_starts(h, "the ") || sv_starts(h, "The ")) h = (struct sv){ h.p + 4, h.n - 4 };
+        int count = 0;
+        for (int i = 0; h.n && i < l->n_seed; i++) count += text_has(sv_of(l->seed[i].question), h);
+        if (count && count >= best_count && h.n > best.n) {
+            const char *p = arena_strndup(&g->mem, h.p, h.n);
+            if (p) best = (struct sv){ p, h.n }, best_count = count;
+        }
+    }
+    return best;
+}
+
 int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, ilab_err *e)
 {
     const size_t first = g->n_work;
-    struct sv *sentence = NULL, text = { "", 0 };
+    struct sv *sentence = NULL, text = { "", 0 }, heading = { "", 0 };
     size_t n = 0;
     int rc = 0;
     if (d->n) {
@@ -257,13 +313,15 @@ int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, 
         }
         if (all.failed) rc = err_set(e, ILAB_E_LIMIT, "the documents of '%s' are larger than 64 MB", l->file);
         else rc = sentence_split((struct sv){ all.p, all.n }, &g->mem, &sentence, &n, e);
+        if (!rc) heading = heading_subject(g, l, (struct sv){ all.p, all.n }, heading);
         sb_release(&all);
         /* names and values are looked for in what remains: a raw text breaks lines inside names and decorates them */
         if (!rc) text = join(g, sentence, 0, n);
         if (!rc && !n) rc = err_set(e, ILAB_E_FORMAT, "%s:%d:1: no sentence was found in the documents: they need plain sentences that state the facts", l->file, l->document_line);
         else if (!rc && !text.n) rc = err_set(e, ILAB_E_NOMEM, "no memory for the documents of '%s'", l->file);
     }
-    const struct sv subject = subject_find(l, text, &g->mem);
+    struct sv subject = subject_find(l, text, &g->mem);
+    if (heading.n > subject.n && (!subject.n || text_has(heading, subject))) subject = heading;
     if (!rc) rc = seed_facts(g, l, sentence, n, text, subject, e);
     if (!rc && n) rc = found_candidates(g, l, sentence, n, subject, first, e);
     if (!rc) rc = found_check(g, first, e);

@@ -172,6 +172,7 @@ static int round_of(struct gen *g, int round, struct spares *spare, ilab_err *e)
         const struct work *w = &g->work[ask.tag[i] / TAG_KINDS];
         const enum wording kind = (enum wording)(ask.tag[i] % TAG_KINDS);
         c[i].text = sv_trim(c[i].text);
+        if (kind != W_REVERSE) c[i].text = name_repair(&g->mem, c[i].text, w->f.subject);
         const enum discard why = judge_wording(g, w, kind, &c[i], c[i].text);
         if (why) {
             gen_discard(g, why, c[i].text);
