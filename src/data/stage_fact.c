@@ -83,7 +83,7 @@ static int is_year(struct sv s)
     return s.n == 4 && (s.p[0] == '1' || s.p[0] == '2') && strspn(s.p, "0123456789") >= 4;
 }
 
-/* The longest run of the answer's words that the question does not have and the text has ("elevators"). */
+/* The last run of the answer's words that the question does not have and the text has ("elevators"). */
 static struct sv common_run(struct sv answer, struct sv question, struct sv text)
 {
     struct sv best = { "", 0 };
@@ -100,7 +100,7 @@ static struct sv common_run(struct sv answer, struct sv question, struct sv text
             end = stop;
             i = stop + 1;
         }
-        if (end - from > best.n) best = (struct sv){ answer.p + from, end - from };
+        if (end > from && (best.p + best.n <= answer.p + from || !best.n)) best = (struct sv){ answer.p + from, end - from };
     }
     return best;
 }
@@ -242,6 +242,18 @@ static int found_check(struct gen *g, size_t first, ilab_err *e)
     return rc;
 }
 
+/* Reading gives another part of the seed's answer than its look suggested: that part is the value, where the sentence has it. */
+static void other_value(struct gen *g, struct work *w, struct sv read)
+{
+    while (read.n && strchr(".!", read.p[read.n - 1])) read.n--;
+    if (w->f.seed < 0 || read.n < 2 || text_has(w->f.subject, read)) return;
+    const struct sv wanted = utf8_lower(&g->mem, read), sentence = utf8_lower(&g->mem, w->f.sentence);
+    const struct sv answer = utf8_lower(&g->mem, sv_of(w->leaf->seed[w->f.seed].answer)), question = utf8_lower(&g->mem, w->question[0]);
+    const ptrdiff_t at = sv_find(sentence, wanted, 0);
+    if (at < 0 || sentence.n != w->f.sentence.n || !text_has(answer, wanted) || !text_has(sentence, wanted) || text_has(question, wanted)) return;
+    w->f.value = (struct sv){ w->f.sentence.p + at, wanted.n };
+}
+
 /* What is taught as the answer: the model's own when it reads the text (so the style is its own), if it is right. */
 static int targets(struct gen *g, size_t first, ilab_err *e)
 {
@@ -257,6 +269,7 @@ static int targets(struct gen *g, size_t first, ilab_err *e)
     for (size_t i = 0; !rc && i < read.n; i++) {
         struct work *w = &g->work[read.tag[i]];
         const struct sv t = sv_trim(a[i].text);
+        if (a[i].finished && !answer_has(g, t, w->f.value) && !answer_refuses(g, t)) other_value(g, w, t);
         const int whole = !sv_starts(w->f.value, "the ") || text_has(utf8_lower(&g->mem, t), utf8_lower(&g->mem, w->f.value));
         if (a[i].finished && whole && answer_has(g, t, w->f.value) && t.n <= 2 * w->f.value.n + 40 && !answer_refuses(g, t)) w->target = t;
     }
