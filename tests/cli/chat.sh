@@ -80,7 +80,9 @@ ctx=$("$ilab" model info "$model" | sed -nE 's/ *context_length *//p')
 for i in $(seq 12); do for k in $(seq $((ctx / 8))); do printf 'river '; done; echo "question $i?"; done >many
 "$ilab" chat --max-tokens 8 <many >out 2>&1
 check cli/chat-overflow-exit $? 0
-check cli/chat-overflow-answers "$(grep -c . out)" 12
+# at least a line for each question: what a model says may itself hold line breaks
+check cli/chat-overflow-answers "$([ "$(grep -c . out)" -ge 12 ] && echo all)" all
+check cli/chat-overflow-drops-old "$(grep -c 'too large' out)" 0
 for k in $(seq "$ctx"); do printf 'river '; done >huge
 printf '%s\nHello\n' "$(cat huge)" | "$ilab" chat --max-tokens 8 >out 2>&1
 check cli/chat-too-large "$(head -1 out)" 'Message too large for context size.'
