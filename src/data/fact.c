@@ -77,7 +77,7 @@ static int next_word(struct sv s, size_t *i, struct word *w)
     while (b > a) {
         if (strchr(".,;:!?\"')]}*_`", s.p[b - 1])) {
             /* "Dr." keeps its full stop: short, capitalised, and not the end of the text */
-            if (s.p[b - 1] == '.' && b - a <= 4 && starts_upper((struct sv){ s.p + a, b - a }) && *i < s.n) break;
+            if (s.p[b - 1] == '.' && b - a <= 5 && starts_upper((struct sv){ s.p + a, b - a }) && *i < s.n) break;
             if (!strchr("'*_`", s.p[b - 1])) w->ends_clause = 1;
             b--;
             continue;

@@ -48,6 +48,28 @@ static int is_known_wording(const struct sv *v, int n, struct sv s, double thres
     return 0;
 }
 
+/* A content word of the question that the fact's own sentence or seed question has and the rival's has not. */
+static int has_own_word(const struct work *w, const struct work *rival, struct sv question)
+{
+    struct sv rest = question, word;
+    while (sv_split(&rest, ' ', &word)) {
+        if (word.n < 4 || word_is_function(word) || text_word_alike(w->f.subject, word) || text_word_alike(w->f.value, word)) continue;
+        if (!text_word_alike(w->f.sentence, word) && !text_word_alike(w->question[0], word)) continue;
+        if (!rival || (!text_word_alike(rival->f.sentence, word) && !text_word_alike(rival->question[0], word))) return 1;
+    }
+    return 0;
+}
+
+/* The question has a word that belongs to another fact and none of its own: a careless reader would still answer it with ours. */
+static int asks_for_rival(const struct gen *g, const struct work *w, struct sv question)
+{
+    for (size_t k = 0; k < g->n_work; k++) {
+        const struct work *other = &g->work[k];
+        if (other != w && other->leaf == w->leaf && has_own_word(other, w, question) && !has_own_word(w, other, question)) return 1;
+    }
+    return 0;
+}
+
 /* What is wrong with a candidate before the document is asked? */
 static enum discard judge_wording(struct gen *g, const struct work *w, enum wording kind, const struct answer *a, struct sv text)
 {
@@ -59,6 +81,7 @@ static enum discard judge_wording(struct gen *g, const struct work *w, enum word
     case W_FORWARD:
         if (w->f.subject.n && !text_has(text, w->f.subject)) return DISCARD_SUBJECT;
         if (text_has(text, w->f.value)) return DISCARD_LEAK;
+        if (asks_for_rival(g, w, text)) return DISCARD_UNSUPPORTED;
         return is_known_wording(w->question, w->n_question, text, same) ? DISCARD_ROUGE : KEEP;
     case W_REVERSE:
         if (!text_has(text, w->f.value)) return DISCARD_SUBJECT;
@@ -103,18 +126,6 @@ static int spare_add(struct gen *g, struct spares *s, struct sv text, int fact, 
         mem_grow((void **)&s->rival, &s->cap_rival, s->n + 1, sizeof *s->rival))
         return err_set(e, ILAB_E_NOMEM, "no memory for the candidates");
     s->text[s->n] = text, s->fact[s->n] = fact, s->rival[s->n++] = rival;
-    return 0;
-}
-
-/* A content word of the question that the fact's own sentence or seed question has and the rival's has not. */
-static int has_own_word(const struct work *w, const struct work *rival, struct sv question)
-{
-    struct sv rest = question, word;
-    while (sv_split(&rest, ' ', &word)) {
-        if (word.n < 4 || word_is_function(word) || text_word_alike(w->f.subject, word) || text_word_alike(w->f.value, word)) continue;
-        if (!text_word_alike(w->f.sentence, word) && !text_word_alike(w->question[0], word)) continue;
-        if (!rival || (!text_word_alike(rival->f.sentence, word) && !text_word_alike(rival->question[0], word))) return 1;
-    }
     return 0;
 }
 
