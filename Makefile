@@ -51,6 +51,10 @@ lint: ## layers, banned calls, sizes
 	tools/lint
 asan: ## the unit tests under AddressSanitizer
 	$(MAKE) BUILD=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" tests && BUILD=build-asan ONLY_UNIT=1 tests/run
+SANITIZED := $(addprefix unit/test_,gguf qtype text_yaml text_json text_utf8 data_qna data_taxonomy data_text pipeline eval token infer infer_constrain lm_local train_data model backward) \
+             $(patsubst tests/fuzz/%.c,fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+sanitized: ## the parsers', the engine's and the trainer's tests and the fuzzers with ASan and UBSan (what ./check runs)
+	$(MAKE) BUILD=build-sanitized SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" OPT="-O1 -g" $(addprefix build-sanitized/,$(SANITIZED))
 ubsan: ## … under UndefinedBehaviorSanitizer
 	$(MAKE) BUILD=build-ubsan SANITIZE="-fsanitize=undefined -fno-sanitize-recover=all" OPT="-O1 -g" tests && BUILD=build-ubsan ONLY_UNIT=1 tests/run
 tsan: ## … under ThreadSanitizer
@@ -79,5 +83,5 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests test lint asan ubsan tsan fuzz build-fuzz-all install clean help bench starter starter-smoke
+.PHONY: all tests test lint asan ubsan tsan fuzz build-fuzz-all install clean help sanitized bench starter starter-smoke
 .SECONDARY:
