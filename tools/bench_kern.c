@@ -1,9 +1,10 @@
 /* bench_kern.c — how near the matrix products come to what the machine can do.
  *
- *   bench_kern [--json] [--seconds S] [--threads N] [--level avx2|avx512]
+ *   bench_kern [--json] [--seconds S] [--threads N] [--level avx2|avx512] [--only f32|quantised] [--type T] [--rows N]
  * For every level of the CPU and 1..n threads: the multiply-adds a second that registers alone allow (the physical
  * limit), then gemm_run on the shapes of training, LoRA and decoding, and, where libopenblas.so.0 is installed, its
  * sgemm in the same run (the best level only). GFLOP = 10⁹ floating-point operations; a multiply-add counts two.
+ * Then products of quantised weights with activations in 8 bits, beside read bandwidth and 8-bit peak of the same run.
  * Times are the best of repeated runs; decoding shapes also say GB/s of weights read.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "fma_peak.h"
@@ -153,10 +154,92 @@ static void bench_level(const struct kern *k, int threads, int with_blas)
     pool_free(pool);
 }
 
+/* ---- quantised weights ---- */
+static const struct { int rows, columns, k; } Q_SHAPES[] = {
+    { 0, 4096, 4096 }, { 0, 14336, 4096 }, { 0, 4096, 14336 }, { 0, 2048, 5632 }, { 0, 576, 1536 },
+};
+static const int Q_ROWS[] = { 1, 2, 4, 8, 16, 512 };
+static const int Q_TYPES[] = { QT_Q4_K, QT_Q6_K, QT_Q8_0, QT_Q5_K, QT_Q4_0, QT_Q4_1, QT_Q5_0, QT_Q5_1, QT_Q2_K, QT_Q3_K, QT_IQ4_NL, QT_IQ4_XS,
+                               QT_MXFP4, QT_F16, QT_BF16, QT_F32 };
+enum { Q_MEMORY = 400 << 20 };    /* the matrices together are far larger than any cache */
+
+/* Best time of a product, of matrices one after the other so that each comes from memory. */
+static double quantised_seconds(struct gemm_ctx *g, int type, uint8_t *memory, int rows, int columns, int k, const float *a, float *c)
+{
+    const struct qtype_info *q = qtype_info(type);
+    size_t row_bytes = (size_t)(k / q->elems) * (size_t)q->bytes, one = row_bytes * (size_t)columns;
+    int n = (int)(Q_MEMORY / one) < 1 ? 1 : (int)(Q_MEMORY / one), i = 0;
+    double best = 1e30, end = now_seconds() + seconds_each;
+    int calls = rows > 32 ? 1 : n < 16 ? n : (int)(32e6 / (double)one) + 1; /* 32 MB at least between two looks at the clock */
+    do {
+        double t0 = now_used();
+        for (int m = 0; m < calls; m++, i = (i + 1) % n) {
+            struct tensor t = { .data = memory + one * (size_t)i, .type = type, .n_dim = 2, .dim = { k, columns, 1, 1 }, .row_bytes = row_bytes };
+            struct gemm p = { .n_row = rows, .n_col = columns, .n_k = k, .c = c, .c_row = columns, .a = a, .a_row = k, .a_col = 1,
+                              .form = GEMM_B_TENSOR, .t = &t, .act = GEMM_ACT_Q8 };
+            gemm_run(g, &p);
+        }
+        t0 = (now_used() - t0) / calls;
+        best = t0 < best ? t0 : best;
+    } while (now_seconds() < end);
+    return best;
+}
+
+static void bench_quantised(const struct kern *k, int threads, const char *only_type, int only_rows)
+{
+    n_thread = threads;
+    struct pool *pool = pool_new(threads);
+    struct gemm_ctx *g = pool ? gemm_ctx_new(k, pool) : NULL;
+    struct machine_limits limit = { 0 };
+    if (g)
+        limits_measure(k, pool, &limit);
+    if (!json)
+        printf("\n%s, %d thread%s: memory reads at %.1f GB/s, registers alone reach %.0f GFLOP/s and %.0f GOP/s of 8 bits\n"
+               "level   t  type    rows  columns      k      GB/s  of read      GOP/s  of 8-bit peak\n", k->isa, threads, threads > 1 ? "s" : "",
+               limit.read_gb_per_s, limit.fp32_gflops, limit.int8_gops);
+    uint8_t *memory = mem_aligned((size_t)Q_MEMORY + (128 << 20));
+    size_t n_c = 512 * 14336;
+    float *a = mem_aligned(n_c * 4), *c = mem_aligned(n_c * 4);
+    struct rng r;
+    rng_seed(&r, 1);
+    for (size_t i = 0; a && i < n_c; i++)
+        a[i] = (float)(i % 97) * 0.01f - 0.5f;
+    for (size_t i = 0; g && memory && a && c && i < ARRAY_LEN(Q_TYPES); i++) {
+        const struct qtype_info *q = qtype_info(Q_TYPES[i]);
+        if (!q || (only_type && strcmp(only_type, q->name) != 0))
+            continue;
+        for (size_t b = 0; b < (size_t)Q_MEMORY + (128 << 20); b += 2) {
+            uint16_t v = (uint16_t)(rng_u64(&r) & 0x83ff); /* any pattern is a finite scale: the exponent is small */
+            memcpy(memory + b, &v, 2);
+        }
+        for (size_t s = 0; s < ARRAY_LEN(Q_SHAPES); s++)
+            for (size_t m = 0; m < ARRAY_LEN(Q_ROWS); m++) {
+                int rows = Q_ROWS[m], columns = Q_SHAPES[s].columns, depth = Q_SHAPES[s].k;
+                if (depth % q->elems || (only_rows && rows != only_rows))
+                    continue;
+                double t = quantised_seconds(g, Q_TYPES[i], memory, rows, columns, depth, a, c);
+                double gb = (double)(depth / q->elems) * q->bytes * columns / t / 1e9, gop = 2.0 * rows * columns * depth / t / 1e9;
+                if (json)
+                    printf("%s\n {\"level\":\"%s\",\"threads\":%d,\"type\":\"%s\",\"rows\":%d,\"columns\":%d,\"k\":%d,\"gb_per_s\":%.2f,"
+                           "\"read_gb_per_s\":%.2f,\"gops\":%.1f,\"int8_gops\":%.1f}", n_json++ ? "," : "", k->isa, threads, q->name, rows,
+                           columns, depth, gb, limit.read_gb_per_s, gop, limit.int8_gops);
+                else
+                    printf("%-7s %d  %-6s  %4d  %7d  %5d  %8.1f  %5.1f %%  %9.1f  %5.1f %%\n", k->isa, threads, q->name, rows, columns, depth,
+                           gb, 100 * gb / limit.read_gb_per_s, gop, 100 * gop / limit.int8_gops);
+                fflush(stdout);
+            }
+    }
+    mem_free(memory);
+    mem_free(a);
+    mem_free(c);
+    gemm_ctx_free(g);
+    pool_free(pool);
+}
+
 int main(int argc, char **argv)
 {
-    int64_t only_threads = 0;
-    const char *only_level = NULL;
+    int64_t only_threads = 0, only_rows = 0;
+    const char *only_level = NULL, *only_type = NULL, *only_part = NULL;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0) {
             json = 1;
@@ -166,8 +249,14 @@ int main(int argc, char **argv)
             i++;
         } else if (strcmp(argv[i], "--level") == 0 && i + 1 < argc) {
             only_level = argv[++i];
+        } else if (strcmp(argv[i], "--type") == 0 && i + 1 < argc) {
+            only_type = argv[++i];
+        } else if (strcmp(argv[i], "--rows") == 0 && i + 1 < argc && parse_i64(argv[i + 1], 1, 4096, &only_rows) == 0) {
+            i++;
+        } else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc) {
+            only_part = argv[++i];
         } else {
-            fprintf(stderr, "usage: bench_kern [--json] [--seconds S] [--threads N] [--level avx2|avx512]\n");
+            fprintf(stderr, "usage: bench_kern [--json] [--seconds S] [--threads N] [--level avx2|avx512] [--only f32|quantised] [--type T] [--rows N]\n");
             return 2;
         }
     }
@@ -187,11 +276,19 @@ int main(int argc, char **argv)
     char name[128];
     cpu_name(name, sizeof name);
     printf(json ? "{\"cpu\":\"%s\",\"results\":[" : "%s\n", name);
-    const unsigned levels[] = { CPU_AVX2, CPU_AVX2 | CPU_AVX512 };
-    for (size_t l = 0; l < ARRAY_LEN(levels); l++)
-        for (int t = 1; (cpu & levels[l]) == levels[l] && t <= cpu_count(); t *= 2)
-            if ((!only_threads || only_threads == t) && (!only_level || strcmp(only_level, kern_get(levels[l])->isa) == 0))
-                bench_level(kern_get(levels[l]), t, kern_get(levels[l]) == best);
+    const unsigned levels[] = { CPU_AVX2, CPU_AVX2 | CPU_AVX512 | (cpu & CPU_AVX512_VNNI) };
+    for (int part = 0; part < 2; part++)
+        for (size_t l = 0; l < ARRAY_LEN(levels); l++)
+            for (int t = 1; (cpu & levels[l]) == levels[l] && t <= cpu_count(); t *= 2) {
+                const struct kern *k = kern_get(levels[l]);
+                if ((only_part && strcmp(only_part, part ? "quantised" : "f32") != 0) || (only_threads && only_threads != t) ||
+                    (only_level && strcmp(only_level, k->isa) != 0))
+                    continue;
+                if (part)
+                    bench_quantised(k, t, only_type, (int)only_rows);
+                else
+                    bench_level(k, t, k == best);
+            }
     if (json)
         printf("\n]}\n");
     return 0;

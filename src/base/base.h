@@ -44,6 +44,7 @@ char *xstrdup(const char *s);
  *   if (mem_grow((void **)&v, &cap, n + 1, sizeof *v)) … */
 int mem_grow(void **array, size_t *cap, size_t need, size_t elem_bytes);
 size_t mem_peak_rss(void);      /* bytes, high-water mark of this process  */
+size_t mem_total(void);         /* bytes of the machine's memory */
 size_t mem_available(void);     /* bytes that the machine could still give */
 
 /* Arena: memory of one lifetime. Grows by blocks up to max_bytes; rewinding keeps the memory.
@@ -145,9 +146,13 @@ int file_putf(struct file_out *o, const char *fmt, ...) __attribute__((format(pr
 int file_commit(struct file_out *o, ilab_err *e);            /* always releases o */
 void file_abandon(struct file_out *o);                       /* removes the temp file; fine after commit */
 int file_write(const char *path, const void *p, size_t n, ilab_err *e); /* the three above in one */
-struct file_map { const uint8_t *p; size_t n; void *base; };
+struct file_map { const uint8_t *p; size_t n; void *base; int guard; };
 int file_map_open(struct file_map *m, const char *path, ilab_err *e);   /* read-only mmap; empty file: p NULL, n 0 */
 void file_map_close(struct file_map *m);
+/* A map whose file becomes shorter reads as zeros from there on instead of ending the program; from then on this is
+ * ILAB_E_IO. A few nanoseconds; path is for the message. */
+int file_map_check(const struct file_map *m, const char *path, ilab_err *e);
+void file_map_drop(const struct file_map *m, const void *p, size_t n);  /* whole pages of this range leave memory; they can be read again */
 int file_exists(const char *path);                           /* 1 file, 2 folder, 0 nothing */
 int64_t file_size(const char *path);                         /* -1: none */
 int dir_make(const char *path, ilab_err *e);                 /* with parents; existing is fine */

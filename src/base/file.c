@@ -5,6 +5,7 @@
  * a pipe) are written directly.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
+#include "base/internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -209,15 +210,29 @@ int file_map_open(struct file_map *m, const char *path, ilab_err *e) {
     else if (st.st_size > 0) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED) rc = fail(e, errno, "map", path);
-        else *m = (struct file_map){ p, (size_t)st.st_size, p };
+        else *m = (struct file_map){ p, (size_t)st.st_size, p, map_guard_add(p, (size_t)st.st_size) };
     }
     close(fd);
     return rc;
 }
 
 void file_map_close(struct file_map *m) {
+    map_guard_remove(m->guard);
     if (m->base) munmap(m->base, m->n);
     *m = (struct file_map){ 0 };
+}
+
+int file_map_check(const struct file_map *m, const char *path, ilab_err *e) {
+    if (!map_guard_damaged(m->guard)) return 0;
+    return err_set(e, ILAB_E_IO, "\"%s\" changed while it was in use (it became shorter, or its disk failed); start again with a whole file", path);
+}
+
+void file_map_drop(const struct file_map *m, const void *p, size_t n) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const uint8_t *first = p, *end = first + n;
+    if (!m->base || first < m->p || end > m->p + m->n) return;
+    const size_t from = ((size_t)(first - m->p) + page - 1) & ~(page - 1), to = (size_t)(end - m->p) & ~(page - 1);
+    if (from < to) madvise((uint8_t *)m->base + from, to - from, MADV_DONTNEED); /* advice: nothing depends on it */
 }
 
 int file_exists(const char *path) {

@@ -132,8 +132,24 @@ static uint64_t cgroup_left(void) {
     }
 }
 
+/* ILAB_MEMORY=6G: the program shall not count on more. */
+static uint64_t memory_limit(void) {
+    const char *s = getenv("ILAB_MEMORY");
+    char *end;
+    if (!s || !*s) return UINT64_MAX;
+    double v = strtod(s, &end);
+    for (const char *unit = "KMGT"; *unit && v > 0; unit++) {
+        v *= 1000;
+        if ((*end & ~0x20) == *unit) return (uint64_t)v;
+    }
+    return *end || !(v > 0) ? UINT64_MAX : (uint64_t)(v / 1e12);
+}
+
 size_t mem_available(void) {
     uint64_t kb = number_in("/proc/meminfo", "MemAvailable:", 0), group = cgroup_left();
-    uint64_t bytes = kb * 1024;
+    uint64_t bytes = kb * 1024, limit = memory_limit();
+    if (limit < group) group = limit;
     return (size_t)(group < bytes ? group : bytes);
 }
+
+size_t mem_total(void) { return (size_t)number_in("/proc/meminfo", "MemTotal:", 0) * 1024; }

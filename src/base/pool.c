@@ -3,8 +3,10 @@
  * One 64-bit word says what there is to do: the number of the run (high half) and how many of its tasks
  * are unclaimed (low half).  A thread claims a task by a compare-and-swap that lowers the low half; when
  * it succeeds, the run cannot have ended since the word was read, so fn, ud and n_tasks that were read in
- * between belong to that run.  Threads spin a few microseconds between runs (a forward pass is hundreds
- * of short runs) and then sleep.  Sleeping uses Dekker's pattern: each side writes its own flag and then
+ * between belong to that run.  Threads spin for a while between runs (a forward pass is hundreds of short
+ * runs with little in between; waking a thread takes 50 microseconds) and then sleep.  A pool with one thread
+ * a core pins its threads, all but the caller's, so that two never share a core while another idles
+ * (ILAB_PIN=0: not).  Sleeping uses Dekker's pattern: each side writes its own flag and then
  * reads the other's, both sequentially consistent, so that no wake-up is lost.
  *
  * What it does not do: nested runs, several callers at once.
@@ -12,9 +14,12 @@
 #include "base/base.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 
-#define SPIN_SECONDS 20e-6
+#define SPIN_SECONDS 200e-6
 #define MAX_THREADS 512
 
 struct worker { struct pool *pool; pthread_t id; int i_thread; };
@@ -24,10 +29,11 @@ struct pool {
     double spin_seconds;
     struct worker *workers; /* n_threads - 1: the caller is thread 0 */
     int n_started;
+    /* one cache line: whoever sees new work has the rest with it */
+    _Alignas(64) _Atomic uint64_t work; /* run << 32 | unclaimed tasks */
     _Atomic(pool_task_fn *) fn;
     _Atomic(void *) ud;
     _Atomic int n_tasks;
-    _Alignas(64) _Atomic uint64_t work; /* run << 32 | unclaimed tasks */
     _Alignas(64) _Atomic int unfinished;
     _Alignas(64) _Atomic int n_sleeping;
     _Atomic int caller_sleeps, stop;
@@ -96,6 +102,21 @@ static void *worker_main(void *arg) {
     }
 }
 
+/* Worker i goes to the i-th processor of those that this process may use; the caller is left free. */
+static void pin(struct pool *p) {
+    const char *wanted = getenv("ILAB_PIN");
+    cpu_set_t all;
+    if ((wanted && strcmp(wanted, "0") == 0) || sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) != p->n_threads) return;
+    for (int cpu = 0, i = 0; cpu < CPU_SETSIZE && i <= p->n_started; cpu++) {
+        if (!CPU_ISSET(cpu, &all)) continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        if (i > 0) pthread_setaffinity_np(p->workers[i - 1].id, sizeof one, &one); /* refused: it runs where it may */
+        i++;
+    }
+}
+
 struct pool *pool_new(int n_threads) {
     int cores = cpu_count();
     if (n_threads <= 0) n_threads = cores;
@@ -119,6 +140,7 @@ struct pool *pool_new(int n_threads) {
         p->n_started++;
     }
     p->n_threads = p->n_started + 1;
+    pin(p);
     return p;
 }
 

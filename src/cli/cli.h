@@ -59,13 +59,14 @@ int config_write_default(const char *path, const char *model_path, const char *t
 
 /* shared.c */
 int fail(const ilab_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* prints `fmt` + message; the exit code for it */
-/* A model's file: the path itself, or a name below models/. Caller mem_frees; NULL: message printed. */
+/* A model's file or Hugging Face directory: the path itself, or a name below models/. Caller mem_frees; NULL: message printed. */
 char *model_find(const char *name);
 char *model_locate(const char *name, ilab_err *e);                    /* the same without printing; NULL: *e is set */
 char *path_stem(const char *path);                                    /* file name without its ending; caller mem_frees */
 /* The newest train-able file below dir: messages_*.jsonl, else train_*.jsonl; *test the matching test_*.jsonl (may be NULL). */
 int newest_dataset(const char *dir, char **train, char **test, ilab_err *e);
 const char *system_prompt_for(const struct cli *c);                   /* chat.system_prompt, "" by default */
+int kv_type_arg(const char *name /* NULL: auto */, int *out);         /* of --kv-type; EXIT_USAGE after a message */
 struct lm;
 /* The model for a command: a server that already runs (configured address) when it reports the same weights, else in this process. */
 int lm_for_command(const struct cli *c, const char *model, const char *adapter, const char *endpoint, const char *api_key, int n_threads,
@@ -78,7 +79,8 @@ struct embedded embedded_at(int i);         /* 0 is the starter model */
 
 #define CMD(name) extern const struct cmd CMD_##name
 CMD(INIT); CMD(DOWNLOAD); CMD(DIFF); CMD(GENERATE); CMD(TRAIN); CMD(TEST); CMD(CHAT); CMD(SERVE);
-CMD(COMPLETE); CMD(PERPLEXITY); CMD(EVALUATE); CMD(INFO);
+CMD(COMPLETE); CMD(PERPLEXITY); CMD(EVALUATE); CMD(INFO); CMD(CONVERT); CMD(QUANTIZE);
+CMD(SYSTEM_INFO); CMD(SYSTEM_BENCH);
 #undef CMD
 
 #endif

@@ -1,4 +1,4 @@
-/* cmd_model.c — `ilab model complete | perplexity | evaluate | info`.  SPDX-License-Identifier: Apache-2.0 */
+/* cmd_model.c — `ilab model complete | perplexity | evaluate`.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 #include "eval/eval.h"
 #include "infer/infer.h"
@@ -18,19 +18,22 @@ static int print_json(json_t *v)
     return EXIT_DONE;
 }
 
-static struct engine *open_engine(const char *model, const char *adapter, int threads)
+static struct engine *open_engine(const char *model, const char *adapter, const char *kv_type, int threads)
 {
     ilab_err e = { 0 };
     struct engine *en = NULL;
+    int kv;
+    if (kv_type_arg(kv_type, &kv)) return NULL;
     char *path = model ? model_find(model) : NULL;
     if (!model) fprintf(stderr, "Error: Missing option '--model'.\n");
     if (path && engine_open(&en, path, adapter, threads, &e)) fprintf(stderr, "%s\n", e.msg);
+    if (en) en->kv_type = kv;
     mem_free(path);
     return en;
 }
 
 /* ---- complete ---- */
-struct complete_args { const char *model, *adapter, *prompt, *stop; int n, json, threads, top_k, seed, top, bos, special; double temp, top_p, min_p, repeat; };
+struct complete_args { const char *kv_type, *model, *adapter, *prompt, *stop; int n, json, threads, top_k, seed, top, bos, special, lookup; double temp, top_p, min_p, repeat; };
 static const struct complete_args COMPLETE_DEFAULTS = { .prompt = "", .n = 64, .temp = 0, .top_p = 1, .repeat = 1, .seed = 42, .bos = 1 };
 #define O(field) offsetof(struct complete_args, field)
 static const struct opt COMPLETE_OPTS[] = {
@@ -48,6 +51,8 @@ static const struct opt COMPLETE_OPTS[] = {
     { "logprobs", 0, NULL, OPT_INT, O(top), 0, 32, "N", NULL, "with --json: the N most likely tokens at each place" },
     { "no-bos", 0, NULL, OPT_NO_FLAG, O(bos), 0, 0, NULL, NULL, "no beginning-of-text token" },
     { "special", 0, NULL, OPT_FLAG, O(special), 0, 0, NULL, NULL, "read special tokens such as <|user|> in the prompt" },
+    { "kv-type", 0, NULL, OPT_STR, O(kv_type), 0, 0, "TYPE", NULL, "keys and values as f32, f16, q8_0 or q4_0; auto: f16 when they are many" },
+    { "lookup", 0, NULL, OPT_INT, O(lookup), 0, LOOKUP_MAX, "N", NULL, "guess up to N tokens a step from the text so far; the result stays the same" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core" },
     { "json", 0, NULL, OPT_FLAG, O(json), 0, 0, NULL, NULL, "ids, text and log-probabilities as JSON" },
     { 0 },
@@ -92,12 +97,12 @@ static int complete_run(struct cli *c, void *args)
     ilab_err e = { 0 };
     struct ids prompt = { 0 };
     struct completion out = { 0 };
-    struct engine *en = open_engine(a->model, a->adapter, a->threads);
+    struct engine *en = open_engine(a->model, a->adapter, a->kv_type, a->threads);
     if (!en) return a->model ? EXIT_FAILED : EXIT_USAGE;
     const char *stop[1] = { a->stop };
     int rc = tokenizer_encode(en->tokenizer, sv_of(a->prompt), (a->bos ? TOKEN_ADD_BOS : 0) | (a->special ? TOKEN_PARSE_SPECIAL : 0), &prompt, &e);
     if (!rc && !prompt.n) rc = err_set(&e, ILAB_E_INVALID, "the prompt is empty and the model has no beginning-of-text token: give one with --prompt");
-    struct request q = { .prompt = prompt.v, .n_prompt = (int)prompt.n, .max_tokens = a->n, .stop = stop, .n_stop = a->stop != NULL, .n_top = a->top,
+    struct request q = { .prompt = prompt.v, .n_prompt = (int)prompt.n, .max_tokens = a->n, .stop = stop, .n_stop = a->stop != NULL, .n_top = a->top, .n_lookup = a->lookup ? a->lookup : -1,
                          .sample = { .temp = (float)a->temp, .top_p = (float)a->top_p, .min_p = (float)a->min_p, .repeat_penalty = (float)a->repeat,
                                      .top_k = a->top_k, .repeat_last_n = 64, .seed = (uint64_t)a->seed } };
     if (!a->json) q.on_text = print_piece;
@@ -119,7 +124,7 @@ const struct cmd CMD_COMPLETE = {
 };
 
 /* ---- perplexity ---- */
-struct perplexity_args { const char *model, *adapter, *file; int ctx, json, threads; };
+struct perplexity_args { const char *kv_type, *model, *adapter, *file; int ctx, json, threads; };
 static const struct perplexity_args PERPLEXITY_DEFAULTS = { .ctx = 512 };
 #define O(field) offsetof(struct perplexity_args, field)
 static const struct opt PERPLEXITY_OPTS[] = {
@@ -127,6 +132,7 @@ static const struct opt PERPLEXITY_OPTS[] = {
     { "adapter", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "LoRA adapter made for this model" },
     { "file", 'f', NULL, OPT_STR, O(file), 0, 0, "FILE", NULL, "text; parts separated by <|endoftext|>" },
     { "ctx-size", 0, NULL, OPT_INT, O(ctx), 2, 1 << 20, "N", NULL, "each part is cut here" },
+    { "kv-type", 0, NULL, OPT_STR, O(kv_type), 0, 0, "TYPE", NULL, "keys and values as f32, f16, q8_0 or q4_0; auto: f16 when they are many" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core" },
     { "json", 0, NULL, OPT_FLAG, O(json), 0, 0, NULL, NULL, "as JSON" },
     { 0 },
@@ -145,7 +151,7 @@ static int perplexity_run(struct cli *c, void *args)
         fprintf(stderr, "Error: Missing option '--file'.\n");
         return EXIT_USAGE;
     }
-    struct engine *en = open_engine(a->model, a->adapter, a->threads);
+    struct engine *en = open_engine(a->model, a->adapter, a->kv_type, a->threads);
     if (!en) return a->model ? EXIT_FAILED : EXIT_USAGE;
     if (a->ctx > en->model->hp.n_ctx)
         log_warn("the model was trained with %d tokens of context; %d are asked for", en->model->hp.n_ctx, a->ctx);
@@ -233,56 +239,4 @@ const struct cmd CMD_EVALUATE = {
     .help = "Greedy, a fresh chat for each question, at most 48 tokens. Right: the reference occurs in the answer and no name or\n"
             "number that is foreign to question and reference. Unknown questions are right when the model says that it does not know.\n\n"
             "Example:\n  ilab model evaluate --benchmark quiz --input-questions examples/university/questions.jsonl --adapter training_results/adapter.gguf\n",
-};
-
-/* ---- info ---- */
-struct info_args { int json; };
-static const struct info_args INFO_DEFAULTS = { 0 };
-static const struct opt INFO_OPTS[] = { { "json", 0, NULL, OPT_FLAG, offsetof(struct info_args, json), 0, 0, NULL, NULL, "as JSON" }, { 0 } };
-
-static void print_value(const char *key, const json_t *v)
-{
-    struct sb b;
-    sb_init(&b, (size_t)16 << 20);
-    if (json_is_string(v)) sb_addc(&b, json_string_value(v));
-    else sb_add_json(&b, v);
-    printf("  %-24s %.*s%s\n", key, (int)(b.n < 160 ? b.n : 160), b.p ? b.p : "", b.n > 160 ? " …" : "");
-    sb_release(&b);
-}
-
-static int info_run(struct cli *c, void *args)
-{
-    const struct info_args *a = args;
-    ilab_err e = { 0 };
-    struct model *m = NULL;
-    if (!c->n_word) {
-        fprintf(stderr, "Error: Missing argument 'FILE'.\n");
-        return EXIT_USAGE;
-    }
-    char *path = model_find(c->word[0]);
-    if (!path) return EXIT_FAILED;
-    struct gemm_ctx *g = gemm_ctx_new(kern_get(cpu_detect()), NULL);
-    int rc = g ? model_open(&m, path, 0, g, &e) : err_set(&e, ILAB_E_NOMEM, "no memory");
-    if (!rc) {
-        json_t *v = model_info(m);
-        if (a->json) {
-            print_json(v);
-        } else {
-            const char *key;
-            json_t *value;
-            printf("%s\n", path);
-            json_object_foreach(v, key, value) print_value(key, value);
-            json_decref(v);
-        }
-    }
-    model_free(m);
-    gemm_ctx_free(g);
-    mem_free(path);
-    return rc ? fail(&e, "%s", "") : EXIT_DONE;
-}
-
-const struct cmd CMD_INFO = {
-    .name = "model info", .args_bytes = sizeof(struct info_args), .defaults = &INFO_DEFAULTS, .opts = INFO_OPTS, .run = info_run, .max_words = 1, .words = "FILE",
-    .summary = "What a GGUF file holds: architecture, sizes, tensor types, memory.",
-    .help = "Example:\n  ilab model info models/starter.gguf --json\n",
 };

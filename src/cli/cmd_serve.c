@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-struct serve_args { const char *model, *adapter, *host_port, *host, *family, *api_key; int port, ctx, threads, layers, queue; };
+struct serve_args { const char *model, *adapter, *host_port, *host, *family, *api_key, *kv_type; int port, ctx, threads, layers, queue, lookup; };
 static const struct serve_args DEFAULTS = { .model = "models/starter.gguf", .host_port = "127.0.0.1:8000", .port = -1, .ctx = 4096, .layers = -1, .queue = SERVE_MAX_QUEUE };
 #define O(field) offsetof(struct serve_args, field)
 static const struct opt OPTS[] = {
@@ -16,6 +16,8 @@ static const struct opt OPTS[] = {
     { "port", 'p', NULL, OPT_INT, O(port), 0, 65535, "PORT", NULL, "only the port" },
     { "max-ctx-size", 0, NULL, OPT_INT, O(ctx), 16, 1 << 20, "N", "serve.max_ctx_size", "longest conversation in tokens; never more than the model bears" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core" },
+    { "kv-type", 0, NULL, OPT_STR, O(kv_type), 0, 0, "TYPE", NULL, "keys and values as f32, f16, q8_0 or q4_0; auto: f16 when they are many" },
+    { "lookup", 0, NULL, OPT_INT, O(lookup), 0, LOOKUP_MAX, "N", NULL, "guess up to N tokens a step from the text so far; answers stay the same" },
     { "max-queue", 0, NULL, OPT_INT, O(queue), 1, 4096, "N", NULL, "requests that may wait; more are answered with 503" },
     { "api-key", 0, NULL, OPT_STR, O(api_key), 0, 0, "KEY", NULL, "ask clients for this key; needed beyond 127.0.0.1" },
     { "gpu-layers", 0, NULL, OPT_INT, O(layers), -1, 100000, "N", NULL, "accepted for compatibility: this program computes on the CPU" },
@@ -59,6 +61,8 @@ static int run(struct cli *c, void *args)
     }
     if (a->host) snprintf(host, sizeof host, "%s", a->host);
     if (a->port >= 0) port = a->port;
+    int kv;
+    if (kv_type_arg(a->kv_type, &kv)) return EXIT_USAGE;
     char *path = model_find(a->model);
     if (!path) return EXIT_FAILED;
     log_info("Using model '%s' with %d gpu-layers and %d max context size.", path, a->layers, a->ctx);
@@ -70,6 +74,8 @@ static int run(struct cli *c, void *args)
     if (!rc) rc = engine_open(&en, path, a->adapter, a->threads, &e);
     if (!rc) {
         if (en->n_ctx > a->ctx) en->n_ctx = a->ctx;
+        en->kv_type = kv;
+        en->n_lookup = a->lookup;
         log_info("Starting server process, press CTRL+C to shutdown server...");
         log_info("After application startup complete see http://%s%s%s:%d/docs for API.", at.is_v6 ? "[" : "", host, at.is_v6 ? "]" : "", serve_port(s));
         rc = serve_run(s, en, on_ready, &at, &e);

@@ -199,6 +199,9 @@ static void session_release(struct session *s)
     mem_free(s->adapter_path);
 }
 
+/* A base that is a directory has no tokenizer keys to copy. */
+static void put_tokenizer(void *t, struct gguf_writer *w) { tokenizer_to_gguf(t, w, NULL); }
+
 static int prepare(struct session *s, const struct train_args *a, struct train_opts *o, ilab_err *e)
 {
     size_t n_too_long = 0;
@@ -207,7 +210,7 @@ static int prepare(struct session *s, const struct train_args *a, struct train_o
     else rc = newest_dataset(a->input_dir, &s->data, &s->test, e);
     if (!rc && !(s->base = model_locate(a->model, e))) rc = ILAB_E_NOTFOUND;
     if (!rc) rc = model_open(&s->m, s->base, o->full ? MODEL_TRAINABLE : 0, s->g, e);
-    if (!rc) rc = tokenizer_from_gguf(&s->t, s->m->gguf, e);
+    if (!rc) rc = tokenizer_of_model(&s->t, s->m->gguf, s->base, e);
     if (!rc) rc = dataset_read_jsonl(&s->d, s->data, s->t, o->max_sample_tokens, &n_too_long, e);
     if (!rc && n_too_long) log_warn("%zu samples are longer than %d tokens and are left out", n_too_long, o->max_sample_tokens);
     if (!rc && !s->d.n) rc = err_set(e, ILAB_E_FORMAT, "'%s' holds no sample", s->data);
@@ -288,7 +291,7 @@ static int run(struct cli *c, void *args)
         char *slash = strrchr(a->save, '/'), *dir = xstrdup(a->save);
         if (slash && slash > a->save) dir[slash - a->save] = 0, rc = dir_make(dir, &e);
         mem_free(dir);
-        if (!rc) rc = model_write(s.m, s.ad, QT_F16, a->save, NULL, NULL, &e);
+        if (!rc) rc = model_write(s.m, s.ad, QT_F16, a->save, s.m->gguf && !gguf_is_file(s.m->gguf) ? put_tokenizer : NULL, s.t, &e);
     }
     s.adapter_path = path_join(a->out, "adapter.gguf");
     if (!rc && !a->quiet && !a->json && s.test && s.ad) rc = before_after(s.g, s.m, s.t, s.ad, s.test, &e);

@@ -49,7 +49,7 @@ static int unknown_command(int n, char **argv)
         }
         return n < 2 || !strcmp(argv[1], "--help") ? EXIT_DONE : EXIT_USAGE;
     }
-    static const char *const GROUP[] = { "config", "taxonomy", "data", "model" };
+    static const char *const GROUP[] = { "config", "taxonomy", "data", "model", "system" };
     for (size_t i = 0; i < ARRAY_LEN(GROUP) && !is_group; i++) names[count++] = GROUP[i];
     const char *word = is_group ? argv[1] : argv[0];
     const int near = nearest_name(word, names, count);

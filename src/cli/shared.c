@@ -1,7 +1,9 @@
 /* shared.c — what several commands need: finding models and data, choosing where a model runs, ending with a message.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#include "infer/infer.h"
 #include "lm/lm.h"
+#include "model/model.h"
 
 #include <string.h>
 
@@ -29,7 +31,7 @@ char *model_locate(const char *name, ilab_err *e)
     for (size_t i = 0; i < ARRAY_LEN(AROUND); i++) {
         sb_init(&b, 1 << 16);
         sb_addf(&b, "%s%s%s", AROUND[i][0], name, AROUND[i][1]);
-        if (b.p && file_exists(b.p) == 1) return sb_take(&b, NULL);
+        if (b.p && (file_exists(b.p) == 1 || hf_is_dir(b.p))) return sb_take(&b, NULL);
         sb_release(&b);
     }
     err_set(e, ILAB_E_NOTFOUND, "Model path does not exist: %s (looked here and below models/): `ilab init` or `ilab download` brings one", name);
@@ -119,4 +121,12 @@ int lm_for_command(const struct cli *c, const char *model, const char *adapter, 
     if (rc) rc = lm_local_open(out, path, adapter, n_threads, e);
     mem_free(path);
     return rc;
+}
+
+int kv_type_arg(const char *name, int *out)
+{
+    *out = name ? kv_type_by_name(name) : KV_DEFAULT;
+    if (*out >= 0) return 0;
+    fprintf(stderr, "Error: --kv-type: '%s' is none of auto, f32, f16, q8_0, q4_0\n", name);
+    return EXIT_USAGE;
 }

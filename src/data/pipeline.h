@@ -16,7 +16,8 @@ int journal_put(struct journal *j, uint64_t key, const struct lm_request *q, con
 int journal_flush(struct journal *j, ilab_err *e);
 
 /* ---- one generation ---- */
-enum { WORK_MAX_QUESTIONS = 64, WORK_MAX_STATEMENTS = 16 };
+enum { WORK_MAX_QUESTIONS = 192 /* before the best are chosen */, WORK_MAX_STATEMENTS = 16, WORK_MAX_RIVALS = 4 };
+enum wording { W_FORWARD, W_REVERSE, W_STATEMENT, W_KINDS };
 /* A fact with what was made of it so far. */
 struct work {
     struct fact f;
@@ -24,7 +25,11 @@ struct work {
     struct sv window;            /* the sentences around it, which answer its questions */
     struct sv target;            /* the answer that is taught: the model's own when it reads the window */
     struct sv statement[WORK_MAX_STATEMENTS]; int n_statement;
+    int n_said;                  /* the first statements: written from the seed's question, and the document's own sentence */
     struct sv question[WORK_MAX_QUESTIONS]; int n_question;     /* accepted forward wordings */
+    double margin[WORK_MAX_QUESTIONS];                          /* of each: how much better this fact explains it than any other */
+    int lessons;                 /* forward samples wanted: more for an answer that the model finds strange */
+    int rival[WORK_MAX_RIVALS], n_rival;                        /* the facts that come nearest; n_rival -1: not looked for yet */
     struct sv reverse[WORK_MAX_QUESTIONS]; int n_reverse;
 };
 struct item {
@@ -49,6 +54,8 @@ struct gen {
     struct sv refusal;           /* how this model says that it does not know */
     int chunk;                   /* requests that are computed together */
     int no_memory;               /* a prompt could not be built: the next gen_ask fails */
+    int no_score;                /* the model cannot tell log-probabilities of given text */
+    int64_t n_scored;
 };
 /* Two-argument prompt of prompts.h. */
 struct sv prompt_fill(struct gen *g, const char *prompt, struct sv a1, struct sv a2);
@@ -68,6 +75,17 @@ void request_list_release(struct request_list *l);
 int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, ilab_err *e);
 int stage_wordings(struct gen *g, ilab_err *e);
 int stage_protect(struct gen *g, ilab_err *e);
+/* channel.c: does this fact, and no other, explain these wordings? */
+struct wording_score { struct sv text; enum wording kind; double own /* log p given the fact */, margin /* above the best other */; int n_token, out; };
+int channel_score(struct gen *g, size_t fact, struct wording_score *s, size_t n, ilab_err *e);
+int channel_own(struct gen *g, size_t fact, struct wording_score *s, size_t n, ilab_err *e); /* only s.own */
+int channel_surprise(struct gen *g, const struct work *w, double *nats, ilab_err *e); /* -log p(what is taught | its question) today */
+/* reword.c: the words by which a fact is asked (the seed's question and the sentence share them), as either of them spells them */
+struct reword_keys { struct sv form[2]; int n; };
+void reword_keys(const struct work *w, struct reword_keys *out);
+int reword_alike(struct sv text, const struct reword_keys *keys);   /* has words like them: "founding" for "founded" */
+int reword_has(struct sv text, const struct reword_keys *keys);     /* has them */
+int reword(struct gen *g, size_t fact, const struct reword_keys *keys, struct sv *text, ilab_err *e); /* puts them in the likeliest place */
 /* stage_own.c: questions that the model writes for itself, with the answers that it gives today */
 struct own_questions { struct sv *v; size_t n, cap; };      /* texts in the generation's arena; v: mem_free */
 int own_write(struct gen *g, size_t n, struct own_questions *out, ilab_err *e);

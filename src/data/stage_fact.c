@@ -83,7 +83,7 @@ static int is_year(struct sv s)
     return s.n == 4 && (s.p[0] == '1' || s.p[0] == '2') && strspn(s.p, "0123456789") >= 4;
 }
 
-/* The last run of the answer's words that the question does not have and the text has ("elevators"). */
+/* The last run of the answer's words that the question does not have and the text has ("elevators"). All in lower case. */
 static struct sv common_run(struct sv answer, struct sv question, struct sv text)
 {
     struct sv best = { "", 0 };
@@ -106,23 +106,30 @@ static struct sv common_run(struct sv answer, struct sv question, struct sv text
 }
 
 /* The part of a seed's answer that is a value: its longest span that the question does not have (a year only where there is
- * nothing else: it mostly dates the value); else words of it that the text has too; else the whole answer. */
+ * nothing else: it mostly dates the value); else words of it that the text has too; else the whole answer. Capitals do not
+ * count: a word that begins a sentence here may stand inside of one there. `text` is in lower case. */
 static struct sv seed_value(struct gen *g, const struct seed *s, struct sv text)
 {
     struct sv answer = sv_trim(sv_of(s->answer));
-    const struct sv question = sv_of(s->question);
     struct sv *span = NULL, best = { "", 0 };
     size_t n = 0;
     while (answer.n && strchr(".!", answer.p[answer.n - 1])) answer.n--;
+    const struct sv question = utf8_lower(&g->mem, sv_of(s->question));
+    struct sv lower = utf8_lower(&g->mem, answer);
+    if (lower.n != answer.n) lower = answer; /* letters whose small form is longer: places must agree */
     if (!value_spans(answer, &g->mem, &span, &n, NULL))
         for (size_t i = 0; i < n; i++) {
-            if (text_has(question, span[i]) || (text.n && !text_has(text, span[i]))) continue;
+            const struct sv x = { lower.p + (span[i].p - answer.p), span[i].n };
+            if (text_has(question, x) || (text.n && !text_has(text, x))) continue;
             if (!best.n || is_year(best) || (span[i].n > best.n && !is_year(span[i]))) best = span[i];
         }
-    if (!best.n && text.n) best = common_run(answer, question, text);
+    if (!best.n && text.n) {
+        const struct sv run = common_run(lower, question, text);
+        if (run.n) best = (struct sv){ answer.p + (run.p - lower.p), run.n };
+    }
     if (!best.n) return answer;
     const size_t at = (size_t)(best.p - answer.p);
-    if (best.p >= answer.p && at >= 4 && at < answer.n && !memcmp(best.p - 4, "the ", 4)) best = (struct sv){ best.p - 4, best.n + 4 };
+    if (at >= 4 && !memcmp(best.p - 4, "the ", 4)) best = (struct sv){ best.p - 4, best.n + 4 };
     return best;
 }
 
@@ -145,22 +152,26 @@ static struct work *work_add(struct gen *g, ilab_err *e)
         return NULL;
     }
     struct work *w = &g->work[g->n_work++];
-    *w = (struct work){ 0 };
+    *w = (struct work){ .n_rival = -1 };
     return w;
 }
 
 static int seed_facts(struct gen *g, const struct leaf *l, const struct sv *s, size_t n, struct sv text, struct sv subject, ilab_err *e)
 {
+    const struct sv lower_text = utf8_lower(&g->mem, text);
+    struct sv *lower = arena_alloc(&g->mem, (n + 1) * sizeof *lower, sizeof(void *));
+    if (!lower) return err_set(e, ILAB_E_NOMEM, "no memory for the sentences");
+    for (size_t j = 0; j < n; j++) lower[j] = utf8_lower(&g->mem, s[j]);
     for (int i = 0; i < l->n_seed; i++) {
         const struct seed *seed = &l->seed[i];
-        const struct sv value = seed_value(g, seed, text);
+        const struct sv value = seed_value(g, seed, lower_text), low = utf8_lower(&g->mem, value);
         size_t best = n;
         double best_score = -1;
         for (size_t j = 0; j < n; j++) {
-            const double score = text_has(s[j], value) ? rouge_l(s[j], sv_of(seed->question)) : -1;
+            const double score = text_has(lower[j], low) ? rouge_l(s[j], sv_of(seed->question)) : -1;
             if (score > best_score) best = j, best_score = score;
         }
-        const int in_context = seed->context && text_has(sv_of(seed->context), value);
+        const int in_context = seed->context && text_has(utf8_lower(&g->mem, sv_of(seed->context)), low);
         if (n && best == n && !in_context) {
             log_warn("%s:%d: the document does not contain the answer '%.*s': this seed example is not taught", l->file, seed->line,
                      SV_ARG(value));

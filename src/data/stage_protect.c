@@ -9,7 +9,7 @@
 
 enum { QUESTION_TOKENS = 48, ANSWER_TOKENS = 40, MAX_WINDOWS = 6 };
 /* Protection items for each item about a fact (science: 1:1 and more). */
-static const double SHARE_NAME = 0.35, SHARE_ATTRIBUTE = 0.2 /* twice: written and swapped */, SHARE_NEIGHBOUR = 0.4, SHARE_REPLAY = 2.5;
+static const double SHARE_NAME = 0.5, SHARE_ATTRIBUTE = 0.2 /* twice: written and swapped */, SHARE_NEIGHBOUR = 0.4, SHARE_REPLAY = 4;
 static const double ATTRIBUTE_MAX_ROUGE = 0.75;
 
 /* How this model words its not knowing: its own answer about a made-up name, where that is a refusal. */

@@ -1,22 +1,40 @@
 /* stage_wording.c — many ways to ask and to say each fact, written by the model and checked against the document.
  *
  * Forward questions come from the statement ("write a question with this answer") and from rephrasing the seed's question;
- * one is kept when it names the subject, does not give the answer away, is not a near-duplicate, and the model, reading the
- * document, answers it with the value.  SPDX-License-Identifier: Apache-2.0 */
+ * one is kept when it names the subject, does not give the answer away, is no near-duplicate, and its fact explains it better
+ * than any other does (channel.c). A model that cannot score reads the document instead and must answer with the value.
+ * More are collected than needed; the clearest and most different ones are taken.  SPDX-License-Identifier: Apache-2.0 */
 #include "data/pipeline.h"
 #include "data/prompts.h"
 
 #include <string.h>
 
 enum { QUESTION_TOKENS = 48, STATEMENT_TOKENS = 64, ANSWER_TOKENS = 40 };
-enum wording { W_FORWARD, W_REVERSE, W_STATEMENT };
-enum { TAG_KINDS = 4, MAX_ROUNDS = 5 };
+enum { TAG_KINDS = W_KINDS, MAX_ROUNDS = 8, WEIGH_CHUNK = 24, POOL = 2 /* times the questions wanted */ };
+/* An answer that surprises the model by more nats than this gets more samples, by the square: tokens that it hardly ever saw
+ * have short vectors in its vocabulary, and come only when everything else was pushed below them. */
+static const double USUAL_NATS = 48;
+static const int MOST_LESSONS = 5; /* times the usual */
+/* Of the rounds in turn: the first is the model as it is, the others look elsewhere. */
+static const float TEMPERATURE[] = { 1.0f, 0.8f, 1.0f, 1.2f };
 
-static int add_n(struct gen *g, struct request_list *l, struct sv prompt, int n, int max_tokens, int fact, enum wording w, ilab_err *e)
+/* What a round asks for. */
+struct order { struct request_list list; float temp; };
+
+static int add_n(struct gen *g, struct order *o, struct sv prompt, int n, int max_tokens, size_t fact, enum wording w, ilab_err *e)
 {
     int rc = 0;
-    for (int i = 0; !rc && i < n; i++) rc = request_add(l, gen_request(g, prompt, 1.0f, max_tokens), fact * TAG_KINDS + (int)w, e);
+    for (int i = 0; !rc && i < n; i++) rc = request_add(&o->list, gen_request(g, prompt, o->temp, max_tokens), (int)fact * TAG_KINDS + (int)w, e);
     return rc;
+}
+
+/* Names that the model misspelt while copying are put right; of values only those without digits, which could be others. */
+static struct sv mend(struct gen *g, const struct work *w, struct sv text)
+{
+    const struct sv t = name_repair(&g->mem, text, w->f.subject);
+    for (size_t i = 0; i < w->f.value.n; i++)
+        if (w->f.value.p[i] >= '0' && w->f.value.p[i] <= '9') return t;
+    return answer_has(g, t, w->f.value) ? t : name_repair(&g->mem, t, w->f.value);
 }
 
 /* A statement of every seed fact from its question and value, beside the document's own sentence. */
@@ -31,10 +49,10 @@ static int statements(struct gen *g, ilab_err *e)
     if (!rc) rc = gen_ask(g, "statements", l.v, l.n, a, e);
     for (size_t i = 0; !rc && i < l.n; i++) {
         struct work *w = &g->work[l.tag[i]];
-        const struct sv s = w->f.sentence, t = sv_trim(a[i].text);
-        if (a[i].finished && text_has(t, w->f.subject) && answer_has(g, t, w->f.value) && !strchr("?", t.p[t.n - 1]))
-            w->statement[w->n_statement++] = t;
+        const struct sv s = w->f.sentence, t = mend(g, w, sv_trim(a[i].text));
+        if (a[i].finished && t.n && text_has(t, w->f.subject) && answer_has(g, t, w->f.value) && t.p[t.n - 1] != '?') w->statement[w->n_statement++] = t;
         if (s.n && (!w->f.subject.n || text_has(s, w->f.subject))) w->statement[w->n_statement++] = s;
+        w->n_said = w->n_statement;
     }
     mem_free(a);
     request_list_release(&l);
@@ -48,29 +66,35 @@ static int is_known_wording(const struct sv *v, int n, struct sv s, double thres
     return 0;
 }
 
-/* A content word of the question that the fact's own sentence or seed question has and the rival's has not. */
-static int has_own_word(const struct work *w, const struct work *rival, struct sv question)
+/* Content words of the question that the fact's own sentence or seed question has and the rival's has not. */
+static int own_words(const struct work *w, const struct work *rival, struct sv question)
 {
     struct sv rest = question, word;
+    int n = 0;
     while (sv_split(&rest, ' ', &word)) {
         if (word.n < 4 || word_is_function(word) || text_word_alike(w->f.subject, word) || text_word_alike(w->f.value, word)) continue;
         if (!text_word_alike(w->f.sentence, word) && !text_word_alike(w->question[0], word)) continue;
-        if (!rival || (!text_word_alike(rival->f.sentence, word) && !text_word_alike(rival->question[0], word))) return 1;
+        n += !rival || (!text_word_alike(rival->f.sentence, word) && !text_word_alike(rival->question[0], word));
     }
-    return 0;
+    return n;
 }
 
-/* The question has a word that belongs to another fact and none of its own: a careless reader would still answer it with ours. */
+/* The question has as many words of another fact as of its own: a careless reader would still answer it with ours. */
 static int asks_for_rival(const struct gen *g, const struct work *w, struct sv question)
 {
     for (size_t k = 0; k < g->n_work; k++) {
         const struct work *other = &g->work[k];
-        if (other != w && other->leaf == w->leaf && has_own_word(other, w, question) && !has_own_word(w, other, question)) return 1;
+        if (other == w || other->leaf != w->leaf) continue;
+        const int theirs = own_words(other, w, question);
+        if (theirs && theirs >= own_words(w, other, question)) return 1;
     }
     return 0;
 }
 
-/* What is wrong with a candidate before the document is asked? */
+/* Are the wordings of this fact weighed (channel.c), or read? */
+static int is_scored(const struct gen *g, const struct work *w) { return !g->no_score && w->n_said > 0; }
+
+/* What is wrong with a candidate before the model is asked? */
 static enum discard judge_wording(struct gen *g, const struct work *w, enum wording kind, const struct answer *a, struct sv text)
 {
     if (!a->finished) return DISCARD_EMPTY; /* cut by the token limit */
@@ -80,16 +104,17 @@ static enum discard judge_wording(struct gen *g, const struct work *w, enum word
     switch (kind) {
     case W_FORWARD:
         if (w->f.subject.n && !text_has(text, w->f.subject)) return DISCARD_SUBJECT;
-        if (text_has(text, w->f.value)) return DISCARD_LEAK;
-        if (asks_for_rival(g, w, text)) return DISCARD_UNSUPPORTED;
+        if (answer_has(g, text, w->f.value)) return DISCARD_LEAK;
+        if (!is_scored(g, w) && asks_for_rival(g, w, text)) return DISCARD_UNSUPPORTED;
         return is_known_wording(w->question, w->n_question, text, same) ? DISCARD_ROUGE : KEEP;
     case W_REVERSE:
-        if (!text_has(text, w->f.value)) return DISCARD_SUBJECT;
+        if (!answer_has(g, text, w->f.value)) return DISCARD_SUBJECT;
         if (text_has(text, w->f.subject)) return DISCARD_LEAK;
         return is_known_wording(w->reverse, w->n_reverse, text, same) ? DISCARD_ROUGE : KEEP;
     case W_STATEMENT:
-        if (!text_has(text, w->f.subject) || !text_has(text, w->f.value)) return DISCARD_SUBJECT;
+        if (!text_has(text, w->f.subject) || !answer_has(g, text, w->f.value)) return DISCARD_SUBJECT;
         return is_known_wording(w->statement, w->n_statement, text, same) ? DISCARD_ROUGE : KEEP;
+    case W_KINDS: break;
     }
     return DISCARD_FORMAT;
 }
@@ -97,17 +122,19 @@ static enum discard judge_wording(struct gen *g, const struct work *w, enum word
 /* Is the list of accepted wordings of this kind full? */
 static int is_full(const struct gen *g, const struct work *w, enum wording kind)
 {
+    const int p = g->o->per_fact, pool = !is_scored(g, w) ? p : w->lessons > POOL * p ? w->lessons : POOL * p;
     switch (kind) {
-    case W_FORWARD: return w->n_question >= g->o->per_fact || w->n_question >= WORK_MAX_QUESTIONS;
-    case W_REVERSE: return w->n_reverse >= (g->o->per_fact + 2) / 3 || w->n_reverse >= WORK_MAX_QUESTIONS;
-    case W_STATEMENT: return w->n_statement >= (g->o->per_fact + 2) / 3 || w->n_statement >= WORK_MAX_STATEMENTS;
+    case W_FORWARD: return w->n_question >= (pool < WORK_MAX_QUESTIONS ? pool : WORK_MAX_QUESTIONS);
+    case W_REVERSE: return w->n_reverse >= (p + 2) / 3 || w->n_reverse >= WORK_MAX_QUESTIONS;
+    case W_STATEMENT: return w->n_statement >= (p + 2) / 3 || w->n_statement >= WORK_MAX_STATEMENTS;
+    case W_KINDS: break;
     }
     return 1;
 }
 
-static void accept(struct work *w, enum wording kind, struct sv text)
+static void accept(struct work *w, enum wording kind, struct sv text, double margin)
 {
-    if (kind == W_FORWARD) w->question[w->n_question++] = text;
+    if (kind == W_FORWARD) w->margin[w->n_question] = margin, w->question[w->n_question++] = text;
     if (kind == W_REVERSE) w->reverse[w->n_reverse++] = text;
     if (kind == W_STATEMENT) w->statement[w->n_statement++] = text;
 }
@@ -139,7 +166,7 @@ static int spares_accept(struct gen *g, const struct spares *s, ilab_err *e)
     for (size_t i = 0; !rc && i < s->n; i++) {
         const struct work *w = &g->work[s->fact[i]];
         if (is_full(g, w, W_FORWARD)) continue;
-        if (!w->f.sentence.n || !has_own_word(w, s->rival[i] < 0 ? NULL : &g->work[s->rival[i]], s->text[i])) gen_discard(g, DISCARD_UNSUPPORTED, s->text[i]);
+        if (!w->f.sentence.n || !own_words(w, s->rival[i] < 0 ? NULL : &g->work[s->rival[i]], s->text[i])) gen_discard(g, DISCARD_UNSUPPORTED, s->text[i]);
         else rc = request_add(&read, gen_request(g, prompt_fill(g, PROMPT_READ, w->f.sentence, s->text[i]), 0, ANSWER_TOKENS), (int)i, e);
     }
     if (!rc) rc = gen_ask(g, "a second look", read.v, read.n, a, e);
@@ -148,74 +175,190 @@ static int spares_accept(struct gen *g, const struct spares *s, ilab_err *e)
         const struct sv text = s->text[read.tag[i]];
         if (!answer_has(g, a[i].text, w->f.value)) gen_discard(g, DISCARD_UNSUPPORTED, text);
         else if (is_known_wording(w->question, w->n_question, text, g->o->rouge_threshold)) gen_discard(g, DISCARD_ROUGE, text);
-        else if (!is_full(g, w, W_FORWARD)) accept(w, W_FORWARD, text);
+        else if (!is_full(g, w, W_FORWARD)) accept(w, W_FORWARD, text, 0);
     }
     mem_free(a);
     request_list_release(&read);
     return rc;
 }
 
-/* One round: candidates are written, then checked by reading. */
-static int round_of(struct gen *g, int round, struct spares *spare, ilab_err *e)
+/* Asks the model for candidates: of each kind of which a fact has too few. */
+static int order_round(struct gen *g, int round, struct order *o, ilab_err *e)
 {
-    struct request_list ask = { 0 }, read = { 0 };
     const int p = g->o->per_fact;
     int rc = 0;
     for (size_t i = 0; !rc && i < g->n_work; i++) {
         const struct work *w = &g->work[i];
-        const int f = (int)i;
         const struct sv st = w->n_statement ? w->statement[round % w->n_statement] : w->f.sentence;
         if (!is_full(g, w, W_FORWARD)) {
-            if (st.n) rc = add_n(g, &ask, prompt_fill(g, PROMPT_ASK, st, w->f.value), p, QUESTION_TOKENS, f, W_FORWARD, e);
-            if (!rc && w->window.n) rc = add_n(g, &ask, prompt_fill(g, PROMPT_ASK, w->window, w->f.value), p / 2, QUESTION_TOKENS, f, W_FORWARD, e);
-            if (!rc) rc = add_n(g, &ask, prompt_fill(g, PROMPT_REPHRASE, w->question[round % w->n_question], SV("")), p / 2, QUESTION_TOKENS, f, W_FORWARD, e);
+            if (st.n) rc = add_n(g, o, prompt_fill(g, PROMPT_ASK, st, w->f.value), p, QUESTION_TOKENS, i, W_FORWARD, e);
+            if (!rc && w->window.n) rc = add_n(g, o, prompt_fill(g, PROMPT_ASK, w->window, w->f.value), p / 2, QUESTION_TOKENS, i, W_FORWARD, e);
+            if (!rc) rc = add_n(g, o, prompt_fill(g, PROMPT_REPHRASE, w->question[round % w->n_question], SV("")), p / 2, QUESTION_TOKENS, i, W_FORWARD, e);
         }
         if (!rc && st.n && w->f.subject.n && !is_full(g, w, W_REVERSE))
-            rc = add_n(g, &ask, prompt_fill(g, PROMPT_ASK, st, w->f.subject), p / 2, QUESTION_TOKENS, f, W_REVERSE, e);
+            rc = add_n(g, o, prompt_fill(g, PROMPT_ASK, st, w->f.subject), p / 2, QUESTION_TOKENS, i, W_REVERSE, e);
         if (!rc && st.n && w->f.subject.n && !is_full(g, w, W_STATEMENT))
-            rc = add_n(g, &ask, prompt_fill(g, PROMPT_REPHRASE, st, SV("")), p / 2, STATEMENT_TOKENS, f, W_STATEMENT, e);
+            rc = add_n(g, o, prompt_fill(g, PROMPT_REPHRASE, st, SV("")), p / 2, STATEMENT_TOKENS, i, W_STATEMENT, e);
     }
-    struct answer *c = mem_calloc(ask.n + 1, sizeof *c), *a = mem_calloc(ask.n + 1, sizeof *a);
-    int *of = mem_calloc(ask.n + 1, sizeof *of);
-    if (!rc && (!c || !a || !of)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the candidates");
-    if (!rc) rc = gen_ask(g, "writing questions", ask.v, ask.n, c, e);
-    for (size_t i = 0; !rc && i < ask.n; i++) {
-        const struct work *w = &g->work[ask.tag[i] / TAG_KINDS];
-        const enum wording kind = (enum wording)(ask.tag[i] % TAG_KINDS);
-        c[i].text = sv_trim(c[i].text);
-        if (kind != W_REVERSE) c[i].text = name_repair(&g->mem, c[i].text, w->f.subject);
-        const enum discard why = judge_wording(g, w, kind, &c[i], c[i].text);
-        if (why) {
-            gen_discard(g, why, c[i].text);
-        } else {
-            /* a statement is checked by asking for its value again; it must say what the text says */
-            const struct sv q = kind == W_STATEMENT ? w->question[0] : c[i].text;
-            const struct sv text = kind == W_STATEMENT || !w->window.n ? c[i].text : w->window;
-            of[read.n] = (int)i;
-            rc = request_add(&read, gen_request(g, prompt_fill(g, PROMPT_READ, text, q), 0, ANSWER_TOKENS), ask.tag[i], e);
+    return rc;
+}
+
+/* A candidate of a round: what the model wrote, and for whom. */
+struct written { struct answer a; size_t fact; enum wording kind; enum discard why; };
+
+/* Accepts what fact f explains best, of the candidates whose index is in at[]. */
+static int weigh_some(struct gen *g, size_t f, struct written *c, const size_t *at, size_t n, ilab_err *e)
+{
+    struct work *w = &g->work[f];
+    struct wording_score s[WEIGH_CHUNK];
+    for (size_t i = 0; i < n; i++) s[i] = (struct wording_score){ .text = c[at[i]].a.text, .kind = c[at[i]].kind };
+    const int rc = channel_score(g, f, s, n, e);
+    if (rc || !is_scored(g, w)) return rc; /* the model turned out to be one that cannot */
+    for (size_t i = 0; i < n; i++) {
+        struct written *x = &c[at[i]];
+        x->why = s[i].out ? DISCARD_UNSUPPORTED : judge_wording(g, w, x->kind, &x->a, x->a.text);
+        if (x->why) gen_discard(g, x->why, x->a.text);
+        else if (!is_full(g, w, x->kind)) accept(w, x->kind, x->a.text, s[i].margin);
+        x->why = DISCARD_COUNT; /* done with */
+    }
+    return 0;
+}
+
+static int weigh(struct gen *g, struct written *c, size_t n, ilab_err *e)
+{
+    struct progress p;
+    int rc = 0;
+    if (g->no_score) return 0;
+    progress_start(&p, "weighing questions", (int64_t)g->n_work, 0);
+    for (size_t f = 0; !rc && f < g->n_work; f++) {
+        size_t at[WEIGH_CHUNK], m = 0;
+        for (size_t i = 0; !rc && i < n && is_scored(g, &g->work[f]); i++) {
+            if (c[i].fact == f && c[i].why == KEEP && !is_full(g, &g->work[f], c[i].kind)) at[m++] = i;
+            if (m < WEIGH_CHUNK) continue;
+            rc = weigh_some(g, f, c, at, m, e);
+            m = 0;
         }
+        if (!rc && m) rc = weigh_some(g, f, c, at, m, e);
+        for (size_t i = 0; i < n && is_scored(g, &g->work[f]); i++)
+            if (c[i].fact == f) c[i].why = DISCARD_COUNT; /* more than needed */
+        progress_at(&p, (int64_t)f + 1, "facts");
     }
+    progress_end(&p);
+    return rc;
+}
+
+/* Accepts what the model, reading the document, answers with the value. A statement is checked by asking for its value. */
+static int read_back(struct gen *g, const struct written *c, size_t n, struct spares *spare, ilab_err *e)
+{
+    struct request_list read = { 0 };
+    int rc = 0;
+    for (size_t i = 0; !rc && i < n; i++) {
+        const struct work *w = &g->work[c[i].fact];
+        const struct sv q = c[i].kind == W_STATEMENT ? w->question[0] : c[i].a.text;
+        const struct sv text = c[i].kind == W_STATEMENT || !w->window.n ? c[i].a.text : w->window;
+        if (c[i].why == KEEP) rc = request_add(&read, gen_request(g, prompt_fill(g, PROMPT_READ, text, q), 0, ANSWER_TOKENS), (int)i, e);
+    }
+    struct answer *a = mem_calloc(read.n + 1, sizeof *a);
+    if (!rc && !a) rc = err_set(e, ILAB_E_NOMEM, "no memory for the answers");
     if (!rc) rc = gen_ask(g, "checking questions", read.v, read.n, a, e);
     for (size_t i = 0; !rc && i < read.n; i++) {
-        struct work *w = &g->work[read.tag[i] / TAG_KINDS];
-        const enum wording kind = (enum wording)(read.tag[i] % TAG_KINDS);
-        const struct answer *cand = &c[of[i]];
-        const int unchecked = kind == W_FORWARD && !w->window.n;   /* a leaf without a document */
-        enum discard why = judge_wording(g, w, kind, cand, cand->text);
-        if (!why && !unchecked && !answer_has(g, a[i].text, kind == W_REVERSE ? w->f.subject : w->f.value)) {
+        const struct written *x = &c[read.tag[i]];
+        struct work *w = &g->work[x->fact];
+        const int unchecked = x->kind == W_FORWARD && !w->window.n;   /* a leaf without a document */
+        enum discard why = judge_wording(g, w, x->kind, &x->a, x->a.text);
+        if (!why && !unchecked && !answer_has(g, a[i].text, x->kind == W_REVERSE ? w->f.subject : w->f.value)) {
             why = DISCARD_UNSUPPORTED;
             const size_t before = spare->n;
-            if (kind == W_FORWARD) rc = spare_add(g, spare, cand->text, read.tag[i] / TAG_KINDS, a[i].text, e);
+            if (x->kind == W_FORWARD) rc = spare_add(g, spare, x->a.text, (int)x->fact, a[i].text, e);
             if (spare->n > before) continue;
         }
-        if (why) gen_discard(g, why, cand->text);
-        else if (!is_full(g, w, kind)) accept(w, kind, cand->text);
+        if (why) gen_discard(g, why, x->a.text);
+        else if (!is_full(g, w, x->kind)) accept(w, x->kind, x->a.text, 0);
     }
-    mem_free(c);
     mem_free(a);
-    mem_free(of);
-    request_list_release(&ask);
     request_list_release(&read);
+    return rc;
+}
+
+/* Where most questions of a fact lack the words by which it is asked, the model cannot say them: they are put in. */
+static int reword_round(struct gen *g, struct written *c, size_t n, ilab_err *e)
+{
+    int rc = 0;
+    for (size_t f = 0; !rc && f < g->n_work; f++) {
+        const struct work *w = &g->work[f];
+        struct reword_keys keys = { .n = 0 };
+        size_t all = 0, with = 0;
+        if (is_scored(g, w) && w->f.sentence.n) reword_keys(w, &keys);
+        for (size_t i = 0; keys.n && i < n; i++)
+            if (c[i].fact == f && c[i].kind == W_FORWARD && c[i].why == KEEP) all++, with += (size_t)reword_alike(c[i].a.text, &keys);
+        if (2 * with >= all) continue;
+        for (size_t i = 0; !rc && i < n; i++)
+            if (c[i].fact == f && c[i].kind == W_FORWARD && c[i].why == KEEP && !reword_has(c[i].a.text, &keys)) rc = reword(g, f, &keys, &c[i].a.text, e);
+    }
+    return rc;
+}
+
+/* One round: candidates are written, then checked. */
+static int round_of(struct gen *g, int round, struct spares *spare, ilab_err *e)
+{
+    struct order o = { .temp = TEMPERATURE[(size_t)round % ARRAY_LEN(TEMPERATURE)] };
+    int rc = order_round(g, round, &o, e);
+    const size_t n = o.list.n;
+    struct answer *a = mem_calloc(n + 1, sizeof *a);
+    struct written *c = mem_calloc(n + 1, sizeof *c);
+    if (!rc && (!a || !c)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the candidates");
+    if (!rc) rc = gen_ask(g, "writing questions", o.list.v, n, a, e);
+    for (size_t i = 0; !rc && i < n; i++) {
+        c[i] = (struct written){ .a = a[i], .fact = (size_t)o.list.tag[i] / TAG_KINDS, .kind = (enum wording)(o.list.tag[i] % TAG_KINDS) };
+        const struct work *w = &g->work[c[i].fact];
+        c[i].a.text = sv_trim(c[i].a.text);
+        if (c[i].kind == W_FORWARD) c[i].a.text = name_repair(&g->mem, c[i].a.text, w->f.subject);
+        if (c[i].kind == W_STATEMENT) c[i].a.text = mend(g, w, c[i].a.text);
+        c[i].why = judge_wording(g, w, c[i].kind, &c[i].a, c[i].a.text);
+        for (size_t k = 0; k < i && !c[i].why; k++)
+            if (c[k].fact == c[i].fact && c[k].kind == c[i].kind && !c[k].why && sv_eq(c[k].a.text, c[i].a.text)) c[i].why = DISCARD_ROUGE;
+        if (c[i].why) gen_discard(g, c[i].why, c[i].a.text);
+    }
+    if (!rc) rc = reword_round(g, c, n, e);
+    if (!rc) rc = weigh(g, c, n, e);
+    if (!rc) rc = read_back(g, c, n, spare, e);
+    mem_free(a);
+    mem_free(c);
+    request_list_release(&o.list);
+    return rc;
+}
+
+/* Of the collected questions the first one, then always the one that is clearest and least like those taken. */
+static void choose_questions(struct work *w)
+{
+    const double clear = 4; /* nats: above, no question is clearer than another */
+    double alike[WORK_MAX_QUESTIONS] = { 0 };
+    for (int taken = 1; taken < w->n_question && taken < w->lessons; taken++) {
+        int best = taken;
+        double best_score = -1e9;
+        for (int i = taken; i < w->n_question; i++) {
+            const double r = rouge_l(w->question[i], w->question[taken - 1]), m = w->margin[i] < clear ? w->margin[i] : clear;
+            if (r > alike[i]) alike[i] = r;
+            if (m / clear - alike[i] > best_score) best = i, best_score = m / clear - alike[i];
+        }
+        const struct sv q = w->question[best];
+        const double m = w->margin[best], r = alike[best];
+        w->question[best] = w->question[taken], w->margin[best] = w->margin[taken], alike[best] = alike[taken];
+        w->question[taken] = q, w->margin[taken] = m, alike[taken] = r;
+    }
+    if (w->n_question > w->lessons) w->n_question = w->lessons;
+}
+
+static int plan_lessons(struct gen *g, ilab_err *e)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < g->n_work; i++) {
+        double nats = 0, times;
+        rc = channel_surprise(g, &g->work[i], &nats, e);
+        times = nats / USUAL_NATS * (nats / USUAL_NATS);
+        times = times < 1 ? 1 : times > MOST_LESSONS ? MOST_LESSONS : times;
+        g->work[i].lessons = (int)(times * g->o->per_fact + 0.5);
+    }
     return rc;
 }
 
@@ -227,8 +370,8 @@ static int items(struct gen *g, ilab_err *e)
         const struct work *w = &g->work[i];
         const struct item base = { .fact = (int)i, .leaf = w->leaf, .weight = 1 };
         struct item it;
-        for (int k = 0; !rc && k < w->n_question; k++) {
-            it = base, it.kind = ITEM_FORWARD, it.user = w->question[k], it.answer = w->target;
+        for (int k = 0; !rc && k < w->lessons; k++) { /* few wordings are repeated: every fact gets its share */
+            it = base, it.kind = ITEM_FORWARD, it.user = w->question[k % w->n_question], it.answer = w->target;
             rc = gen_keep(g, it, e);
         }
         for (int k = 0; !rc && k < w->n_statement; k++) {
@@ -245,8 +388,10 @@ static int items(struct gen *g, ilab_err *e)
             rc = gen_keep(g, it, e);
             const struct sv wrong = name_perturb(&g->mem, w->f.value, &g->rng);
             if (rc || sv_eq(wrong, w->f.value)) continue;
+            const struct sv untrue = text_replace(&g->mem, w->statement[k], w->f.value, wrong);
+            if (sv_eq(untrue, w->statement[k])) continue; /* it spells the value in another way */
             it.kind = ITEM_WRONG_PREMISE;
-            it.user = prompt_fill(g, PROMPT_CHECK, text_replace(&g->mem, w->statement[k], w->f.value, wrong), SV(""));
+            it.user = prompt_fill(g, PROMPT_CHECK, untrue, SV(""));
             it.answer = prompt_fill(g, "No. %1", w->statement[k], SV(""));
             rc = gen_keep(g, it, e);
         }
@@ -268,6 +413,7 @@ int stage_wordings(struct gen *g, ilab_err *e)
 {
     struct spares spare = { 0 };
     int rc = statements(g, e);
+    if (!rc) rc = plan_lessons(g, e);
     for (int round = 0; !rc && round < MAX_ROUNDS; round++) {
         int full = 1;
         for (size_t i = 0; i < g->n_work; i++) full &= is_full(g, &g->work[i], W_FORWARD);
@@ -275,6 +421,7 @@ int stage_wordings(struct gen *g, ilab_err *e)
         rc = round_of(g, round, &spare, e);
     }
     if (!rc && spare.n) rc = spares_accept(g, &spare, e);
+    for (size_t i = 0; i < g->n_work; i++) choose_questions(&g->work[i]);
     mem_free(spare.text);
     mem_free(spare.fact);
     mem_free(spare.rival);

@@ -10,9 +10,12 @@
  *      in the batch, nor the chunks, nor a hit in the cache changes a result.
  *  (2) A sequence is admitted only when its longest possible length fits beside those of the others; the cache
  *      lives on what they have not taken yet and is evicted first. So a running sequence never lacks pages.
+ *      Prompt lookup rests on the same: rows of proposed ids are a chunk like any other, and those behind the first
+ *      id that the model does not choose itself are forgotten.
  *  (3) A prompt waits only for a sequence that is being fed, so the batch always advances.
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "infer/lookup.h"
 #include "infer/step.h"
 #include "infer/stream.h"
 
@@ -20,7 +23,7 @@
 #include <string.h>
 
 enum { CACHE_SEQS = 16, SHARE_MIN = KERN_PANEL / 2 /* shorter common beginnings cost more to copy than to compute */ };
-enum { REQUEST_MAX_TOP = 32, REQUEST_MAX_STOP = 16 };
+enum { REQUEST_MAX_TOP = 32, REQUEST_MAX_STOP = 16, LOOKUP_ROWS = 17 /* of a step, above which proposed ids would crowd out others */ };
 
 struct slot {
     const struct request *rq;      /* NULL: free */
@@ -32,10 +35,13 @@ struct slot {
     struct rng rng;
     struct constraint *constraint;
     struct stream stream;
-    int n_row, row0;               /* of this step */
+    struct lookup lookup;
+    int n_row, row0, n_draft;      /* of this step; proposed ids among the rows */
+    int stale;                     /* the rows behind the one just used were fed other ids than the sequence got */
 };
 struct cached { struct ids ids; struct kv_seq kv; uint64_t used; };
-struct want { int32_t row; int slot; int at; /* prompt index whose log-probability the row gives; -1: choose the next id */ };
+/* at: prompt index whose log-probability the row gives; -1: choose the next id, when `ahead` proposed ids come before it. */
+struct want { int32_t row; int slot, at, ahead; };
 struct batcher {
     struct engine *en;
     struct kv_pool *kv;
@@ -68,8 +74,8 @@ struct batcher *batcher_new(struct engine *en, int max_seq, int max_positions, i
         if (!b->slot) rc = err_set(e, ILAB_E_NOMEM, "not enough memory for a batch");
     }
     if (!rc) {
-        b->kv = kv_pool_new(&en->model->hp, b->n_pages * KERN_PANEL, e);
-        rc = b->kv ? stepper_init(&b->step, en, BATCH_MAX_ROWS, e) : ILAB_E_NOMEM;
+        b->kv = kv_pool_new(&en->model->hp, en->kv_type, b->n_pages * KERN_PANEL, e);
+        rc = b->kv ? stepper_init(&b->step, en, stepper_rows(&en->model->hp, max_seq), e) : ILAB_E_NOMEM;
     }
     if (!rc) return b;
     batcher_free(b);
@@ -228,7 +234,8 @@ static void pick_task(void *ud, int i, int i_thread) {
     const struct kern *k = gemm_kern(en->gemm);
     struct slot *s = &p->b->slot[p->want[i].slot];
     struct completion *c = s->out;
-    int n_vocab = en->model->hp.n_vocab, at = p->want[i].at;
+    int n_vocab = en->model->hp.n_vocab, at = p->want[i].at, ahead = p->want[i].ahead;
+    if (!s->rq || (ahead && s->stale)) return;
     float *logits = p->logits + (size_t)i * (size_t)n_vocab, lse = k->log_sum_exp(logits, n_vocab), raw;
     (void)i_thread;
     if (at >= 0) {
@@ -236,13 +243,13 @@ static void pick_task(void *ud, int i, int i_thread) {
         return;
     }
     if (c->n_top) {
-        struct token_logprob *top = c->top + (size_t)c->n * (size_t)c->n_top;
+        struct token_logprob *top = c->top + (size_t)(c->n + ahead) * (size_t)c->n_top;
         for (int j = top_logprobs(logits, n_vocab, c->n_top, top); j < c->n_top; j++) top[j] = (struct token_logprob){ -1, -INFINITY };
     }
     int done = s->constraint ? constraint_mask(s->constraint, logits, n_vocab) : 0;
     p->pick[i] = (struct pick){ .done = done };
     if (done) return;
-    p->pick[i].id = sample_choose(k, logits, n_vocab, &s->rq->sample, &s->rng, s->ids.v, (int)s->ids.n, &raw);
+    p->pick[i].id = sample_choose(k, logits, n_vocab, &s->rq->sample, &s->rng, s->ids.v, (int)s->ids.n + ahead, &raw);
     p->pick[i].logp = raw - lse;
 }
 
@@ -337,9 +344,25 @@ static int start(struct batcher *b, struct slot *s, ilab_err *e) {
 }
 
 /* ---- a step ---- */
-static int feed(struct batcher *b, int i_slot, struct batch *batch, ilab_err *e) {
+/* Ids that lookup proposes for a slot that decodes, behind those it has; their number. `room`: rows that the step has left for it. */
+static int propose(const struct batcher *b, struct slot *s, int room) {
+    int most = s->rq->n_lookup ? s->rq->n_lookup : b->en->n_lookup, n = (int)s->ids.n;
+    if (most <= 0 || s->rq->sample.temp > 0 || s->constraint) return 0;
+    most = min_int(min_int(most, LOOKUP_MAX), min_int(room, s->limit - 1 - n));
+    int32_t id[LOOKUP_MAX];
+    int n_draft = lookup_propose(&s->lookup, s->ids.v, n, most, id), kept = 0;
+    while (kept < n_draft && !ids_push(&s->ids, id[kept])) kept++;
+    s->ids.n = (size_t)n;
+    s->out->n_proposed += kept;
+    return kept;
+}
+
+static int feed(struct batcher *b, int i_slot, int room, struct batch *batch, ilab_err *e) {
     struct slot *s = &b->slot[i_slot];
-    int pos = s->kv.n_pos, n = min_int((int)s->ids.n - pos, BATCH_MAX_ROWS - batch->n_row), n_prompt = s->rq->n_prompt;
+    int pos = s->kv.n_pos, n = min_int((int)s->ids.n - pos, b->step.max_row - batch->n_row), n_prompt = s->rq->n_prompt;
+    s->n_draft = n == 1 && (int)s->ids.n == pos + 1 && room > 0 ? propose(b, s, min_int(room, b->step.max_row - batch->n_row - n)) : 0;
+    s->stale = 0;
+    n += s->n_draft;
     int rc = n > 0 ? reserve(b, s, pos + n, e) : 0;
     if (rc || n <= 0) return rc;
     s->row0 = batch->n_row;
@@ -348,8 +371,8 @@ static int feed(struct batcher *b, int i_slot, struct batch *batch, ilab_err *e)
         int at = pos + i + 1; /* the row predicts ids[at] */
         int32_t row = s->row0 + i;
         b->id[row] = s->ids.v[pos + i];
-        if (at == (int)s->ids.n && s->rq->max_tokens > 0) b->want[b->n_want++] = (struct want){ row, i_slot, -1 };
-        else if (s->rq->want_prompt_logp && at < n_prompt && at >= s->rq->logp_from) b->want[b->n_want++] = (struct want){ row, i_slot, at };
+        if (at >= (int)s->ids.n && s->rq->max_tokens > 0) b->want[b->n_want++] = (struct want){ row, i_slot, -1, at - (int)s->ids.n };
+        else if (s->rq->want_prompt_logp && at < n_prompt && at >= s->rq->logp_from) b->want[b->n_want++] = (struct want){ row, i_slot, at, 0 };
     }
     b->seg[batch->n_seg++] = (struct segment){ s->row0, n, pos, s->kv.page };
     batch->n_row += n;
@@ -362,18 +385,35 @@ static int gather(struct batcher *b, struct batch *batch, ilab_err *e) {
     b->n_want = 0;
     for (int i = 0; i < b->max_seq; i++) {
         struct slot *s = &b->slot[i];
-        s->n_row = 0;
+        s->n_row = s->n_draft = 0;
         if (!s->rq || s->started) continue;
         int rc = start(b, s, e);
         if (rc < 0) return rc;
     }
+    int n_running = 0;
+    for (int i = 0; i < b->max_seq; i++) n_running += b->slot[i].rq && b->slot[i].started;
     for (int chunks = 0; chunks < 2; chunks++)
         for (int i = 0; i < b->max_seq; i++) {
             struct slot *s = &b->slot[i];
             if (!s->rq || !s->started || ((int)s->ids.n - s->kv.n_pos > 1) != chunks) continue;
-            int rc = feed(b, i, batch, e);
+            int rc = feed(b, i, LOOKUP_ROWS / n_running - 1, batch, e);
             if (rc) return rc;
         }
+    return 0;
+}
+
+/* A chosen id: the sequence grows; the row of a proposed id counts when the model chose that id itself. */
+static int use_row(struct batcher *b, const struct want *w, const struct pick *p, ilab_err *e) {
+    struct slot *s = &b->slot[w->slot];
+    struct completion *c = s->out;
+    if (!s->rq || (w->ahead && s->stale)) return 0;
+    const int more = w->ahead < s->n_draft, hit = more && !p->done && p->id == b->id[w->row + 1];
+    if (hit) c->n_accepted++;
+    else if (s->n_draft) lookup_result(&s->lookup, s->n_draft, w->ahead);
+    int rc = use_pick(b, s, p, e);
+    if (rc || !s->rq) return rc;
+    s->kv.n_pos += hit;
+    s->stale = !hit;
     return 0;
 }
 
@@ -388,9 +428,8 @@ static int use_logits(struct batcher *b, ilab_err *e) {
         else for (int j = 0; j < n; j++) pick_task(&p, j, 0);
         for (int j = 0; j < n && !rc; j++) {
             const struct want *w = &p.want[j];
-            struct slot *s = &b->slot[w->slot];
-            if (w->at < 0) rc = use_pick(b, s, &p.pick[j], e);
-            else s->out->prompt_logp[w->at] = p.pick[j].logp;
+            if (w->at < 0) rc = use_row(b, w, &p.pick[j], e);
+            else b->slot[w->slot].out->prompt_logp[w->at] = p.pick[j].logp;
         }
     }
     return rc;
@@ -401,9 +440,10 @@ static int step(struct batcher *b, ilab_err *e) {
     int rc = gather(b, &batch, e);
     if (rc) return rc;
     if (!batch.n_row) return 0;
-    stepper_forward(&b->step, &batch);
+    rc = stepper_forward(&b->step, b->kv, &batch, e);
+    if (rc) return rc;
     for (int i = 0; i < b->max_seq; i++)
-        if (b->slot[i].rq) b->slot[i].kv.n_pos += b->slot[i].n_row;
+        if (b->slot[i].rq) b->slot[i].kv.n_pos += b->slot[i].n_row - b->slot[i].n_draft;
     rc = use_logits(b, e);
     for (int i = 0; i < b->max_seq && !rc; i++) { /* scoring only */
         struct slot *s = &b->slot[i];

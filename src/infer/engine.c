@@ -1,12 +1,13 @@
 /* engine.c — loads a model, its tokenizer and the kernels once.
  *
  * Panels of the linear layers are kept when they are small (MODEL_PACK): then no product has to unpack
- * weights again. A large model runs straight from the file map.  SPDX-License-Identifier: Apache-2.0 */
-#include "infer/infer.h"
+ * weights again. Any other model runs straight from the file map, with activations rounded to 8 bits.  SPDX-License-Identifier: Apache-2.0 */
+#include "infer/pager.h"
 
 #include <string.h>
 
-enum { PACK_MAX_BYTES = 1 << 30 };
+enum { PACK_MAX_BYTES = 64 << 20 /* they shall stay in the last-level cache */, PAGER_POSITIONS = 4096 /* room for a cache of so many */ };
+#define PAGER_SHARE 0.9 /* of the free memory: the rest is for buffers and for others */
 
 /* Bytes of the F32 panels of all matrices in the file. */
 static double packed_bytes(const struct gguf *g) {
@@ -18,15 +19,36 @@ static double packed_bytes(const struct gguf *g) {
     return sum;
 }
 
+/* A model that does not fit comes from the disk in part, and that is said before it starts. */
+static int engine_page(struct engine *en, ilab_err *e) {
+    const struct hparams *hp = &en->model->hp;
+    const int n_pos = hp->n_ctx < PAGER_POSITIONS ? hp->n_ctx : PAGER_POSITIONS;
+    const double budget = (double)mem_available() * PAGER_SHARE - (double)kv_position_bytes(hp, en->kv_type) * n_pos;
+    if (!en->model->gguf) return 0;
+    int rc = pager_new(&en->pager, en->model->gguf, hp->n_layer, budget, e);
+    if (rc || !en->pager) return rc;
+    char size[32], room[32], part[32], speed[32], time[48];
+    double bytes, rate;
+    pager_expect(en->pager, &bytes, &rate);
+    format_bytes(size, sizeof size, (double)gguf_file_bytes(en->model->gguf));
+    format_bytes(room, sizeof room, (double)mem_available());
+    format_bytes(part, sizeof part, bytes);
+    format_bytes(speed, sizeof speed, rate);
+    format_duration(time, sizeof time, rate > 0 ? bytes / rate : 0);
+    log_warn("the model has %s, %s of memory are free: %s are read from the disk for each step, at %s/s about %s. A smaller type "
+             "(ilab model quantize) would fit and be faster.", size, room, part, speed, time);
+    return 0;
+}
+
 static int engine_load(struct engine *en, const char *path, const char *adapter_path, int n_threads, ilab_err *e) {
     struct gguf *g = NULL;
     en->path = mem_strndup(path, strlen(path));
     en->pool = pool_new(n_threads);
     if (en->pool) en->gemm = gemm_ctx_new(kern_get(cpu_detect()), en->pool);
     if (!en->path || !en->gemm) return err_set(e, ILAB_E_NOMEM, "not enough memory to open '%s'", path);
-    int rc = gguf_open(&g, path, e);
+    int rc = model_gguf_open(&g, path, e);
     if (rc) return rc;
-    rc = tokenizer_from_gguf(&en->tokenizer, g, e);
+    rc = tokenizer_of_model(&en->tokenizer, g, path, e);
     if (!rc) {
         double bytes = packed_bytes(g);
         int flags = bytes <= PACK_MAX_BYTES && bytes <= (double)mem_available() / 4 ? MODEL_PACK : 0;
@@ -39,7 +61,9 @@ static int engine_load(struct engine *en, const char *path, const char *adapter_
     if (tokenizer_size(en->tokenizer) > en->model->hp.n_vocab)
         return err_set(e, ILAB_E_FORMAT, "'%s': the tokenizer has %d tokens, the model only %d", path,
                        tokenizer_size(en->tokenizer), en->model->hp.n_vocab);
-    if (adapter_path) rc = adapter_open(&en->adapter, adapter_path, en->model, e);
+    en->model->act = GEMM_ACT_Q8;
+    rc = engine_page(en, e);
+    if (!rc && adapter_path) rc = adapter_open(&en->adapter, adapter_path, en->model, e);
     en->n_ctx = en->model->hp.n_ctx;
     return rc;
 }
@@ -70,6 +94,7 @@ int engine_wrap(struct engine **out, struct gemm_ctx *g, struct model *m, struct
 void engine_free(struct engine *en) {
     if (!en) return;
     token_table_free(en->table);
+    pager_free(en->pager);
     if (en->own) {
         adapter_free(en->adapter);
         model_free(en->model);

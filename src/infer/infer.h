@@ -14,6 +14,9 @@
 struct engine {
     struct pool *pool; struct gemm_ctx *gemm; struct model *model; struct tokenizer *tokenizer; struct adapter *adapter; char *path;
     int n_ctx;                      /* longest sequence; the file's context_length unless the owner sets another */
+    struct pager *pager;            /* NULL: the weights fit into memory */
+    int kv_type;                    /* enum kv_type of all caches of this engine; KV_DEFAULT unless the owner sets another */
+    int n_lookup;                   /* for requests that do not say: ids that prompt lookup proposes a step, at most; 0: none */
     struct token_table *table;      /* made on first use by engine_token_table */
     int own;                        /* engine_open: everything above is freed with the engine */
 };
@@ -24,13 +27,19 @@ void engine_free(struct engine *en);
 struct token_table *engine_token_table(struct engine *en);        /* NULL: no memory */
 
 /* ---- KV pages (kv.c) ---- */
+/* Element type of keys and values. By default F32 for models whose whole context then takes at most 64 MB, F16 for others. */
+enum kv_type { KV_DEFAULT, KV_F32, KV_F16, KV_Q8_0, KV_Q4_0, KV_TYPE_COUNT };
+int kv_type_by_name(const char *name);                            /* auto f32 f16 q8_0 q4_0; -1: none of them */
+const char *kv_type_name(int kv_type);
+int kv_type_of(const struct hparams *hp, int kv_type);            /* KV_DEFAULT resolved, others as they are */
 struct kv_pool;                                                   /* pages of KERN_PANEL positions, reference-counted */
-struct kv_pool *kv_pool_new(const struct hparams *hp, int max_positions, ilab_err *e);
+struct kv_pool *kv_pool_new(const struct hparams *hp, int kv_type, int max_positions, ilab_err *e);
 void kv_pool_free(struct kv_pool *p);
 int kv_pool_unused(const struct kv_pool *p);                      /* pages that could still be handed out */
-size_t kv_position_bytes(const struct hparams *hp);               /* of one position of one sequence */
+void kv_pool_bind(const struct kv_pool *p, struct batch *b);      /* tells a batch how its pages are laid out */
+size_t kv_position_bytes(const struct hparams *hp, int kv_type);  /* of one position of one sequence */
 /* n_pos: positions written; whoever writes them raises it. kv_reserve must come before every write. */
-struct kv_seq { float **page; int n_page, cap_page, n_pos; };
+struct kv_seq { void **page; int *id; int n_page, cap_page, n_pos; };
 int kv_reserve(struct kv_pool *p, struct kv_seq *s, int n_pos, ilab_err *e); /* room up to n_pos; copies a shared last page before it is written */
 int kv_fork(struct kv_pool *p, struct kv_seq *dst, const struct kv_seq *src, ilab_err *e); /* shares the pages of all written positions */
 void kv_truncate(struct kv_pool *p, struct kv_seq *s, int n_pos);
@@ -96,6 +105,7 @@ struct request {
     const char *const *stop; int n_stop;      /* stop strings; the text ends before them */
     const struct constraint *constraint;      /* NULL: free; copied */
     int n_top;                                /* top log-probabilities to keep a token (≤ 32) */
+    int n_lookup;                             /* ids that prompt lookup may propose a step (at most LOOKUP_MAX); 0: the engine's, -1: none */
     int want_prompt_logp;
     int logp_from;                            /* first prompt index whose log-probability is wanted; the ids before may come from the cache */
     /* Called for each piece of valid UTF-8; nonzero cancels. NULL allowed. */
@@ -109,9 +119,13 @@ struct completion {
     char *text; size_t n_text;                /* decoded, without stop string and end token; always UTF-8 (U+FFFD for stray bytes) */
     enum finish finish;
     int n_prompt, n_prompt_cached;
+    int n_proposed, n_accepted;               /* ids by prompt lookup */
 };
 void completion_release(struct completion *c);
 enum { BATCH_MAX_SEQ = 256, BATCH_MAX_ROWS = 512 /* a step: rows of all sequences, and of a prefill chunk */ };
+/* Prompt lookup (lookup.c): where the last ids occurred before, what followed there is proposed, and checked in one step with the
+ * next id. Only for temperature 0 without a constraint; the text is the same with and without. */
+enum { LOOKUP_MAX = 16 };
 struct batcher;                                /* at most max_seq sequences decoded together, KV for max_positions in all */
 struct batcher *batcher_new(struct engine *en, int max_seq, int max_positions, ilab_err *e);
 void batcher_free(struct batcher *b);
@@ -125,5 +139,13 @@ int score_ids(struct engine *en, const int32_t *id, int n, double *nll, ilab_err
 /* docs/FORMATS: text split at <|endoftext|>, BOS before each part, each cut at ctx_size. */
 struct perplexity { double nll_mean, perplexity; int64_t n_tokens; int n_parts; double seconds; };
 int perplexity_text(struct engine *en, struct sv text, int ctx_size, struct perplexity *out, ilab_err *e);
+
+/* ---- speed (bench.c): random ids, medians over rounds; 0 where not asked for ---- */
+enum { BENCH_MAX_ROUNDS = 101 };
+struct bench_opts { int n_prompt, n_gen, n_batch /* sequences together; < 2: none */, rounds; };
+struct bench_result { double prompt_tokens_per_s, generation_tokens_per_s, batch_tokens_per_s; };
+int engine_bench(struct engine *en, const struct bench_opts *o, struct bench_result *out, ilab_err *e);
+/* What one generated token takes: bytes of weights read and weights multiplied (two operations each). */
+void engine_token_work(const struct engine *en, double *bytes, double *weights);
 
 #endif

@@ -28,7 +28,8 @@ static int score_with(struct stepper *st, struct kv_pool *kv, const int32_t *id,
             break;
         }
         struct segment seg = { 0, n_row, pos, seq.page };
-        stepper_forward(st, &(struct batch){ .n_row = n_row, .id = id + pos, .n_seg = 1, .seg = &seg });
+        rc = stepper_forward(st, kv, &(struct batch){ .n_row = n_row, .id = id + pos, .n_seg = 1, .seg = &seg }, e);
+        if (rc) break;
         seq.n_pos += n_row;
         for (int r = 0; r < n_row; r += STEP_LOGIT_ROWS) {
             int32_t row[STEP_LOGIT_ROWS];
@@ -48,8 +49,9 @@ struct scorer { struct stepper step; struct kv_pool *kv; };
 static int scorer_init(struct scorer *s, struct engine *en, int max_pos, ilab_err *e) {
     memset(s, 0, sizeof *s);
     if (max_pos < 1 || max_pos > SCORE_MAX_POSITIONS) return err_set(e, ILAB_E_LIMIT, "a context of %d tokens is out of range (1 to %d)", max_pos, SCORE_MAX_POSITIONS);
-    s->kv = kv_pool_new(&en->model->hp, max_pos, e);
-    return s->kv ? stepper_init(&s->step, en, max_pos < BATCH_MAX_ROWS ? max_pos : BATCH_MAX_ROWS, e) : ILAB_E_NOMEM;
+    s->kv = kv_pool_new(&en->model->hp, en->kv_type, max_pos, e);
+    const int rows = stepper_rows(&en->model->hp, 1);
+    return s->kv ? stepper_init(&s->step, en, max_pos < rows ? max_pos : rows, e) : ILAB_E_NOMEM;
 }
 
 static void scorer_release(struct scorer *s) {

@@ -3,13 +3,16 @@
  * Invariant: rows are independent (kern.h, order of accumulation), so neither the composition of a batch
  * nor the grouping of logit rows changes a value.  SPDX-License-Identifier: Apache-2.0 */
 #include "infer/step.h"
+#include "infer/pager.h"
 
 #include <string.h>
 
+enum { BATCH_MIN_ROWS = 128 };
+#define BATCH_BYTES 64e6 /* of a layer's buffers: a 7B gets about 256 rows */
+
 static void plan(struct stepper *s, const struct hparams *hp, int rank) {
     struct arena *a = &s->mem;
-    layer_acts_plan(&s->acts, hp, s->max_row, rank, a);
-    s->x_next = arena_alloc(a, (size_t)s->max_row * (size_t)hp->n_embd * sizeof(float), 64);
+    layer_acts_plan_forward(&s->acts, hp, s->max_row, rank, a);
     s->norm = arena_alloc(a, (size_t)STEP_LOGIT_ROWS * (size_t)hp->n_embd * sizeof(float), 64);
     s->inv_rms = arena_alloc(a, STEP_LOGIT_ROWS * sizeof(float), 64);
     s->logits = arena_alloc(a, (size_t)STEP_LOGIT_ROWS * (size_t)hp->n_vocab * sizeof(float), 64);
@@ -43,15 +46,30 @@ void stepper_release(struct stepper *s) {
     memset(s, 0, sizeof *s);
 }
 
-void stepper_forward(struct stepper *s, const struct batch *b) {
+int stepper_rows(const struct hparams *hp, int least) {
+    struct arena a;
+    struct layer_acts acts;
+    arena_init_counting(&a);
+    layer_acts_plan_forward(&acts, hp, BATCH_MIN_ROWS, 0, &a);
+    double rows = BATCH_BYTES / (double)a.used * BATCH_MIN_ROWS;
+    arena_release(&a);
+    int n = rows < BATCH_MAX_ROWS ? (int)rows / KERN_PANEL * KERN_PANEL : BATCH_MAX_ROWS;
+    n = n < BATCH_MIN_ROWS ? BATCH_MIN_ROWS : n;
+    return n < least ? least : n;
+}
+
+int stepper_forward(struct stepper *s, const struct kv_pool *kv, const struct batch *rows, ilab_err *e) {
     struct engine *en = s->en;
-    embed_rows(en->model, b->id, b->n_row, s->acts.x);
+    struct batch bound = *rows;
+    const struct batch *b = &bound;
+    kv_pool_bind(kv, &bound);
+    embed_rows(gemm_kern(en->gemm), en->model, b, 0, b->n_row, s->acts.x);
     for (int l = 0; l < en->model->hp.n_layer; l++) {
-        layer_forward(en->gemm, en->model, en->adapter, l, l, b, &s->acts, s->x_next);
-        float *x = s->acts.x;
-        s->acts.x = s->x_next;
-        s->x_next = x;
+        pager_enter(en->pager, l, b->n_row);
+        layer_forward(en->gemm, en->model, en->adapter, l, l, b, &s->acts, s->acts.x);
+        pager_leave(en->pager, l, b->n_row);
     }
+    return gemm_failed(en->gemm) ? err_set(e, ILAB_E_NOMEM, "not enough memory for a step of %d rows", b->n_row) : 0;
 }
 
 float *stepper_logits(struct stepper *s, const int32_t *row, int n) {

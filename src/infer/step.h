@@ -11,15 +11,17 @@ struct stepper {
     struct engine *en;
     struct arena mem;
     struct layer_acts acts;
-    float *x_next;             /* [T,C] output of a layer; swapped with acts.x */
     float *norm, *inv_rms;     /* [STEP_LOGIT_ROWS,C], [STEP_LOGIT_ROWS] */
     float *logits;             /* [STEP_LOGIT_ROWS,V] */
     int max_row;
 };
 int stepper_init(struct stepper *s, struct engine *en, int max_row, ilab_err *e);
 void stepper_release(struct stepper *s);
-/* Rows through all layers; their keys and values are in the pages afterwards. */
-void stepper_forward(struct stepper *s, const struct batch *b);
+/* Rows through all layers; their keys and values are in the pages (of the pool) afterwards. */
+int stepper_forward(struct stepper *s, const struct kv_pool *kv, const struct batch *b, ilab_err *e);
+/* Rows of a step for which its buffers stay small: many enough that weights are used well; at least `least`, else at most
+ * BATCH_MAX_ROWS. */
+int stepper_rows(const struct hparams *hp, int least);
 /* Logits [n,V] of n ≤ STEP_LOGIT_ROWS rows of the last forward; valid until the next call. */
 float *stepper_logits(struct stepper *s, const int32_t *row, int n);
 

@@ -9,6 +9,7 @@
  * After K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008, with the roles of A and B
  * as in their panel-panel form.  SPDX-License-Identifier: Apache-2.0 */
 #include "kern_impl.h"
+#include "qgemm_impl.h"
 
 enum {
     SERIAL_WORK = 50000,          /* multiply-adds below which waking the pool costs more than it gives */
@@ -53,6 +54,9 @@ void gemm_ctx_free(struct gemm_ctx *g)
         return;
     for (int i = 0; g->thread && i < g->n_thread; i++)
         mem_free(g->thread[i].attn);
+    qgemm_scratch_free(g->q);
+    mem_free(g->rows);
+    mem_free(g->partial);
     mem_free(g->thread);
     mem_free(g->base);
     mem_free(g);
@@ -90,6 +94,26 @@ int gemm_scratch_grow(struct gemm_ctx *g, size_t n)
     return ILAB_OK;
 }
 
+float *gemm_rows_reserve(struct gemm_ctx *g, size_t n_row, size_t n_k)
+{
+    size_t n, bytes;
+    if (MUL_OVERFLOWS(n_row, n_k, &n) || MUL_OVERFLOWS(n, sizeof(float), &bytes))
+        return NULL;
+    if (g->n_rows < n) {
+        mem_free(g->rows);
+        g->rows = mem_aligned(bytes);
+        g->n_rows = g->rows ? n : 0;
+    }
+    return g->rows;
+}
+
+void gemm_zero(struct gemm_ctx *g, const struct gemm *p)
+{
+    g->failed = 1;
+    for (int64_t i = 0; i < p->n_row; i++)
+        memset(p->c + i * p->c_row, 0, (size_t)p->n_col * sizeof *p->c);
+}
+
 /* ---- packing ---- */
 /* Columns j0 … j0+n_j of Bᵀ = t, rows k0 … k0+kc, into panels dst[n_j/16][panel_step]. */
 static void pack_tensor(const struct kern *k, float *rows, float *dst, int64_t panel_step, const struct tensor *t,
@@ -102,6 +126,10 @@ static void pack_tensor(const struct kern *k, float *rows, float *dst, int64_t p
         const char *src = (const char *)t->data + (size_t)j * t->row_bytes + (size_t)(k0 / q->elems) * (size_t)q->bytes;
         if (direct) {
             k->pack_nt(dst, (const float *)(const void *)src, (int64_t)(t->row_bytes / sizeof(float)), n, kc);
+            continue;
+        }
+        if (t->type == QT_F16 || t->type == QT_BF16) {
+            k->pack_half(dst, src, (int64_t)t->row_bytes, n, kc, t->type == QT_BF16);
             continue;
         }
         for (int i = 0; i < n; i++)
@@ -311,12 +339,44 @@ static void make_plan(struct plan *pl, int serial)
     }
 }
 
-void gemm_run(struct gemm_ctx *g, const struct gemm *p)
+/* The exact product (GEMM_ACT_F32). Rows picked by an index are brought together first. */
+static void run_exact(struct gemm_ctx *g, const struct gemm *p)
 {
     if (p->n_row <= 0 || p->n_col <= 0)
         return;
-    struct plan pl = { .g = g, .p = p };
-    int serial = (double)p->n_row * (double)p->n_col * (double)p->n_k < SERIAL_WORK;
+    struct gemm q = *p;
+    if (p->row_index) {
+        float *rows = gemm_rows_reserve(g, (size_t)p->n_row, (size_t)p->n_k);
+        if (!rows) {
+            gemm_zero(g, p);
+            return;
+        }
+        for (int64_t i = 0; i < p->n_row; i++) {
+            const float *a = p->a + p->row_index[i] * p->a_row;
+            for (int64_t k = 0; k < p->n_k; k++)
+                rows[i * p->n_k + k] = a[k * p->a_col];
+        }
+        q.a = rows;
+        q.a_row = p->n_k;
+        q.a_col = 1;
+        q.row_index = NULL;
+    }
+    struct plan pl = { .g = g, .p = &q };
+    int serial = (double)q.n_row * (double)q.n_col * (double)q.n_k < SERIAL_WORK;
     make_plan(&pl, serial);
     gemm_tasks(g, gemm_task, &pl, pl.n_task, serial);
+}
+
+void gemm_run(struct gemm_ctx *g, const struct gemm *p) { gemm_run_group(g, p, 1); }
+
+void gemm_run_group(struct gemm_ctx *g, const struct gemm *p, int n)
+{
+    int n_taken = 0;
+    for (int i = 0; i < n; i++)
+        if (qgemm_takes(&p[i]))
+            n_taken++;
+        else
+            run_exact(g, &p[i]);
+    if (n_taken > 0)
+        qgemm_run(g, p, n);
 }

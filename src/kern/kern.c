@@ -5,10 +5,12 @@
 const struct kern *kern_get(unsigned cpu)
 {
 #ifdef __x86_64__
+    if ((cpu & CPU_AVX512) && (cpu & CPU_AVX512_VNNI))
+        return &kern_avx512_vnni;
     if (cpu & CPU_AVX512)
         return &kern_avx512;
     if (cpu & CPU_AVX2)
-        return &kern_avx2;
+        return cpu & CPU_AVX_VNNI ? &kern_avx2_vnni : &kern_avx2;
 #endif
     (void)cpu;
     return &kern_ref;

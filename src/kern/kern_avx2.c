@@ -5,79 +5,11 @@
  * Every element is one chain over ascending k, as in kern_ref.c.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kern_impl.h"
+#include "limits_impl.h"
+#include "qgemm_impl.h"
 
 #ifdef __x86_64__
-#include <immintrin.h>
-
-/* ---- sixteen lanes ---- */
-typedef struct { __m256 lo, hi; } v16;
-static const int32_t LANES[32] = { -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1 };
-static inline __m256i lanes_lo(int n) { return _mm256_loadu_si256((const __m256i *)(const void *)(LANES + 16 - n)); }
-static inline __m256i lanes_hi(int n) { return _mm256_loadu_si256((const __m256i *)(const void *)(LANES + 24 - n)); }
-static inline v16 v16_load(const float *p) { return (v16){ _mm256_loadu_ps(p), _mm256_loadu_ps(p + 8) }; }
-static inline void v16_store(float *p, v16 v) { _mm256_storeu_ps(p, v.lo); _mm256_storeu_ps(p + 8, v.hi); }
-static inline v16 v16_load_n(const float *p, int n)
-{
-    return (v16){ _mm256_maskload_ps(p, lanes_lo(n)), _mm256_maskload_ps(p + 8, lanes_hi(n)) };
-}
-static inline void v16_store_n(float *p, v16 v, int n)
-{
-    _mm256_maskstore_ps(p, lanes_lo(n), v.lo);
-    _mm256_maskstore_ps(p + 8, lanes_hi(n), v.hi);
-}
-static inline v16 v16_first(v16 v, int n)
-{
-    return (v16){ _mm256_and_ps(v.lo, _mm256_castsi256_ps(lanes_lo(n))), _mm256_and_ps(v.hi, _mm256_castsi256_ps(lanes_hi(n))) };
-}
-static inline v16 v16_set1(float f) { return (v16){ _mm256_set1_ps(f), _mm256_set1_ps(f) }; }
-#define BINARY(name, op) \
-    static inline v16 name(v16 a, v16 b) { return (v16){ op(a.lo, b.lo), op(a.hi, b.hi) }; }
-BINARY(v16_add, _mm256_add_ps)
-BINARY(v16_sub, _mm256_sub_ps)
-BINARY(v16_mul, _mm256_mul_ps)
-BINARY(v16_div, _mm256_div_ps)
-BINARY(v16_max, _mm256_max_ps)
-BINARY(v16_min, _mm256_min_ps)
-static inline v16 v16_sqrt(v16 a) { return (v16){ _mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi) }; }
-static inline v16 v16_neg(v16 a)
-{
-    __m256 sign = _mm256_set1_ps(-0.0f);
-    return (v16){ _mm256_xor_ps(a.lo, sign), _mm256_xor_ps(a.hi, sign) };
-}
-static inline v16 v16_fma(v16 a, v16 b, v16 c)
-{
-    return (v16){ _mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi) };
-}
-static inline v16 v16_fnma(v16 a, v16 b, v16 c)
-{
-    return (v16){ _mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi) };
-}
-static inline __m256 times_pow2(__m256 p, __m256 n)
-{
-    __m256i i = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(i, 1), bias = _mm256_set1_epi32(127);
-    __m256i u1 = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
-    __m256i u2 = _mm256_slli_epi32(_mm256_add_epi32(_mm256_sub_epi32(i, half), bias), 23);
-    return _mm256_mul_ps(_mm256_mul_ps(p, _mm256_castsi256_ps(u1)), _mm256_castsi256_ps(u2));
-}
-static inline v16 v16_times_pow2(v16 p, v16 n) { return (v16){ times_pow2(p.lo, n.lo), times_pow2(p.hi, n.hi) }; }
-/* Complex products of pairs: (x0, x1)·(c ± is). */
-static inline __m256 rotate(__m256 x, __m256 cs, int inverse)
-{
-    __m256 t = _mm256_mul_ps(_mm256_permute_ps(x, 0xB1), _mm256_movehdup_ps(cs)), c = _mm256_moveldup_ps(cs);
-    return inverse ? _mm256_fmsubadd_ps(x, c, t) : _mm256_fmaddsub_ps(x, c, t);
-}
-static inline v16 v16_rotate(v16 x, v16 cs, int inverse)
-{
-    return (v16){ rotate(x.lo, cs.lo, inverse), rotate(x.hi, cs.hi, inverse) };
-}
-static inline float v16_sum(v16 v)
-{
-    __m256 a = _mm256_add_ps(v.lo, v.hi);
-    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
-    return _mm_cvtss_f32(_mm_add_ss(b, _mm_shuffle_ps(b, b, 1)));
-}
-
+#include "v16_avx2.h"
 #include "kern_body.h"
 
 static double sum_squares_avx2(const float *x, int64_t n)
@@ -192,18 +124,29 @@ static inline void transpose8(__m256 r[8])
         r[i] = t[i];
 }
 
-static void pack_nt_avx2(float *dst, const float *src, int64_t src_row, int n_col, int64_t n_k)
+enum pack_from { FROM_F32, FROM_F16, FROM_BF16 };
+static inline __m256 load_from(const uint8_t *p, int n, __m256i mask, const enum pack_from from)
 {
-    for (int64_t k = 0; k < n_k; k += 8) {
+    if (from == FROM_F32)
+        return n == 8 ? _mm256_loadu_ps((const float *)(const void *)p) : _mm256_maskload_ps((const float *)(const void *)p, mask);
+    uint16_t part[8] = { 0 };
+    if (n < 8)
+        memcpy(part, p, (size_t)n * sizeof *part);
+    __m128i h = _mm_loadu_si128((const __m128i *)(n < 8 ? (const void *)part : (const void *)p));
+    return from == FROM_F16 ? _mm256_cvtph_ps(h) : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+
+static inline __attribute__((always_inline)) void pack(float *dst, const uint8_t *src, int64_t row_bytes, int n_col, int64_t n_k,
+                                                       const enum pack_from from)
+{
+    for (int64_t k = 0; k < n_k; k += 8, src += from == FROM_F32 ? 32 : 16) {
         int n = n_k - k < 8 ? (int)(n_k - k) : 8;
         __m256i mask = lanes_lo(n);
         for (int half = 0; half < 16; half += 8) {
             __m256 r[8];
 #pragma GCC unroll 8
-            for (int j = 0; j < 8; j++) {
-                const float *p = src + (half + j) * src_row + k;
-                r[j] = half + j >= n_col ? _mm256_setzero_ps() : n == 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, mask);
-            }
+            for (int j = 0; j < 8; j++)
+                r[j] = half + j < n_col ? load_from(src + (half + j) * row_bytes, n, mask, from) : _mm256_setzero_ps();
             transpose8(r);
             float *d = dst + k * KERN_PANEL + half;
             if (n == 8) {
@@ -218,8 +161,108 @@ static void pack_nt_avx2(float *dst, const float *src, int64_t src_row, int n_co
     }
 }
 
-const struct kern kern_avx2 = {
-    .isa = "avx2", .gemm_tile = gemm_tile_avx2, .pack_nt = pack_nt_avx2, .sum_squares = sum_squares_avx2,
-    KERN_BODY_SLOTS,
-};
+static void pack_nt_avx2(float *dst, const float *src, int64_t src_row, int n_col, int64_t n_k)
+{
+    pack(dst, (const uint8_t *)(const void *)src, src_row * 4, n_col, n_k, FROM_F32);
+}
+
+/* Sixteen halves of each of eight rows → dst[16][0..7] floats. Halves are transposed inside lanes of eight. */
+static inline __m256 widen(__m128i h, const enum pack_from from)
+{
+    return from == FROM_F16 ? _mm256_cvtph_ps(h) : _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(h), 16));
+}
+static inline __attribute__((always_inline)) void halves_16(float *dst, const uint8_t *src, int64_t row_bytes, const enum pack_from from)
+{
+    __m256i t[8], u[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++)
+        t[j] = _mm256_loadu_si256((const __m256i *)(const void *)(src + j * row_bytes));
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        u[j] = _mm256_unpacklo_epi16(t[2 * j], t[2 * j + 1]);
+        u[4 + j] = _mm256_unpackhi_epi16(t[2 * j], t[2 * j + 1]);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        t[2 * j] = _mm256_unpacklo_epi32(u[2 * j], u[2 * j + 1]);
+        t[2 * j + 1] = _mm256_unpackhi_epi32(u[2 * j], u[2 * j + 1]);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        u[2 * j] = _mm256_unpacklo_epi64(t[j / 2 * 4 + j % 2], t[j / 2 * 4 + 2 + j % 2]);
+        u[2 * j + 1] = _mm256_unpackhi_epi64(t[j / 2 * 4 + j % 2], t[j / 2 * 4 + 2 + j % 2]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        _mm256_storeu_ps(dst + i * KERN_PANEL, widen(_mm256_castsi256_si128(u[i]), from));
+        _mm256_storeu_ps(dst + (8 + i) * KERN_PANEL, widen(_mm256_extracti128_si256(u[i], 1), from));
+    }
+}
+
+/* Eight rows after the other, 32 elements of each: rows that stand multiples of 4096 bytes apart share the sets of the cache. */
+static inline __attribute__((always_inline)) void pack_halves(float *dst, const uint8_t *src, int64_t row_bytes, int n_col, int64_t n_k,
+                                                              const enum pack_from from)
+{
+    int64_t whole = n_col == KERN_PANEL ? n_k / 32 * 32 : 0;
+    for (int64_t k = 0; k < whole; k += 32)
+        for (int half = 0; half < KERN_PANEL; half += 8)
+#pragma GCC unroll 2
+            for (int part = 0; part < 32; part += 16)
+                halves_16(dst + (k + part) * KERN_PANEL + half, src + 2 * (k + part) + half * row_bytes, row_bytes, from);
+    pack(dst + whole * KERN_PANEL, src + 2 * whole, row_bytes, n_col, n_k - whole, from);
+}
+
+static void pack_half_avx2(float *dst, const void *src, int64_t row_bytes, int n_col, int64_t n_k, int bf16)
+{
+    if (bf16)
+        pack_halves(dst, src, row_bytes, n_col, n_k, FROM_BF16);
+    else
+        pack_halves(dst, src, row_bytes, n_col, n_k, FROM_F16);
+}
+
+/* A few columns of k of both panels are unpacked to the stack at a time, then go through four chains of eight columns: the
+ * latency of the chains hides behind the unpacking of the next ones. */
+static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
+                                                       const enum pack_from from)
+{
+    enum { STEP = 32 };
+    float b[2][STEP * KERN_PANEL] __attribute__((aligned(64)));
+    __m256 acc[4];
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; v++)
+        acc[v] = load_c ? _mm256_loadu_ps(c + 8 * v) : _mm256_setzero_ps();
+    for (int64_t k = 0; k < n_k; k += STEP, src += from == FROM_F32 ? 4 * STEP : 2 * STEP) {
+        for (int p = 0; p < 2; p++)
+            if (from == FROM_F32)
+                pack(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from);
+            else
+                pack_halves(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from);
+#pragma GCC unroll 8
+        for (int i = 0; i < STEP; i++) {
+            __m256 x = _mm256_broadcast_ss(a + k + i);
+#pragma GCC unroll 4
+            for (int v = 0; v < 4; v++)
+                acc[v] = _mm256_fmadd_ps(x, _mm256_load_ps(b[v / 2] + i * KERN_PANEL + v % 2 * 8), acc[v]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < 4; v++)
+        _mm256_storeu_ps(c + 8 * v, acc[v]);
+}
+
+static void gemv_tile_avx2(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type)
+{
+    if (type == QT_F32)
+        gemv(c, load_c, a, src, row_bytes, n_k, FROM_F32);
+    else if (type == QT_F16)
+        gemv(c, load_c, a, src, row_bytes, n_k, FROM_F16);
+    else
+        gemv(c, load_c, a, src, row_bytes, n_k, FROM_BF16);
+}
+
+#define SLOTS \
+    .isa = "avx2", .limits = &limits_avx2, .gemm_tile = gemm_tile_avx2, .pack_nt = pack_nt_avx2, .pack_half = pack_half_avx2, .gemv_tile = gemv_tile_avx2, .sum_squares = sum_squares_avx2, \
+    KERN_BODY_SLOTS
+const struct kern kern_avx2 = { .q = &qgemm_avx2, SLOTS };
+const struct kern kern_avx2_vnni = { .q = &qgemm_avx2_vnni, SLOTS };
 #endif

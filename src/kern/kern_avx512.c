@@ -4,44 +4,11 @@
  * registers of B and one broadcast of A make 27 of 32. Every element is one chain over ascending k, as in kern_ref.c.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kern_impl.h"
+#include "limits_impl.h"
+#include "qgemm_impl.h"
 
 #ifdef __x86_64__
-#include <immintrin.h>
-
-/* ---- sixteen lanes ---- */
-typedef __m512 v16;
-static inline __mmask16 first_lanes(int n) { return (__mmask16)((1u << n) - 1); }
-static inline v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline void v16_store(float *p, v16 v) { _mm512_storeu_ps(p, v); }
-static inline v16 v16_load_n(const float *p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
-static inline void v16_store_n(float *p, v16 v, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
-static inline v16 v16_first(v16 v, int n) { return _mm512_maskz_mov_ps(first_lanes(n), v); }
-static inline v16 v16_set1(float f) { return _mm512_set1_ps(f); }
-static inline v16 v16_add(v16 a, v16 b) { return _mm512_add_ps(a, b); }
-static inline v16 v16_sub(v16 a, v16 b) { return _mm512_sub_ps(a, b); }
-static inline v16 v16_mul(v16 a, v16 b) { return _mm512_mul_ps(a, b); }
-static inline v16 v16_div(v16 a, v16 b) { return _mm512_div_ps(a, b); }
-static inline v16 v16_sqrt(v16 a) { return _mm512_sqrt_ps(a); }
-static inline v16 v16_neg(v16 a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
-static inline v16 v16_max(v16 a, v16 b) { return _mm512_max_ps(a, b); }
-static inline v16 v16_min(v16 a, v16 b) { return _mm512_min_ps(a, b); }
-static inline v16 v16_fma(v16 a, v16 b, v16 c) { return _mm512_fmadd_ps(a, b, c); }
-static inline v16 v16_fnma(v16 a, v16 b, v16 c) { return _mm512_fnmadd_ps(a, b, c); }
-static inline v16 v16_times_pow2(v16 p, v16 n) { return _mm512_scalef_ps(p, n); }
-/* Complex products of pairs: (x0, x1)·(c ± is). */
-static inline v16 v16_rotate(v16 x, v16 cs, int inverse)
-{
-    v16 t = _mm512_mul_ps(_mm512_permute_ps(x, 0xB1), _mm512_movehdup_ps(cs)), c = _mm512_moveldup_ps(cs);
-    return inverse ? _mm512_fmsubadd_ps(x, c, t) : _mm512_fmaddsub_ps(x, c, t);
-}
-static inline float v16_sum(v16 v)
-{
-    __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
-    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
-    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
-    return _mm_cvtss_f32(_mm_add_ss(b, _mm_shuffle_ps(b, b, 1)));
-}
-
+#include "v16_avx512.h"
 #include "kern_body.h"
 
 static double sum_squares_avx512(const float *x, int64_t n)
@@ -150,15 +117,25 @@ static inline void transpose16(__m512 r[16])
         r[i] = t[i];
 }
 
-static void pack_nt_avx512(float *dst, const float *src, int64_t src_row, int n_col, int64_t n_k)
+enum pack_from { FROM_F32, FROM_F16, FROM_BF16 };
+static inline __m512 load_from(const uint8_t *p, __mmask16 lanes, const enum pack_from from)
 {
-    for (int64_t k = 0; k < n_k; k += 16, src += 16, dst += 16 * KERN_PANEL) {
+    if (from == FROM_F32)
+        return _mm512_maskz_loadu_ps(lanes, p);
+    __m256i h = _mm256_maskz_loadu_epi16(lanes, p);
+    return from == FROM_F16 ? _mm512_cvtph_ps(h) : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+static inline __attribute__((always_inline)) void pack(float *dst, const uint8_t *src, int64_t row_bytes, int n_col, int64_t n_k,
+                                                       const enum pack_from from, const int whole)
+{
+    for (int64_t k = 0; k < n_k; k += 16, src += from == FROM_F32 ? 64 : 32, dst += 16 * KERN_PANEL) {
         int n = n_k - k < 16 ? (int)(n_k - k) : 16;
         __mmask16 lanes = first_lanes(n);
         __m512 r[16];
 #pragma GCC unroll 16
         for (int j = 0; j < 16; j++)
-            r[j] = j < n_col ? _mm512_maskz_loadu_ps(lanes, src + j * src_row) : _mm512_setzero_ps();
+            r[j] = whole || j < n_col ? load_from(src + j * row_bytes, lanes, from) : _mm512_setzero_ps();
         transpose16(r);
         if (n == 16) {
 #pragma GCC unroll 16
@@ -170,9 +147,137 @@ static void pack_nt_avx512(float *dst, const float *src, int64_t src_row, int n_
         }
     }
 }
+#define PACK(src, row_bytes, from) \
+    do { \
+        if (n_col == KERN_PANEL) \
+            pack(dst, (const uint8_t *)(src), row_bytes, KERN_PANEL, n_k, from, 1); \
+        else \
+            pack(dst, (const uint8_t *)(src), row_bytes, n_col, n_k, from, 0); \
+    } while (0)
 
-const struct kern kern_avx512 = {
-    .isa = "avx512", .gemm_tile = gemm_tile_avx512, .pack_nt = pack_nt_avx512, .sum_squares = sum_squares_avx512,
-    KERN_BODY_SLOTS,
-};
+static void pack_nt_avx512(float *dst, const float *src, int64_t src_row, int n_col, int64_t n_k)
+{
+    PACK((const void *)src, src_row * 4, FROM_F32);
+}
+
+/* 32 halves (a cache line) of each of sixteen rows → dst[32][16] floats. Halves are transposed inside lanes of eight, which is
+ * cheaper than whole floats: afterwards lane b of x[i] and y[i] is element 8b + i of rows 0..7 and 8..15. */
+static inline void transpose_words(__m512i t[8])
+{
+    __m512i u[8];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        u[j] = _mm512_unpacklo_epi16(t[2 * j], t[2 * j + 1]);
+        u[4 + j] = _mm512_unpackhi_epi16(t[2 * j], t[2 * j + 1]);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        t[2 * j] = _mm512_unpacklo_epi32(u[2 * j], u[2 * j + 1]);
+        t[2 * j + 1] = _mm512_unpackhi_epi32(u[2 * j], u[2 * j + 1]);
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        u[2 * j] = _mm512_unpacklo_epi64(t[j / 2 * 4 + j % 2], t[j / 2 * 4 + 2 + j % 2]);
+        u[2 * j + 1] = _mm512_unpackhi_epi64(t[j / 2 * 4 + j % 2], t[j / 2 * 4 + 2 + j % 2]);
+    }
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++)
+        t[j] = u[j];
+}
+static inline __m512 widen(__m256i h, const enum pack_from from)
+{
+    return from == FROM_F16 ? _mm512_cvtph_ps(h) : _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+/* Files align rows to 32 bytes: two loads that do not cross a line are cheaper than one that does. The empty asm keeps the
+ * compiler from loading again at every use. */
+static inline __m512i load_line(const uint8_t *p)
+{
+    __m512i v = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)p)),
+                                   _mm256_loadu_si256((const __m256i *)(const void *)(p + 32)), 1);
+    __asm__("" : "+v"(v));
+    return v;
+}
+static inline __attribute__((always_inline)) void halves_32(float *dst, const uint8_t *src, int64_t row_bytes, const enum pack_from from)
+{
+    __m512i x[8], y[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++) {
+        x[j] = load_line(src + j * row_bytes);
+        y[j] = load_line(src + (j + 8) * row_bytes);
+    }
+    transpose_words(x);
+    transpose_words(y);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        __m512i even = _mm512_shuffle_i64x2(x[i], y[i], 0x88), odd = _mm512_shuffle_i64x2(x[i], y[i], 0xDD);
+        even = _mm512_shuffle_i64x2(even, even, 0xD8); /* lanes 0 of x and y, lanes 2 */
+        odd = _mm512_shuffle_i64x2(odd, odd, 0xD8);
+        _mm512_storeu_ps(dst + i * KERN_PANEL, widen(_mm512_castsi512_si256(even), from));
+        _mm512_storeu_ps(dst + (8 + i) * KERN_PANEL, widen(_mm512_castsi512_si256(odd), from));
+        _mm512_storeu_ps(dst + (16 + i) * KERN_PANEL, widen(_mm512_extracti64x4_epi64(even, 1), from));
+        _mm512_storeu_ps(dst + (24 + i) * KERN_PANEL, widen(_mm512_extracti64x4_epi64(odd, 1), from));
+    }
+}
+
+static inline __attribute__((always_inline)) void pack_halves(float *dst, const uint8_t *src, int64_t row_bytes, int n_col, int64_t n_k,
+                                                              const enum pack_from from)
+{
+    int64_t whole = n_col == KERN_PANEL ? n_k / 32 * 32 : 0;
+    for (int64_t k = 0; k < whole; k += 32)
+        halves_32(dst + k * KERN_PANEL, src + 2 * k, row_bytes, from);
+    pack(dst + whole * KERN_PANEL, src + 2 * whole, row_bytes, n_col, n_k - whole, from, 0);
+}
+
+static void pack_half_avx512(float *dst, const void *src, int64_t row_bytes, int n_col, int64_t n_k, int bf16)
+{
+    if (bf16)
+        pack_halves(dst, src, row_bytes, n_col, n_k, FROM_BF16);
+    else
+        pack_halves(dst, src, row_bytes, n_col, n_k, FROM_F16);
+}
+
+/* A few columns of k of both panels are unpacked to the stack at a time, then go through two chains of sixteen columns: the
+ * latency of the chains hides behind the unpacking of the next ones. */
+static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
+                                                       const enum pack_from from)
+{
+    enum { STEP = 32 };
+    float b[2][STEP * KERN_PANEL] __attribute__((aligned(64)));
+    __m512 acc[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
+    if (load_c) {
+        acc[0] = _mm512_loadu_ps(c);
+        acc[1] = _mm512_loadu_ps(c + 16);
+    }
+    for (int64_t k = 0; k < n_k; k += STEP, src += from == FROM_F32 ? 4 * STEP : 2 * STEP) {
+        for (int p = 0; p < 2; p++)
+            if (from == FROM_F32)
+                pack(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from, 1);
+            else
+                halves_32(b[p], src + 16 * p * row_bytes, row_bytes, from);
+#pragma GCC unroll 32
+        for (int i = 0; i < STEP; i++) {
+            __m512 x = _mm512_set1_ps(a[k + i]);
+            acc[0] = _mm512_fmadd_ps(x, _mm512_load_ps(b[0] + i * KERN_PANEL), acc[0]);
+            acc[1] = _mm512_fmadd_ps(x, _mm512_load_ps(b[1] + i * KERN_PANEL), acc[1]);
+        }
+    }
+    _mm512_storeu_ps(c, acc[0]);
+    _mm512_storeu_ps(c + 16, acc[1]);
+}
+
+static void gemv_tile_avx512(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type)
+{
+    if (type == QT_F32)
+        gemv(c, load_c, a, src, row_bytes, n_k, FROM_F32);
+    else if (type == QT_F16)
+        gemv(c, load_c, a, src, row_bytes, n_k, FROM_F16);
+    else
+        gemv(c, load_c, a, src, row_bytes, n_k, FROM_BF16);
+}
+
+#define SLOTS \
+    .isa = "avx512", .gemm_tile = gemm_tile_avx512, .pack_nt = pack_nt_avx512, .pack_half = pack_half_avx512, .gemv_tile = gemv_tile_avx512, .sum_squares = sum_squares_avx512, \
+    KERN_BODY_SLOTS
+const struct kern kern_avx512 = { .q = &qgemm_avx2, .limits = &limits_avx512, SLOTS };
+const struct kern kern_avx512_vnni = { .q = &qgemm_avx512, .limits = &limits_avx512_vnni, SLOTS };
 #endif

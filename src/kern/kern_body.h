@@ -4,22 +4,7 @@
  * intrinsic stands here. v16_load_n / v16_store_n touch only the first n lanes (the others read as 0), which serves
  * the tails. Every function follows its twin in kern_ref.c operation by operation.
  * SPDX-License-Identifier: Apache-2.0 */
-static inline v16 v16_exp(v16 x)
-{
-    v16 one = v16_set1(1.0f);
-    x = v16_max(v16_set1(EXP_LO), x);               /* second operand wins when one is NaN */
-    x = v16_min(v16_set1(EXP_HI), x);
-    v16 t = v16_fma(x, v16_set1(EXP_LOG2E), v16_set1(EXP_ROUND)), n = v16_sub(t, v16_set1(EXP_ROUND));
-    v16 r = v16_fnma(n, v16_set1(EXP_LN2_LO), v16_fnma(n, v16_set1(EXP_LN2_HI), x));
-    v16 p = v16_fma(v16_set1(EXP_C7), r, v16_set1(EXP_C6));
-    p = v16_fma(p, r, v16_set1(EXP_C5));
-    p = v16_fma(p, r, v16_set1(EXP_C4));
-    p = v16_fma(p, r, v16_set1(EXP_C3));
-    p = v16_fma(p, r, v16_set1(EXP_C2));
-    p = v16_fma(p, r, one);
-    p = v16_fma(p, r, one);
-    return v16_times_pow2(p, n);
-}
+#include "v16_exp.h"
 
 /* Runs `body` over [0, n) in steps of 16 with `c` lanes; full steps get c == 16 as a constant. */
 #define FOR16(i, n, body) \
@@ -181,7 +166,10 @@ static void k_adamw(float *w, float *m, float *v, const float *g, int64_t n, flo
     );
 }
 
+#include "kern_rows_body.h"
+
 #define KERN_BODY_SLOTS \
+    KERN_ROWS_SLOTS, \
     .rmsnorm = k_rmsnorm, .rmsnorm_back = k_rmsnorm_back, .rope = k_rope, .softmax = k_softmax, \
     .log_sum_exp = k_log_sum_exp, .silu_mul = k_silu_mul, .silu_mul_back = k_silu_mul_back, .add = k_add, .axpy = k_axpy, \
     .scale = k_scale, .dot = k_dot, .argmax = k_argmax, .adamw = k_adamw

@@ -16,7 +16,7 @@
 
 extern const struct kern kern_ref;
 #ifdef __x86_64__
-extern const struct kern kern_avx2, kern_avx512;
+extern const struct kern kern_avx2, kern_avx2_vnni, kern_avx512, kern_avx512_vnni;
 #endif
 
 #define EXP_LO -104.0f        /* below: 0 */
@@ -31,6 +31,8 @@ extern const struct kern kern_avx2, kern_avx512;
 #define EXP_C5 (1.0f / 120)
 #define EXP_C6 (1.0f / 720)
 #define EXP_C7 (1.0f / 5040)
+#define GELU_C1 1.5957691216057308f /* 2·sqrt(2/π) */
+#define GELU_C3 0.0713548162726f    /* … · 0.044715 */
 
 enum {
     GEMM_MR = 12,                 /* rows of a tile and of a packed strip of A, whose columns stand 16 apart */
@@ -40,6 +42,10 @@ enum {
     GEMM_MAX_NC = 768,            /* … and with short blocks of k */
     GEMM_A_ROWS = 16 * GEMM_MR    /* rows of A that are worked on (and, if transposed, packed) at once: whole cache lines */
 };
+
+/* The scalar steps of exp, and the tree over sixteen partial sums. */
+float exp_ref(float x);
+float lanes_sum(float s[16]);
 
 struct gemm_scratch {
     float *b, *a, *rows;          /* [NC/16][KC][16], [A_ROWS/MR][KC][16], [16][KC] */
@@ -51,10 +57,19 @@ struct gemm_ctx {
     struct pool *pool;
     int n_thread, failed;
     struct gemm_scratch *thread;  /* [n_thread] */
+    struct qgemm_scratch *q;      /* of quantised products; made when first needed */
+    float *rows;                  /* rows of A brought together for a product with row_index */
+    size_t n_rows;                /* floats */
+    float *partial;               /* results of blocks of positions that several threads work on (attention.c) */
+    size_t n_partial;             /* floats */
     float *base;
 };
 /* Runs the tasks on the pool, or here when that is not worth the trouble. */
 void gemm_tasks(struct gemm_ctx *g, pool_task_fn *fn, void *ud, int n_task, int here);
+/* Room for [n_row, n_k] floats; NULL: no memory. */
+float *gemm_rows_reserve(struct gemm_ctx *g, size_t n_row, size_t n_k);
+/* No memory: C becomes zeros and gemm_failed says so. */
+void gemm_zero(struct gemm_ctx *g, const struct gemm *p);
 /* At least n floats of attention scratch for every thread; 0 or ILAB_E_NOMEM. */
 int gemm_scratch_grow(struct gemm_ctx *g, size_t n);
 

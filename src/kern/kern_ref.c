@@ -4,8 +4,10 @@
  * that is what a 512-bit register or two 256-bit ones do, so all levels give the same bits.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kern_impl.h"
+#include "limits_impl.h"
+#include "qgemm_impl.h"
 
-static float exp_ref(float x)
+float exp_ref(float x)
 {
     x = x < EXP_LO ? EXP_LO : x;                    /* NaN stays NaN */
     x = x > EXP_HI ? EXP_HI : x;
@@ -28,7 +30,7 @@ static float exp_ref(float x)
     return p * s1 * s2;
 }
 
-static float lanes_sum(float s[16])
+float lanes_sum(float s[16])
 {
     for (int w = 8; w >= 1; w /= 2)
         for (int i = 0; i < w; i++)
@@ -54,6 +56,20 @@ static void pack_nt_ref(float *dst, const float *src, int64_t src_row, int n_col
     for (int64_t k = 0; k < n_k; k++)
         for (int j = 0; j < KERN_PANEL; j++)
             dst[k * KERN_PANEL + j] = j < n_col ? src[j * src_row + k] : 0.0f;
+}
+
+static void pack_half_ref(float *dst, const void *src, int64_t row_bytes, int n_col, int64_t n_k, int bf16)
+{
+    for (int64_t k = 0; k < n_k; k++)
+        for (int j = 0; j < KERN_PANEL; j++) {
+            uint16_t v = 0;
+            if (j < n_col)
+                memcpy(&v, (const uint8_t *)src + j * row_bytes + k * 2, sizeof v);
+            uint32_t wide = (uint32_t)v << 16;
+            float f;
+            memcpy(&f, &wide, sizeof f);
+            dst[k * KERN_PANEL + j] = bf16 ? f : f16_to_f32(v);
+        }
 }
 
 static float dot_ref(const float *a, const float *b, int64_t n)
@@ -195,9 +211,11 @@ static void adamw_ref(float *w, float *m, float *v, const float *g, int64_t n, f
     }
 }
 
+#include "kern_rows_ref.h"
+
 const struct kern kern_ref = {
-    .isa = "ref", .gemm_tile = gemm_tile_ref, .pack_nt = pack_nt_ref, .rmsnorm = rmsnorm_ref,
+    .isa = "ref", .q = &qgemm_ref, .limits = &limits_ref, .gemm_tile = gemm_tile_ref, .pack_nt = pack_nt_ref, .pack_half = pack_half_ref, .rmsnorm = rmsnorm_ref,
     .rmsnorm_back = rmsnorm_back_ref, .rope = rope_ref, .softmax = softmax_ref, .log_sum_exp = log_sum_exp_ref,
     .silu_mul = silu_mul_ref, .silu_mul_back = silu_mul_back_ref, .add = add_ref, .axpy = axpy_ref, .scale = scale_ref,
-    .dot = dot_ref, .sum_squares = sum_squares_ref, .argmax = argmax_ref, .adamw = adamw_ref,
+    .dot = dot_ref, .sum_squares = sum_squares_ref, .argmax = argmax_ref, .adamw = adamw_ref, KERN_ROWS_REF_SLOTS,
 };

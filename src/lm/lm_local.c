@@ -204,7 +204,7 @@ static const struct lm_ops LOCAL_OPS = { "local", local_complete, local_score, l
 /* Positions for LOCAL_SEQS full contexts, as far as memory allows; at least one whole context. */
 static int positions_for(const struct engine *en) {
     size_t room = mem_available() / 4 < LOCAL_KV_BYTES ? mem_available() / 4 : LOCAL_KV_BYTES;
-    size_t most = room / kv_position_bytes(&en->model->hp), want = (size_t)en->n_ctx * LOCAL_SEQS;
+    size_t most = room / kv_position_bytes(&en->model->hp, en->kv_type), want = (size_t)en->n_ctx * LOCAL_SEQS;
     if (want > most) want = most;
     if (want > LOCAL_MAX_POSITIONS) want = LOCAL_MAX_POSITIONS;
     return want > (size_t)en->n_ctx ? (int)want : en->n_ctx;
@@ -227,6 +227,8 @@ int lm_local_new(struct lm **out, struct engine *en, int own, ilab_err *e) {
     l->engine = en;
     l->own = own;
     l->template = chat_template_of(en->tokenizer);
+    char warning[200];
+    if (chat_template_warning(en->tokenizer, warning, sizeof warning)) log_warn("%s", warning);
     lm->ops = &LOCAL_OPS;
     lm->self = l;
     const char *name = en->path ? path_base(en->path) : en->model->name;

@@ -58,7 +58,8 @@ int adapter_new(struct adapter **out, const struct model *m, int rank, float alp
         return err_set(e, ILAB_E_INVALID, "first adapted layer %d, the model has layers 0 to %d", first_layer, m->hp.n_layer - 1);
     uint8_t *on = mem_calloc((size_t)n, 1);
     if (!on) return err_set(e, ILAB_E_NOMEM, "no memory for an adapter");
-    for (int i = first_layer * LIN_COUNT; i < n; i++) on[i] = (which >> (i % LIN_COUNT)) & 1;
+    for (int i = first_layer * LIN_COUNT; i < n; i++) /* what a layer lacks (a gate, a dense feed-forward) is left out */
+        on[i] = ((which >> (i % LIN_COUNT)) & 1) && m->layer[i / LIN_COUNT].lin[i % LIN_COUNT].w.dim[0];
     int rc = adapter_alloc(out, m, rank, alpha, on, e);
     mem_free(on);
     if (rc) return rc;
@@ -158,7 +159,8 @@ static int scan_tensors(const struct gguf *g, const struct model *m, uint8_t *on
     for (int i = 0; i < gguf_n_tensor(g); i++) {
         const struct tensor *t = gguf_tensor_at(g, i);
         int is_b, at = adapted_layer(t->name, m->hp.n_layer, &is_b);
-        if (at < 0) return err_set(e, ILAB_E_FORMAT, "unsupported adapter tensor '%s'", t->name);
+        if (at < 0 || !m->layer[at / LIN_COUNT].lin[at % LIN_COUNT].w.dim[0])
+            return err_set(e, ILAB_E_FORMAT, "unsupported adapter tensor '%s'", t->name);
         if (!qtype_info(t->type)) return err_set(e, ILAB_E_FORMAT, "adapter tensor '%s' has the unsupported element type %d", t->name, t->type);
         int64_t dim[2], r = t->dim[is_b ? 0 : 1];
         linear_dims(&m->hp, at % LIN_COUNT, dim);

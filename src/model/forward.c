@@ -1,10 +1,11 @@
-/* forward.c — the maths of one layer, the embedding and the output (docs/MODEL.md has it with shapes).
+/* forward.c — embedding, layers, output (docs/MODEL.md has the maths with shapes).
  *
- * Every row's result depends on that row (and, in attention, on earlier rows of its segment) alone, in one fixed order
- * of operations: batching, threads and cutting into calls do not change a bit. Residual sums are the starting values
- * of the matrix products that add to them (load_c).
+ * Every row's result depends on that row (and, in attention, on rows of its segment) alone, in one fixed order of
+ * operations: batching, threads and cutting into calls do not change a bit. Where nothing stands between a block and the
+ * residual sum, the sum is the starting value of the block's last product (load_c).
+ * What an architecture does follows from hparams and from which pointers of a layer are set, never from its name.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "model/model.h"
+#include "model/forward.h"
 
 #include <string.h>
 
@@ -38,22 +39,21 @@ static struct tensor f32_matrix(const float *data, int64_t rows, int64_t cols)
                             .row_bytes = (size_t)cols * sizeof(float), .n_bytes = (size_t)(rows * cols) * sizeof(float) };
 }
 
-/* y = x Wᵀ (+ y when load) + (scale · x Aᵀ) Bᵀ; h keeps the bracket. */
-static void linear_into(struct gemm_ctx *g, const struct linear *l, const struct lora *lo, int rank, float scale,
-                        const float *x, int n_row, float *y, int load, float *h)
+static struct gemm linear_gemm(const struct linear *l, const float *x, int n_row, float *y, int load, enum gemm_act act)
 {
-    int64_t in = l->w.dim[0], out = l->w.dim[1];
-    struct gemm p = { .n_row = n_row, .n_col = out, .n_k = in, .c = y, .c_row = out, .load_c = load, .a = x, .a_row = in, .a_col = 1 };
-    if (n_row <= 0) return;
-    if (l->packed) {
-        p.form = GEMM_B_PACKED;
-        p.b = l->packed;
-    } else {
-        p.form = GEMM_B_TENSOR;
-        p.t = &l->w;
-    }
-    gemm_run(g, &p);
+    const int64_t in = l->w.dim[0], out = l->w.dim[1];
+    struct gemm p = { .n_row = n_row, .n_col = out, .n_k = in, .c = y, .c_row = out, .load_c = load, .a = x, .a_row = in, .a_col = 1, .act = act };
+    p.form = l->packed ? GEMM_B_PACKED : GEMM_B_TENSOR;
+    p.b = l->packed;
+    p.t = &l->w;
+    return p;
+}
+
+/* y += (scale · x Aᵀ) Bᵀ; h keeps the bracket. */
+static void lora_add(struct gemm_ctx *g, const struct lora *lo, int rank, float scale, const float *x, int n_row, float *y, float *h)
+{
     if (!lo || !lo->on || !h) return;
+    const int64_t in = lo->n_in, out = lo->n_out;
     struct tensor a = f32_matrix(lo->a, rank, in), b = f32_matrix(lo->b, out, rank);
     gemm_run(g, &(struct gemm){ .n_row = n_row, .n_col = rank, .n_k = in, .c = h, .c_row = rank, .a = x, .a_row = in, .a_col = 1,
                                 .form = GEMM_B_TENSOR, .t = &a });
@@ -65,135 +65,160 @@ static void linear_into(struct gemm_ctx *g, const struct linear *l, const struct
 void linear_forward(struct gemm_ctx *g, const struct linear *l, const struct lora *lo, int rank, float scale,
                     const float *x, int n_row, float *y, float *h)
 {
-    linear_into(g, l, lo, rank, scale, x, n_row, y, 0, h);
+    if (n_row <= 0) return;
+    const struct gemm p = linear_gemm(l, x, n_row, y, 0, GEMM_ACT_F32);
+    gemm_run(g, &p);
+    lora_add(g, lo, rank, scale, x, n_row, y, h);
+}
+
+void products_run(const struct layer_job *j, const struct product *p, int n, const float *x)
+{
+    struct gemm group[3] = { 0 };
+    for (int i = 0; i < n; i++) group[i] = linear_gemm(p[i].w, x, j->b->n_row, p[i].y, p[i].load, j->m->act);
+    if (n == 1) gemm_run(j->g, group);
+    else gemm_run_group(j->g, group, n);
+    for (int i = 0; i < n && j->ad; i++) lora_add(j->g, p[i].lo, j->ad->rank, j->ad->scale, x, j->b->n_row, p[i].y, p[i].h);
+}
+
+/* ---- pieces ---- */
+
+void norm_row(const struct kern *k, const struct hparams *hp, float *y, float *inv_rms, const float *x, const float *w, const float *bias, int n)
+{
+    if (hp->norm == NORM_LAYER) k->layernorm(y, x, w, bias, n, hp->norm_eps);
+    else k->rmsnorm(y, inv_rms, x, w, n, hp->norm_eps);
+}
+
+struct end_job { const struct layer_job *j; const float *x; float *out; const float *bias, *norm, *norm_bias; };
+static void end_rows(void *ud, int r0, int r1)
+{
+    const struct end_job *s = ud;
+    const struct hparams *hp = &s->j->m->hp;
+    const struct kern *k = s->j->k;
+    const int c = hp->n_embd;
+    const float scale = hp->residual_scale == 0 ? 1.0f : hp->residual_scale;
+    for (int r = r0; r < r1; r++) {
+        float *out = s->out + (size_t)r * (size_t)c;
+        if (hp->norm_place == NORM_SUM) {
+            norm_row(k, hp, out, NULL, out, s->norm, s->norm_bias, c);
+            continue;
+        }
+        float *branch = s->j->a->branch + (size_t)r * (size_t)c;
+        if (s->bias) k->add(branch, s->bias, c);
+        if (s->norm) norm_row(k, hp, branch, NULL, branch, s->norm, s->norm_bias, c);
+        if (s->x != s->out) memcpy(out, s->x + (size_t)r * (size_t)c, (size_t)c * sizeof *out);
+        k->axpy(out, scale, branch, c);
+    }
+}
+
+void block_end(const struct layer_job *j, const float *x, float *out, const float *bias, const float *norm, const float *norm_bias)
+{
+    if (adds_directly(&j->m->hp) && j->m->hp.norm_place != NORM_SUM) return;
+    struct end_job s = { j, x, out, bias, norm, norm_bias };
+    rows_run(gemm_pool(j->g), end_rows, &s, j->b->n_row);
 }
 
 /* ---- one layer ---- */
 
-void layer_acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem)
+enum { SHARE = 1 };
+static void acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem, int share)
 {
     const size_t t = (size_t)n_row, c = (size_t)hp->n_embd, q = (size_t)hp->n_head * (size_t)hp->head_dim,
-                 kv = (size_t)hp->n_kv_head * (size_t)hp->head_dim, f = (size_t)hp->n_ff;
-    const struct { float **p; size_t width; } row[] = {
-        { &a->x, c }, { &a->norm1, c }, { &a->inv_rms1, 1 }, { &a->q, q }, { &a->k, kv }, { &a->v, kv }, { &a->att, q },
-        { &a->x_mid, c }, { &a->norm2, c }, { &a->inv_rms2, 1 }, { &a->gate, f }, { &a->up, f }, { &a->act, f },
+                 kv = (size_t)hp->n_kv_head * (size_t)hp->head_dim, f = (size_t)(hp->n_expert ? hp->n_ff_shared : hp->n_ff);
+    const int pre = normed_before(hp), gated = !hp->plain_ffn, keep = !share && hp->qk_norm != QK_NORM_NONE;
+    const struct { float **p; size_t width; float **instead; } row[] = {
+        { &a->x, c, NULL }, { &a->norm1, pre ? c : 0, NULL }, { &a->inv_rms1, 1, NULL }, { &a->q, q, NULL }, { &a->k, kv, NULL }, { &a->v, kv, NULL },
+        { &a->att, q, NULL }, { &a->x_mid, c, share && pre ? &a->x : NULL }, { &a->norm2, pre ? c : 0, share && pre ? &a->norm1 : NULL },
+        { &a->inv_rms2, 1, NULL }, { &a->gate, gated ? f : 0, NULL }, { &a->up, f, NULL }, { &a->act, f, share ? gated ? &a->gate : &a->up : NULL },
+        { &a->q_raw, keep ? q : 0, NULL }, { &a->k_raw, keep ? kv : 0, NULL }, { &a->q_inv, keep ? (size_t)hp->n_head : 0, NULL },
+        { &a->k_inv, keep ? (size_t)hp->n_kv_head : 0, NULL },
+        { &a->branch, adds_directly(hp) ? 0 : c, share && pre && !hp->n_ff_shared ? &a->norm1 : NULL }, /* two experts read norm2, one after the other */
     };
-    for (size_t i = 0; i < ARRAY_LEN(row); i++) *row[i].p = arena_alloc(mem, t * row[i].width * sizeof(float), 64);
+    for (size_t i = 0; i < ARRAY_LEN(row); i++)
+        *row[i].p = row[i].width == 0 ? NULL : row[i].instead ? *row[i].instead : arena_alloc(mem, t * row[i].width * sizeof(float), 64);
     for (int k = 0; k < LIN_COUNT; k++)
         a->lora_h[k] = rank > 0 ? arena_alloc(mem, t * (size_t)rank * sizeof(float), 64) : NULL;
     a->item = arena_alloc(mem, t * sizeof *a->item, 64);
+    experts_plan(&a->moe, hp, n_row, mem);
 }
 
-struct layer_job {
-    const struct kern *k;
-    const struct model *m;
-    const struct layer *w;
-    const struct batch *b;
-    const struct layer_acts *a;
-    float *y;
-    int kv_layer;
-};
-
-static void norm1_rows(void *ud, int r0, int r1)
+void layer_acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem)
 {
-    const struct layer_job *j = ud;
-    int c = j->m->hp.n_embd;
-    size_t at = (size_t)r0 * (size_t)c;
-    for (int r = r0; r < r1; r++, at += (size_t)c)
-        j->k->rmsnorm(j->a->norm1 + at, j->a->inv_rms1 + r, j->a->x + at, j->w->attn_norm, c, j->m->hp.norm_eps);
-    at = (size_t)r0 * (size_t)c;
-    memcpy(j->a->x_mid + at, j->a->x + at, (size_t)(r1 - r0) * (size_t)c * sizeof(float));
+    acts_plan(a, hp, n_row, rank, mem, 0);
 }
 
-static void norm2_rows(void *ud, int r0, int r1)
+void layer_acts_plan_forward(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem)
 {
-    const struct layer_job *j = ud;
-    int c = j->m->hp.n_embd;
-    size_t at = (size_t)r0 * (size_t)c;
-    for (int r = r0; r < r1; r++, at += (size_t)c)
-        j->k->rmsnorm(j->a->norm2 + at, j->a->inv_rms2 + r, j->a->x_mid + at, j->w->ffn_norm, c, j->m->hp.norm_eps);
-    at = (size_t)r0 * (size_t)c;
-    memcpy(j->y + at, j->a->x_mid + at, (size_t)(r1 - r0) * (size_t)c * sizeof(float));
-}
-
-/* Rotates q and k by their positions (pairs 2i, 2i+1: the order that GGUF's q and k rows have) and stores k, v. */
-static void rope_store_rows(void *ud, int r0, int r1)
-{
-    const struct layer_job *j = ud;
-    const struct hparams *hp = &j->m->hp;
-    const size_t nq = (size_t)hp->n_head * (size_t)hp->head_dim, nkv = (size_t)hp->n_kv_head * (size_t)hp->head_dim;
-    const struct attn_shape shape = { hp->n_head, hp->n_kv_head, hp->head_dim };
-    int s = 0;
-    for (int r = r0; r < r1; r++) {
-        while (s < j->b->n_seg - 1 && r >= j->b->seg[s].row0 + j->b->seg[s].n_row) s++;
-        const struct segment *seg = &j->b->seg[s];
-        int pos = seg->pos0 + r - seg->row0;
-        const float *cs = j->m->rope_cos_sin + (size_t)pos * (size_t)hp->rope_dim;
-        float *q = j->a->q + (size_t)r * nq, *k = j->a->k + (size_t)r * nkv;
-        j->k->rope(q, hp->n_head, hp->head_dim, hp->rope_dim, cs, 0);
-        j->k->rope(k, hp->n_kv_head, hp->head_dim, hp->rope_dim, cs, 0);
-        struct attn_seq seq = { seg->page, (size_t)j->kv_layer };
-        attn_store(&shape, &seq, pos, k, j->a->v + (size_t)r * nkv);
-    }
-}
-
-static void act_rows(void *ud, int r0, int r1)
-{
-    const struct layer_job *j = ud;
-    const int64_t f = j->m->hp.n_ff, at = r0 * f;
-    j->k->silu_mul(j->a->act + at, j->a->gate + at, j->a->up + at, (r1 - r0) * f);
+    acts_plan(a, hp, n_row, rank, mem, SHARE);
 }
 
 void layer_forward(struct gemm_ctx *g, const struct model *m, const struct adapter *ad, int layer, int kv_layer,
                    const struct batch *b, struct layer_acts *a, float *y)
 {
-    const struct hparams *hp = &m->hp;
-    const struct layer *w = &m->layer[layer];
-    const struct lora *lo = ad ? ad->lora + (size_t)layer * LIN_COUNT : NULL;
-    const int t = b->n_row, rank = ad ? ad->rank : 0;
-    const float scale = ad ? ad->scale : 0.0f;
-    const struct attn_shape shape = { hp->n_head, hp->n_kv_head, hp->head_dim };
-    const int64_t nq = (int64_t)hp->n_head * hp->head_dim;
-    struct pool *pool = gemm_pool(g);
-    struct layer_job j = { gemm_kern(g), m, w, b, a, y, kv_layer };
-#define LIN(kind, in, out, load) linear_into(g, &w->lin[kind], lo ? lo + (kind) : NULL, rank, scale, in, t, out, load, a->lora_h[kind])
-    rows_run(pool, norm1_rows, &j, t);
-    LIN(LIN_Q, a->norm1, a->q, 0);
-    LIN(LIN_K, a->norm1, a->k, 0);
-    LIN(LIN_V, a->norm1, a->v, 0);
-    rows_run(pool, rope_store_rows, &j, t);
-    for (int s = 0; s < b->n_seg; s++)
-        a->item[s] = (struct attn_item){ { b->seg[s].page, (size_t)kv_layer }, b->seg[s].row0, b->seg[s].n_row, b->seg[s].pos0 };
-    attn_forward_batch(g, &shape, a->item, b->n_seg, a->q, nq, a->att, nq);
-    LIN(LIN_O, a->att, a->x_mid, 1);
-    rows_run(pool, norm2_rows, &j, t);
-    LIN(LIN_GATE, a->norm2, a->gate, 0);
-    LIN(LIN_UP, a->norm2, a->up, 0);
-    rows_run(pool, act_rows, &j, t);
-    LIN(LIN_DOWN, a->act, y, 1);
-#undef LIN
+    if (b->n_row <= 0) return;
+    const struct layer_job j = { g, gemm_kern(g), m, &m->layer[layer], ad, ad ? ad->lora + (size_t)layer * LIN_COUNT : NULL, b, a, y, layer, kv_layer };
+    attention_block(&j);
+    feed_forward_block(&j);
 }
 
 /* ---- both ends ---- */
 
-void embed_rows(const struct model *m, const int32_t *id, int n_row, float *x)
+enum { ROW_PIECE = 256 }; /* whole blocks of every element type */
+
+/* to += row r of t. */
+static void add_tensor_row(const struct kern *k, const struct tensor *t, int64_t r, float *to)
 {
-    for (int r = 0; r < n_row; r++) tensor_row_f32(&m->embedding.w, id[r], x + (size_t)r * (size_t)m->hp.n_embd);
+    const struct qtype_info *q = qtype_info(t->type);
+    const char *row = (const char *)t->data + (size_t)r * t->row_bytes;
+    float piece[ROW_PIECE];
+    for (int64_t i = 0; i < t->dim[0]; i += ROW_PIECE) {
+        const int64_t n = t->dim[0] - i < ROW_PIECE ? t->dim[0] - i : ROW_PIECE;
+        q->dequantize(piece, row + (size_t)(i / q->elems) * (size_t)q->bytes, n);
+        k->add(to + i, piece, n);
+    }
 }
 
-struct output_job { const struct kern *k; const struct model *m; const float *x; const int32_t *row; float *norm, *inv_rms; };
+void embed_rows(const struct kern *k, const struct model *m, const struct batch *b, int row0, int row1, float *x)
+{
+    const struct hparams *hp = &m->hp;
+    const int c = hp->n_embd;
+    int s = 0;
+    for (int r = row0; r < row1; r++) {
+        float *to = x + (size_t)r * (size_t)c;
+        tensor_row_f32(&m->embedding.w, b->id[r], to);
+        while (s < b->n_seg - 1 && r >= b->seg[s].row0 + b->seg[s].n_row) s++;
+        if (m->token_types.data) add_tensor_row(k, &m->token_types, 0, to); /* every token is of the first type */
+        if (m->positions.data) add_tensor_row(k, &m->positions, b->seg[s].pos0 + r - b->seg[s].row0, to);
+        if (hp->embedding_scale != 0 && hp->embedding_scale != 1) k->scale(to, hp->embedding_scale, c);
+        if (m->embedding_norm) norm_row(k, hp, to, NULL, to, m->embedding_norm, m->embedding_norm_bias, c);
+    }
+}
+
+struct output_job { const struct kern *k; const struct model *m; const float *x; const int32_t *row; float *norm, *inv_rms, *logits; };
 static void output_norm_rows(void *ud, int i0, int i1)
 {
     const struct output_job *j = ud;
     const size_t c = (size_t)j->m->hp.n_embd;
     for (int i = i0; i < i1; i++)
-        j->k->rmsnorm(j->norm + (size_t)i * c, j->inv_rms + i, j->x + (size_t)j->row[i] * c, j->m->output_norm, (int)c, j->m->hp.norm_eps);
+        norm_row(j->k, &j->m->hp, j->norm + (size_t)i * c, j->inv_rms + i, j->x + (size_t)j->row[i] * c, j->m->output_norm,
+                 j->m->output_norm_bias, (int)c);
+}
+
+static void output_cap_rows(void *ud, int i0, int i1)
+{
+    const struct output_job *j = ud;
+    const struct hparams *hp = &j->m->hp;
+    const int64_t v = hp->n_vocab, at = i0 * v, n = (i1 - i0) * v;
+    if (hp->logit_scale != 0 && hp->logit_scale != 1) j->k->scale(j->logits + at, 1.0f / hp->logit_scale, n);
+    if (hp->final_softcap != 0) j->k->softcap(j->logits + at, hp->final_softcap, n);
 }
 
 void output_logits(struct gemm_ctx *g, const struct model *m, const float *x, const int32_t *row, int n,
                    float *norm, float *inv_rms, float *logits)
 {
-    struct output_job j = { gemm_kern(g), m, x, row, norm, inv_rms };
+    struct output_job j = { gemm_kern(g), m, x, row, norm, inv_rms, logits };
+    if (n <= 0) return;
     rows_run(gemm_pool(g), output_norm_rows, &j, n);
-    linear_into(g, &m->output, NULL, 0, 0, norm, n, logits, 0, NULL);
+    const struct gemm p = linear_gemm(&m->output, norm, n, logits, 0, m->act);
+    gemm_run(g, &p);
+    if (m->hp.logit_scale != 0 || m->hp.final_softcap != 0) rows_run(gemm_pool(g), output_cap_rows, &j, n);
 }

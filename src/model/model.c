@@ -1,86 +1,29 @@
-/* model.c — opening, making and releasing models; their identity; rotary tables; walking tensors.
+/* model.c — opening, making and releasing models; their identity; walking tensors.
  *
  * A model opened for inference points into the mapped file; MODEL_PACK adds F32 panels, MODEL_TRAINABLE replaces
  * every weight by an F32 copy inside one block (`params`), whose order is that of model_each_tensor.
- * Not thread-safe: model_rope_reserve and model_hash change the model and belong before it is shared.
+ * Opening reads headers only: no weight is touched before it is used (MODEL_PACK and MODEL_TRAINABLE read all).
+ * Not thread-safe: model_rope_reserve (rope.c) and model_hash change the model and belong before it is shared.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "model/arch.h"
 
 #include <math.h>
 #include <string.h>
 
-/* ---- binding ---- */
+/* ---- weights ---- */
 
-static void bind(struct model *m, const struct gguf *g)
-{
-    const struct arch *a = m->arch;
-    char name[128];
-    m->embedding.w = *gguf_tensor(g, a->embedding);
-    m->output.w = m->hp.tied ? m->embedding.w : *gguf_tensor(g, a->output);
-    m->output_norm = gguf_tensor(g, a->output_norm)->data;
-    const struct tensor *rf = gguf_tensor(g, a->rope_factors);
-    m->rope_factor = rf ? rf->data : NULL;
-    for (int l = 0; l < m->hp.n_layer; l++) {
-        struct layer *y = &m->layer[l];
-        for (int k = 0; k < LIN_COUNT; k++) {
-            block_tensor_name(name, l, LINEAR_NAME[k]);
-            y->lin[k].w = *gguf_tensor(g, name);
-        }
-        block_tensor_name(name, l, a->attn_norm);
-        y->attn_norm = gguf_tensor(g, name)->data;
-        block_tensor_name(name, l, a->ffn_norm);
-        y->ffn_norm = gguf_tensor(g, name)->data;
-    }
-}
-
-/* Headers without data for a model that is made here. */
-static void bind_empty(struct model *m)
-{
-    for (int l = -2; l < m->hp.n_layer; l++) {
-        for (int k = 0; k < (l < 0 ? 1 : LIN_COUNT); k++) {
-            struct tensor *t = l == -2 ? &m->embedding.w : l == -1 ? &m->output.w : &m->layer[l].lin[k].w;
-            *t = (struct tensor){ .type = QT_F32, .n_dim = 2, .dim = { m->hp.n_embd, m->hp.n_vocab, 1, 1 } };
-            if (l >= 0) linear_dims(&m->hp, k, t->dim);
-            if (l >= 0) block_tensor_name(t->name, l, LINEAR_NAME[k]);
-            else snprintf(t->name, sizeof t->name, "%s", l == -2 || m->hp.tied ? m->arch->embedding : m->arch->output);
-            t->row_bytes = (size_t)t->dim[0] * sizeof(float);
-            t->n_bytes = t->row_bytes * (size_t)t->dim[1];
-        }
-    }
-}
-
-static struct tensor norm_tensor(const struct model *m, const char *name, const float *w)
-{
-    struct tensor t = { .data = w, .type = QT_F32, .n_dim = 1, .dim = { m->hp.n_embd, 1, 1, 1 },
-                        .row_bytes = (size_t)m->hp.n_embd * sizeof(float), .n_bytes = (size_t)m->hp.n_embd * sizeof(float) };
-    snprintf(t.name, sizeof t.name, "%s", name);
-    return t;
-}
-
-/* The one order of tensors; fn may repoint data of norms through t->data, which is stored back. */
+/* The one order of tensors; fn may change type and data of a tensor, the views of it follow. */
 int model_each_tensor(struct model *m, model_tensor_fn *fn, void *ud, ilab_err *e)
 {
     int rc;
-    char name[128];
-    if ((rc = fn(ud, m->arch->embedding, &m->embedding.w, 0, e))) return rc;
-    for (int l = 0; l < m->hp.n_layer; l++) {
-        struct layer *y = &m->layer[l];
-        for (int k = 0; k < LIN_COUNT; k++) {
-            if (k == LIN_Q || k == LIN_GATE) { /* norms stand before the half-layer that they feed */
-                const float **w = k == LIN_Q ? &y->attn_norm : &y->ffn_norm;
-                block_tensor_name(name, l, k == LIN_Q ? m->arch->attn_norm : m->arch->ffn_norm);
-                struct tensor t = norm_tensor(m, name, *w);
-                if ((rc = fn(ud, name, &t, 1, e))) return rc;
-                *w = t.data;
-            }
-            block_tensor_name(name, l, LINEAR_NAME[k]);
-            if ((rc = fn(ud, name, &y->lin[k].w, 0, e))) return rc;
-        }
+    for (int i = 0; i < m->n_weight; i++) {
+        struct weight *w = &m->weight[i];
+        const void *data = w->t.data;
+        if (!weight_is_parameter(w)) continue;
+        if ((rc = fn(ud, w->t.name, &w->t, w->t.n_dim == 1, e))) return rc;
+        if (w->t.data != data) weight_bind(m, i);
     }
-    struct tensor t = norm_tensor(m, m->arch->output_norm, m->output_norm);
-    if ((rc = fn(ud, m->arch->output_norm, &t, 1, e))) return rc;
-    m->output_norm = t.data;
-    return m->hp.tied ? 0 : fn(ud, m->arch->output, &m->output.w, 0, e);
+    return 0;
 }
 
 /* ---- F32 copies and panels ---- */
@@ -115,7 +58,6 @@ static int make_trainable(struct model *m, int copy, ilab_err *e)
     m->n_params = c.n;
     c.at = m->params;
     model_each_tensor(m, move_params, &c, NULL);
-    if (m->hp.tied) m->output = m->embedding;
     return 0;
 }
 
@@ -128,12 +70,16 @@ static int pack_linear(struct model *m, struct linear *l, struct gemm_ctx *gc, i
     return 0;
 }
 
+/* Experts stay as they are: few tokens use one. */
 static int pack_all(struct model *m, struct gemm_ctx *gc, ilab_err *e)
 {
     int rc;
     for (int l = 0; l < m->hp.n_layer; l++)
-        for (int k = 0; k < LIN_COUNT; k++)
-            if ((rc = pack_linear(m, &m->layer[l].lin[k], gc, e))) return rc;
+        for (int k = 0; k < LIN_COUNT + EXPERT_COUNT; k++) {
+            struct linear *x = k < LIN_COUNT ? &m->layer[l].lin[k] : &m->layer[l].shared[k - LIN_COUNT];
+            if (x->w.dim[0] && (rc = pack_linear(m, x, gc, e))) return rc;
+        }
+    if (m->hp.encoder) return 0;
     if ((rc = pack_linear(m, &m->output, gc, e))) return rc;
     if (m->hp.tied) m->embedding.packed = m->output.packed;
     return 0;
@@ -141,17 +87,30 @@ static int pack_all(struct model *m, struct gemm_ctx *gc, ilab_err *e)
 
 /* ---- life ---- */
 
-static struct model *model_alloc(const struct hparams *hp, const struct arch *a)
+/* A model whose fields see the tensors of g (NULL: headers without data). */
+static int model_alloc(struct model **out, const struct hparams *hp, const struct arch *a, const struct gguf *g, ilab_err *e)
 {
+    int n, rc = weights_list(g, a, hp, NULL, &n, e);
+    if (rc) return rc;
     struct model *m = mem_calloc(1, sizeof *m);
-    if (!m) return NULL;
+    if (!m) goto fail;
     m->hp = *hp;
     m->arch = a;
     arena_init(&m->mem, SIZE_MAX);
     m->layer = arena_alloc(&m->mem, (size_t)hp->n_layer * sizeof *m->layer, 64);
-    if (m->layer) return m;
-    mem_free(m);
-    return NULL;
+    m->weight = arena_alloc(&m->mem, (size_t)n * sizeof *m->weight, 64);
+    if (!m->layer || !m->weight) goto fail;
+    for (int l = 0; l < hp->n_layer && hp->n_expert; l++)
+        for (int k = 0; k < EXPERT_COUNT; k++)
+            if (!(m->layer[l].expert[k] = arena_alloc(&m->mem, (size_t)hp->n_expert * sizeof(struct tensor), 64))) goto fail;
+    weights_list(g, a, hp, m->weight, &m->n_weight, NULL);
+    arch_layers(g, a, hp, m->layer);
+    for (int i = 0; i < n; i++) weight_bind(m, i);
+    *out = m;
+    return 0;
+fail:
+    model_free(m);
+    return err_set(e, ILAB_E_NOMEM, "no memory for a model of %d layers", hp->n_layer);
 }
 
 void model_free(struct model *m)
@@ -161,6 +120,7 @@ void model_free(struct model *m)
     arena_release(&m->mem);
     mem_free(m->params);
     mem_free(m->rope_cos_sin);
+    mem_free(m->rope_window);
     mem_free(m->path);
     mem_free(m);
 }
@@ -169,14 +129,12 @@ int model_open_gguf(struct model **out, struct gguf *g, int flags, struct gemm_c
 {
     const struct arch *a;
     struct hparams hp;
+    struct model *m;
     int rc;
     *out = NULL;
-    if ((rc = arch_read_hparams(g, &a, &hp, e)) || (rc = arch_check_tensors(g, a, &hp, e))) return rc;
-    struct model *m = model_alloc(&hp, a);
-    if (!m) return err_set(e, ILAB_E_NOMEM, "no memory for a model of %d layers", hp.n_layer);
+    if ((rc = arch_read_hparams(g, &a, &hp, e)) || (rc = model_alloc(&m, &hp, a, g, e))) return rc;
     struct sv name;
     if (!gguf_get_str(g, "general.name", &name, NULL)) snprintf(m->name, sizeof m->name, "%.*s", SV_ARG(name));
-    bind(m, g);
     rc = flags & MODEL_TRAINABLE ? make_trainable(m, 1, e) : flags & MODEL_PACK ? pack_all(m, gc, e) : 0;
     if (!rc) rc = model_rope_reserve(m, hp.n_ctx < 512 ? hp.n_ctx : 512, e);
     if (rc) { /* g stays the caller's */
@@ -192,7 +150,7 @@ int model_open(struct model **out, const char *path, int flags, struct gemm_ctx 
 {
     struct gguf *g;
     *out = NULL;
-    int rc = gguf_open(&g, path, e);
+    int rc = model_gguf_open(&g, path, e);
     if (rc) return rc;
     if ((rc = model_open_gguf(out, g, flags, gc, e))) {
         gguf_close(g);
@@ -211,11 +169,9 @@ static void fill_normal(const struct tensor *t, struct rng *r, double std)
 int model_new(struct model **out, const struct hparams *hp, uint64_t seed, ilab_err *e)
 {
     *out = NULL;
+    struct model *m;
     int rc = hparams_check(hp, e);
-    if (rc) return rc;
-    struct model *m = model_alloc(hp, &ARCHS[0]);
-    if (!m) return err_set(e, ILAB_E_NOMEM, "no memory for a model of %d layers", hp->n_layer);
-    bind_empty(m);
+    if (rc || (rc = model_alloc(&m, hp, &ARCHS[0], NULL, e))) return rc;
     if ((rc = make_trainable(m, 0, e)) || (rc = model_rope_reserve(m, hp->n_ctx < 512 ? hp->n_ctx : 512, e))) {
         model_free(m);
         return rc;
@@ -252,10 +208,16 @@ static int hash_tensor(void *ud, const char *name, struct tensor *t, int is_norm
 const char *model_hash(struct model *m, ilab_err *e)
 {
     if (m->gguf && m->hash[0]) return m->hash;
-    if (m->path) return sha256_file(m->path, m->hash, e) ? NULL : m->hash;
+    const int one_file = m->gguf && gguf_is_file(m->gguf) && gguf_n_shard(m->gguf) == 1;
+    if (m->path && one_file) return sha256_file(m->path, m->hash, e) ? NULL : m->hash;
     struct hash_walk w;
     sha256_init(&w.s);
-    if (m->gguf) { /* the very bytes of the file, which lies in memory: its first key starts at byte 32 (gguf.md: magic,
+    if (m->gguf && !one_file) { /* several files, or a directory: names, shapes and weights, in whatever files they lie */
+        for (int i = 0; i < gguf_n_tensor(m->gguf); i++) {
+            struct tensor t = *gguf_tensor_at(m->gguf, i);
+            hash_tensor(&w, t.name, &t, 0, NULL);
+        }
+    } else if (m->gguf) { /* the very bytes of the file, which lies in memory: its first key starts at byte 32 (gguf.md: magic,
                     * version, two counts, the key's length) and all views point into the file */
         sha256_add(&w.s, gguf_kv_at(m->gguf, 0)->key.p - 32, gguf_file_bytes(m->gguf));
     } else {       /* without a file: the weights as they are now */
@@ -263,52 +225,4 @@ const char *model_hash(struct model *m, ilab_err *e)
     }
     sha256_hex(&w.s, m->hash);
     return m->hash;
-}
-
-/* ---- rotary table ---- */
-
-int model_rope_reserve(struct model *m, int n_pos, ilab_err *e)
-{
-    if (n_pos <= m->rope_n_pos) return 0;
-    int half = m->hp.rope_dim / 2;
-    size_t n = (size_t)n_pos * (size_t)half * 2;
-    float *t = mem_realloc(m->rope_cos_sin, n * sizeof(float));
-    if (!t) return err_set(e, ILAB_E_NOMEM, "no memory for a rotary table of %d positions", n_pos);
-    m->rope_cos_sin = t;
-    for (int i = 0; i < half; i++) { /* Su et al. 2021, equation 15; factors: Llama 3.1's stretched frequencies */
-        double freq = pow((double)m->hp.rope_base, -2.0 * i / m->hp.rope_dim);
-        if (m->rope_factor) freq /= (double)m->rope_factor[i];
-        for (int p = m->rope_n_pos; p < n_pos; p++) {
-            float *cs = t + ((size_t)p * (size_t)half + (size_t)i) * 2;
-            cs[0] = (float)cos(p * freq);
-            cs[1] = (float)sin(p * freq);
-        }
-    }
-    m->rope_n_pos = n_pos;
-    return 0;
-}
-
-/* ---- metadata of a new file ---- */
-
-void model_put_gguf(const struct model *m, struct gguf_writer *w)
-{
-    const struct hparams *hp = &m->hp;
-    const struct { const char *suffix; int v; } num[] = {
-        { "context_length", hp->n_ctx }, { "embedding_length", hp->n_embd }, { "block_count", hp->n_layer },
-        { "feed_forward_length", hp->n_ff }, { "attention.head_count", hp->n_head },
-        { "attention.head_count_kv", hp->n_kv_head }, { "attention.key_length", hp->head_dim },
-        { "attention.value_length", hp->head_dim }, { "rope.dimension_count", hp->rope_dim }, { "vocab_size", hp->n_vocab },
-    };
-    char key[160];
-    gguf_put_str(w, "general.architecture", sv_of(m->arch->name));
-    gguf_put_str(w, "general.type", SV("model"));
-    if (m->name[0]) gguf_put_str(w, "general.name", sv_of(m->name));
-    for (size_t i = 0; i < ARRAY_LEN(num); i++) {
-        snprintf(key, sizeof key, "%s.%s", m->arch->name, num[i].suffix);
-        gguf_put_u32(w, key, (uint32_t)num[i].v);
-    }
-    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", m->arch->name);
-    gguf_put_f32(w, key, hp->norm_eps);
-    snprintf(key, sizeof key, "%s.rope.freq_base", m->arch->name);
-    gguf_put_f32(w, key, hp->rope_base);
 }

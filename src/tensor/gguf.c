@@ -1,34 +1,22 @@
-/* gguf.c — reading GGUF files (versions 2 and 3, little-endian) as views into a map of the file.
+/* gguf.c — reading one GGUF file (versions 2 and 3, little-endian) as views into a map of it.
  *
  * Invariants:
  *  (1) Every byte is read through take(), which compares with what is left; every count is compared with its cap and
  *      with the least number of bytes that many items need, before memory is allocated for it.
  *  (2) After gguf_open succeeds, all views (keys, strings, arrays, tensor data) lie inside the file, keys and tensor
- *      names are unique, every tensor's rows are whole blocks and its bytes are all there.
+ *      names are unique, every tensor's rows are whole blocks, its bytes are all there and no other tensor's.
  *  (3) Tensor data is aligned to at least 8 bytes, because file, offsets and alignment are.
  *
- * Tensors may share bytes: nothing is written through them. A file that shrinks while it is mapped is not handled.
+ * A file that shrinks while it is mapped reads as zeros (base, map_guard.c): counts and offsets were copied before, so all
+ * stays in bounds; gguf_check tells. Split models and opening are in gguf_split.c.
  * Format: gguf_format.h.  SPDX-License-Identifier: Apache-2.0 */
 #include "tensor/gguf_format.h"
-#include "tensor/name_index.h"
-#include "tensor/qblocks.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "values are read as they lie in the file");
 _Static_assert(GGUF_MAX_NAME < sizeof(((struct tensor *)0)->name), "names end with NUL");
-
-struct gguf {
-    struct file_map map; /* empty when the bytes are the caller's */
-    const uint8_t *p;
-    size_t n;
-    char *name;          /* for messages */
-    int version;
-    int n_kv, n_tensor;  /* how many are there already while the file is read */
-    struct gguf_kv *kv;
-    struct tensor *tensor;
-    struct name_index kv_index, tensor_index;
-};
 
 static const char *const KIND_NAME[GGUF_N_KIND] = {
     "u8", "i8", "u16", "i16", "u32", "i32", "f32", "bool", "string", "array", "u64", "i64", "f64",
@@ -235,21 +223,51 @@ static int read_shape(struct reader *r, struct tensor *t, uint64_t align, uint64
     }
     if (take_u32(r, &type) || take_u64(r, offset))
         return ILAB_E_FORMAT;
-    const struct qtype_info *info = qtype_info(type < QT_COUNT ? (int)type : -1);
+    const struct qtype_info *info = qtype_known(type < QT_COUNT ? (int)type : -1);
     if (!info)
-        return fail(r, ILAB_E_FORMAT, "element type %u (%s) is not supported", type, qtype_ggml_name(type));
+        return fail(r, ILAB_E_FORMAT, "element type %u (%s) is not supported; get the model in another one, Q4_K_M say", type,
+                    qtype_name(type));
     if (t->dim[0] % info->elems)
         return fail(r, ILAB_E_FORMAT, "rows of %lld elements are no whole blocks of %s (%d)", (long long)t->dim[0],
                     info->name, info->elems);
     t->type = (int)type;
     if (MUL_OVERFLOWS((size_t)(t->dim[0] / info->elems), (size_t)info->bytes, &t->row_bytes) ||
-        MUL_OVERFLOWS(t->row_bytes, (size_t)rows, &t->n_bytes) || t->n_bytes > r->g->n)
+        MUL_OVERFLOWS(t->row_bytes, (size_t)rows, &t->n_bytes) ||
+        (!r->g->lent && t->n_bytes > r->g->n))
         return fail(r, ILAB_E_FORMAT, "%lld rows of %lld elements are more than the file holds", (long long)rows,
                     (long long)t->dim[0]);
     if (*offset % align)
         return fail(r, ILAB_E_FORMAT, "offset %llu is not a multiple of %llu", (unsigned long long)*offset,
                     (unsigned long long)align);
     return 0;
+}
+
+struct span { uint64_t at, end; const struct tensor *t; };
+
+static int by_start(const void *a, const void *b) {
+    const struct span *x = a, *y = b;
+    return x->at < y->at ? -1 : x->at > y->at;
+}
+
+/* Two tensors on the same bytes are a sign of a broken or forged file. */
+static int check_overlap(struct reader *r, const uint64_t *offset) {
+    const struct gguf *g = r->g;
+    struct span *v = mem_calloc((size_t)g->n_tensor + 1, sizeof *v);
+    int rc = 0;
+    if (!v)
+        return fail(r, ILAB_E_NOMEM, "no memory for %d tensors", g->n_tensor);
+    for (int i = 0; i < g->n_tensor; i++)
+        v[i] = (struct span){ offset[i], offset[i] + g->tensor[i].n_bytes, &g->tensor[i] };
+    qsort(v, (size_t)g->n_tensor, sizeof *v, by_start);
+    for (int i = 1; !rc && i < g->n_tensor; i++)
+        if (v[i].at < v[i - 1].end) {
+            char of[64];
+            r->of = sv_of(v[i].t->name);
+            rc = fail(r, ILAB_E_FORMAT, "its bytes at offset %llu are also those of tensor '%s'", (unsigned long long)v[i].at,
+                      printable(of, sv_of(v[i - 1].t->name)));
+        }
+    mem_free(v);
+    return rc;
 }
 
 static int read_tensors(struct reader *r, uint64_t n, uint64_t align) {
@@ -288,6 +306,11 @@ static int read_tensors(struct reader *r, uint64_t n, uint64_t align) {
     uint64_t data = gguf_align(r->at, align), room = data < g->n ? g->n - data : 0;
     for (uint64_t i = 0; i < n; i++) {
         struct tensor *t = &g->tensor[i];
+        if (g->lent) {
+            t->data = g->lent[i];
+            g->n_tensor++;
+            continue;
+        }
         if (offset[i] > room || t->n_bytes > room - offset[i]) {
             r->of = sv_of(t->name);
             rc = fail(r, ILAB_E_FORMAT, "its %zu bytes at offset %llu end beyond the file (%zu bytes, data from byte %llu)",
@@ -298,6 +321,8 @@ static int read_tensors(struct reader *r, uint64_t n, uint64_t align) {
         t->data = g->p + data + offset[i];
         g->n_tensor++;
     }
+    if (!g->lent)
+        rc = check_overlap(r, offset);
 done:
     mem_free(offset);
     return rc;
@@ -322,7 +347,7 @@ static int read_alignment(struct reader *r, uint64_t *align) {
     return 0;
 }
 
-static int read_file(struct gguf *g, ilab_err *e) {
+int gguf_read(struct gguf *g, ilab_err *e) {
     struct reader r = { .g = g, .what = "header", .e = e };
     uint32_t version = 0;
     uint64_t n_tensor = 0, n_kv = 0, align = GGUF_DEFAULT_ALIGN;
@@ -334,76 +359,13 @@ static int read_file(struct gguf *g, ilab_err *e) {
     if (version == 0x02000000 || version == 0x03000000)
         return fail(&r, ILAB_E_FORMAT, "a big-endian GGUF file; only little-endian ones are supported");
     if (version != 2 && version != 3)
-        return fail(&r, ILAB_E_FORMAT, "GGUF version %u; 2 and 3 are supported", version);
+        return fail(&r, ILAB_E_FORMAT, "GGUF version %u; 2 and 3 are supported (convert the model anew)", version);
     g->version = (int)version;
     if ((rc = take_count(&r, "tensors", GGUF_MAX_TENSORS, MIN_INFO_BYTES, &n_tensor)) ||
         (rc = take_count(&r, "keys", GGUF_MAX_KV, MIN_PAIR_BYTES, &n_kv)) || (rc = read_pairs(&r, n_kv)) ||
         (rc = read_alignment(&r, &align)))
         return rc;
     return read_tensors(&r, n_tensor, align);
-}
-
-static struct gguf *new_named(const char *name, ilab_err *e) {
-    struct gguf *g = mem_calloc(1, sizeof *g);
-    if (g && !(g->name = mem_strndup(name, strlen(name)))) {
-        mem_free(g);
-        g = NULL;
-    }
-    if (!g)
-        err_set(e, ILAB_E_NOMEM, "cannot open '%s': no memory", name);
-    return g;
-}
-
-int gguf_open_memory(struct gguf **out, const void *p, size_t n, const char *name, ilab_err *e) {
-    *out = NULL;
-    if ((uintptr_t)p % GGUF_MIN_ALIGN)
-        return err_set(e, ILAB_E_INVALID, "cannot open '%s': its bytes are not aligned to %d", name, GGUF_MIN_ALIGN);
-    struct gguf *g = new_named(name, e);
-    if (!g)
-        return ILAB_E_NOMEM;
-    g->p = p;
-    g->n = n;
-    int rc = read_file(g, e);
-    if (rc)
-        gguf_close(g);
-    else
-        *out = g;
-    return rc;
-}
-
-int gguf_open(struct gguf **out, const char *path, ilab_err *e) {
-    *out = NULL;
-    struct gguf *g = new_named(path, e);
-    if (!g)
-        return ILAB_E_NOMEM;
-    int rc = file_map_open(&g->map, path, e);
-    if (rc) {
-        g->map = (struct file_map){ 0 };
-    } else {
-        g->p = g->map.p;
-        g->n = g->map.n;
-        rc = read_file(g, e);
-    }
-    if (rc)
-        gguf_close(g);
-    else
-        *out = g;
-    return rc;
-}
-
-void gguf_close(struct gguf *g) {
-    if (!g)
-        return;
-    for (int i = 0; i < g->n_kv; i++)
-        mem_free(g->kv[i].arr.str);
-    mem_free(g->kv);
-    mem_free(g->tensor);
-    name_index_release(&g->kv_index);
-    name_index_release(&g->tensor_index);
-    if (g->map.p)
-        file_map_close(&g->map);
-    mem_free(g->name);
-    mem_free(g);
 }
 
 /* ---- looking things up ---- */
@@ -413,7 +375,10 @@ int gguf_version(const struct gguf *g) {
 }
 
 size_t gguf_file_bytes(const struct gguf *g) {
-    return g->n;
+    size_t n = g->n;
+    for (int i = 0; i < g->n_more; i++)
+        n += g->more[i]->n;
+    return n;
 }
 
 int gguf_n_kv(const struct gguf *g) {

@@ -1,15 +1,14 @@
 /* gguf_write.c — writing GGUF version 3.
  *
  * Pairs are kept as the bytes that will be in the file, tensors as descriptions; gguf_write computes all offsets and
- * then streams one tensor at a time, so the memory needed is that of the largest one that `fill` makes.
+ * then streams one tensor at a time, so the memory needed is that of the largest one that `fill` makes, or of a range of
+ * rows where `rows` makes them.
  * The gguf_put functions cannot report: their first failure is kept and returned by gguf_write.
  * Format: gguf_format.h.  SPDX-License-Identifier: Apache-2.0 */
 #include "tensor/gguf_format.h"
-#include "tensor/name_index.h"
-#include "tensor/qblocks.h"
 
 struct pair { char *key; size_t n_key; uint8_t *p; size_t n, cap; }; /* p: kind and value */
-struct outgoing { struct tensor t; gguf_fill_fn *fill; void *ud; char *name; };
+struct outgoing { struct tensor t; gguf_fill_fn *fill; gguf_rows_fn *rows; void *ud; char *name; };
 
 struct gguf_writer {
     struct pair *pair;
@@ -180,7 +179,7 @@ void gguf_put_kv(struct gguf_writer *w, const struct gguf_kv *kv) {
 /* ---- tensors ---- */
 
 static int describe(struct tensor *t, const char *name, int type, int n_dim, const int64_t *dim, ilab_err *e) {
-    const struct qtype_info *info = qtype_info(type);
+    const struct qtype_info *info = qtype_known(type);
     int64_t rows = 1;
     size_t n_name = strlen(name);
     if (!n_name || n_name > GGUF_MAX_NAME)
@@ -206,14 +205,14 @@ static int describe(struct tensor *t, const char *name, int type, int n_dim, con
     return 0;
 }
 
-int gguf_add_tensor(struct gguf_writer *w, const char *name, int type, int n_dim, const int64_t *dim, const void *data,
-                    gguf_fill_fn *fill, void *ud, ilab_err *e) {
-    struct outgoing o = { .fill = fill, .ud = ud };
+/* Completes o, whose source of data is set. */
+static int add(struct gguf_writer *w, struct outgoing o, const void *data, const char *name, int type, int n_dim, const int64_t *dim,
+               ilab_err *e) {
     int rc = describe(&o.t, name, type, n_dim, dim, e);
     if (rc)
         return rc;
     o.t.data = data;
-    if (!data && !fill)
+    if (!data && !o.fill && !o.rows)
         return err_set(e, ILAB_E_INVALID, "tensor '%s' has neither data nor a function that makes it", name);
     if (w->n_tensor >= GGUF_MAX_TENSORS)
         return err_set(e, ILAB_E_LIMIT, "tensor '%s': a file holds at most %d", name, GGUF_MAX_TENSORS);
@@ -227,6 +226,16 @@ int gguf_add_tensor(struct gguf_writer *w, const char *name, int type, int n_dim
     }
     w->tensor[w->n_tensor++] = o;
     return 0;
+}
+
+int gguf_add_tensor(struct gguf_writer *w, const char *name, int type, int n_dim, const int64_t *dim, const void *data,
+                    gguf_fill_fn *fill, void *ud, ilab_err *e) {
+    return add(w, (struct outgoing){ .fill = fill, .ud = ud }, data, name, type, n_dim, dim, e);
+}
+
+int gguf_add_tensor_rows(struct gguf_writer *w, const char *name, int type, int n_dim, const int64_t *dim, gguf_rows_fn *rows,
+                         void *ud, ilab_err *e) {
+    return add(w, (struct outgoing){ .rows = rows, .ud = ud }, NULL, name, type, n_dim, dim, e);
 }
 
 /* ---- the file ---- */
@@ -286,9 +295,31 @@ static void out_head(struct file_out *o, const struct gguf_writer *w) {
     out_padding(o, head_bytes(w));
 }
 
+static int out_rows(struct file_out *o, const struct outgoing *t, ilab_err *e) {
+    int64_t n = tensor_rows(&t->t), at_once = (int64_t)(GGUF_WRITE_BYTES / t->t.row_bytes);
+    at_once = at_once < 1 ? 1 : at_once < n ? at_once : n;
+    size_t bytes = (size_t)at_once * t->t.row_bytes;
+    void *buf = mem_alloc(bytes);
+    int rc = 0;
+    if (!buf)
+        return err_set(e, ILAB_E_NOMEM, "tensor '%s': no memory for %zu bytes", t->name, bytes);
+    for (int64_t row = 0; !rc && !o->failed && row < n; row += at_once) {
+        int64_t m = n - row < at_once ? n - row : at_once;
+        rc = t->rows(t->ud, buf, row, m, e);
+        if (!rc)
+            file_put(o, buf, (size_t)m * t->t.row_bytes);
+    }
+    if (!rc)
+        out_padding(o, t->t.n_bytes);
+    mem_free(buf);
+    return rc;
+}
+
 static int out_tensor(struct file_out *o, const struct outgoing *t, ilab_err *e) {
     void *made = NULL;
     int rc = 0;
+    if (t->rows)
+        return out_rows(o, t, e);
     if (!t->t.data) {
         made = mem_aligned(t->t.n_bytes);
         if (!made)
@@ -324,5 +355,36 @@ int gguf_write(struct gguf_writer *w, const char *path, ilab_err *e) {
         file_abandon(&o);
     else
         rc = file_commit(&o, e);
+    return rc;
+}
+
+/* ---- the same without a file ---- */
+
+int gguf_from_writer(struct gguf **out, struct gguf_writer *w, const char *name, ilab_err *e) {
+    *out = NULL;
+    if (w->failed.code)
+        return err_set(e, w->failed.code, "'%s': %s", name, w->failed.msg);
+    const size_t n = (size_t)gguf_align(head_bytes(w), GGUF_DEFAULT_ALIGN);
+    uint8_t *head = mem_aligned(n + 1); /* fmemopen ends what it writes with a NUL when there is room */
+    const void **data = mem_calloc(w->n_tensor + 1, sizeof *data);
+    FILE *f = head && data ? fmemopen(head, n + 1, "w") : NULL;
+    int rc = 0;
+    if (!f)
+        rc = err_set(e, ILAB_E_NOMEM, "'%s': no memory for %zu bytes of metadata", name, n);
+    for (size_t i = 0; !rc && i < w->n_tensor; i++)
+        if (!(data[i] = w->tensor[i].t.data))
+            rc = err_set(e, ILAB_E_INVALID, "'%s': the tensor '%s' lies nowhere", name, w->tensor[i].name);
+    if (f) {
+        struct file_out o = { .f = f };
+        out_head(&o, w);
+        const int bad = fclose(f) || o.failed;
+        if (!rc && bad)
+            rc = err_set(e, ILAB_E_NOMEM, "'%s': no memory for its metadata", name);
+    }
+    if (!rc)
+        rc = gguf_open_head(out, head, n, data, name, e);
+    if (rc)
+        mem_free(head);
+    mem_free(data);
     return rc;
 }

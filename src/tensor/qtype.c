@@ -1,7 +1,7 @@
 /* qtype.c — the table of element types, half-precision conversion, and tensors as descriptions of bytes.
  *
  * All facts about a type come from its row of QTYPES (qblocks.h).  SPDX-License-Identifier: Apache-2.0 */
-#include "tensor/qblocks.h"
+#include "tensor/qtype_impl.h"
 
 #include <string.h>
 #include <strings.h>
@@ -11,30 +11,35 @@ static const struct qtype_info QTYPE[QT_COUNT] = {
     [QT_##NAME] = { #NAME, n_elems, n_bytes, dequantize_##suffix, quantize_##suffix },
     QTYPES(X)
 #undef X
+#define X(NAME, suffix, n_elems, n_bytes) [QT_##NAME] = { #NAME, n_elems, n_bytes, dequantize_##suffix, NULL },
+    PLAIN_TYPES(X)
+#undef X
 };
 
 /* Numbers of ggml's enum that have no row above: known only so that a message can say the name. */
 static const char *const OTHER_NAME[] = {
-    [7] = "Q5_1", [9] = "Q8_1", [10] = "Q2_K", [11] = "Q3_K", [13] = "Q5_K", [15] = "Q8_K", [16] = "IQ2_XXS",
-    [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S", [20] = "IQ4_NL", [21] = "IQ3_S", [22] = "IQ2_S",
-    [23] = "IQ4_XS", [24] = "I8", [25] = "I16", [26] = "I32", [27] = "I64", [28] = "F64", [29] = "IQ1_M",
-    [34] = "TQ1_0", [35] = "TQ2_0", [39] = "MXFP4",
+    [4] = "Q4_2", [5] = "Q4_3", [9] = "Q8_1", [15] = "Q8_K", [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S",
+    [21] = "IQ3_S", [22] = "IQ2_S", [29] = "IQ1_M", [31] = "Q4_0_4_4", [32] = "Q4_0_4_8", [33] = "Q4_0_8_8",
+    [36] = "IQ4_NL_4_4", [37] = "IQ4_NL_4_8", [38] = "IQ4_NL_8_8",
 };
 
+const struct qtype_info *qtype_known(int type) {
+    return type < 0 || type >= QT_COUNT || !QTYPE[type].name ? NULL : &QTYPE[type];
+}
+
 const struct qtype_info *qtype_info(int type) {
-    if (type < 0 || type >= QT_COUNT || !QTYPE[type].name)
-        return NULL;
-    return &QTYPE[type];
+    const struct qtype_info *q = qtype_known(type);
+    return q && q->quantize ? q : NULL;
 }
 
 int qtype_by_name(const char *name) {
     for (int i = 0; i < QT_COUNT; i++)
-        if (QTYPE[i].name && strcasecmp(QTYPE[i].name, name) == 0)
+        if (QTYPE[i].quantize && strcasecmp(QTYPE[i].name, name) == 0)
             return i;
     return -1;
 }
 
-const char *qtype_ggml_name(uint32_t type) {
+const char *qtype_name(uint32_t type) {
     if (type < QT_COUNT && QTYPE[type].name)
         return QTYPE[type].name;
     return type < ARRAY_LEN(OTHER_NAME) && OTHER_NAME[type] ? OTHER_NAME[type] : "?";

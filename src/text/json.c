@@ -63,6 +63,8 @@ static json_t *parse(struct sv text, const char *name, int first_line, size_t fl
 
 json_t *json_parse(struct sv text, const char *name, ilab_err *e) { return parse(text, name, 1, 0, e); }
 
+json_t *json_parse_unique(struct sv text, const char *name, ilab_err *e) { return parse(text, name, 1, JSON_REJECT_DUPLICATES, e); }
+
 json_t *json_read_file(const char *path, size_t max, ilab_err *e) {
     char *text;
     size_t n;

@@ -12,6 +12,7 @@
 /* Parses text (any value, not only objects); errors read `name:line:col: message`. NULL on error. Of two equal
  * keys the last one counts; the two file readers below refuse them. A byte-order mark is skipped. */
 json_t *json_parse(struct sv text, const char *name, ilab_err *e);
+json_t *json_parse_unique(struct sv text, const char *name, ilab_err *e); /* the same, refusing two equal keys */
 json_t *json_read_file(const char *path, size_t max, ilab_err *e);
 /* One call a line of a JSONL file (empty lines skipped); the callback's nonzero return stops and is returned. */
 typedef int json_line_fn(void *ud, int line, const json_t *value, ilab_err *e);
@@ -60,6 +61,9 @@ struct sv utf8_normalize_answer(struct arena *a, struct sv s);
 struct sv utf8_lower(struct arena *a, struct sv s);
 int utf8_width(struct sv s);                     /* terminal columns */
 const char *utf8_category(int32_t cp);           /* Unicode general category: "Lu", "Nd", "Zs", … */
+int32_t utf8_lower_one(int32_t cp);              /* simple lower-case mapping of one code point */
+enum { UTF8_DECOMPOSED = 8 };
+int utf8_decompose_one(int32_t cp, int32_t out[UTF8_DECOMPOSED]); /* canonical decomposition (NFD) of one; returns how many */
 
 /* ---- phrases (refusal.c); both take text in the form of utf8_normalize_answer ---- */
 int text_has_words(struct sv hay, struct sv needle);   /* on word borders */

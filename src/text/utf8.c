@@ -56,6 +56,16 @@ int utf8_put(char out[4], int32_t cp) {
 
 const char *utf8_category(int32_t cp) { return utf8proc_category_string(cp); }
 
+int32_t utf8_lower_one(int32_t cp) { return utf8proc_tolower(cp); }
+
+int utf8_decompose_one(int32_t cp, int32_t out[UTF8_DECOMPOSED]) {
+    int last_class = 0;
+    ptrdiff_t n = utf8proc_decompose_char(cp, out, UTF8_DECOMPOSED, UTF8PROC_DECOMPOSE, &last_class);
+    if (n >= 1 && n <= UTF8_DECOMPOSED) return (int)n;
+    out[0] = cp;
+    return 1;
+}
+
 int utf8_width(struct sv s) {
     int width = 0;
     for (size_t i = 0; i < s.n;) {

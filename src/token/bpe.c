@@ -142,7 +142,7 @@ static int encode_word(const struct tokenizer *t, struct encode_work *w, struct 
 {
     int32_t id[SCAN_MAX];
 
-    if (pretok_ignores_merges(t->pre) && (id[0] = whole_word(t, word)) >= 0)
+    if (t->ignores_merges && (id[0] = whole_word(t, word)) >= 0)
         return ids_push(out, id[0]);
     if (word.n > SCAN_MAX)
         return bpe_encode_long(t, w, word, out);
@@ -151,10 +151,13 @@ static int encode_word(const struct tokenizer *t, struct encode_work *w, struct 
     return put_tokens(t, id, merge_by_scan(t, id, word.n), out);
 }
 
-int bpe_encode_text(const struct tokenizer *t, struct encode_work *w, struct sv text, struct ids *out)
+int bpe_encode_text(const struct tokenizer *t, struct encode_work *w, struct sv text, int prefix, struct ids *out)
 {
+    struct pretok_at at = { 0 };
+
+    (void)prefix;
     for (size_t i = 0, end; i < text.n; i = end) {
-        end = pretok_next(t->pre, text, i);
+        end = pretok_next(t->pre, &at, text, i);
         struct sv word = { text.p + i, end - i };
         struct word_entry *slot = word_cache_slot(w->cache, word);
         if (slot && word_cache_hit(slot, word)) {
@@ -166,7 +169,7 @@ int bpe_encode_text(const struct tokenizer *t, struct encode_work *w, struct sv 
         if (encode_word(t, w, word, out))
             return ILAB_E_NOMEM;
         if (slot)
-            word_cache_store(slot, word, out->v + from, out->n - from);
+            word_cache_store(slot, word, out, from);
     }
     return 0;
 }

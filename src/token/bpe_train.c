@@ -63,8 +63,9 @@ static void count_words(struct train *t, const struct tokenizer *base, struct sv
     for (size_t at = 0; at < text.n && !t->failed;) {
         size_t special = special_next(base, text, at, 1, &id);
         struct sv part = { text.p, special };
+        struct pretok_at walk = { 0 };
         for (size_t i = at, end; i < special && !t->failed; i = end) {
-            end = pretok_next(base->pre, part, i);
+            end = pretok_next(base->pre, &walk, part, i);
             for (size_t k = i; k < end; k += WORD_MAX_BYTES)
                 count_word(t, (struct sv){ text.p + k, end - k < WORD_MAX_BYTES ? end - k : WORD_MAX_BYTES });
         }

@@ -3,14 +3,11 @@
  * Kudo and Richardson 2018 (SentencePiece, model type BPE), as GGUF's "llama" tokenizers use it: spaces become ▁,
  * the text starts as characters, equal scores go leftmost first. What is no piece at the end is written in
  * byte tokens; without byte tokens a run of such characters is one unknown token.
- * Because joint pieces must be tokens, text may be cut in front of ▁ when no token holds ▁ inside.
+ * How text becomes the stretches that come here: sentence.c.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "token/token_internal.h"
 
 #include <string.h>
-
-#define SPACE "\xe2\x96\x81" /* ▁ U+2581 */
-enum { SPACE_BYTES = 3 };
 
 struct symbol { int32_t at, n, prev, next; };                /* n 0: merged away */
 struct candidate { float score; int32_t left, right, n; };
@@ -79,7 +76,7 @@ static int put_symbol(const struct tokenizer *t, struct sv s, int *was_unknown, 
     return rc;
 }
 
-static int encode_stretch(const struct tokenizer *t, struct encode_work *w, struct sv text, int *was_unknown, struct ids *out)
+int spm_encode_escaped(const struct tokenizer *t, struct encode_work *w, struct sv text, int *was_unknown, struct ids *out)
 {
     size_t n_heap = 0, i = 0;
     int32_t n = 0;
@@ -112,69 +109,5 @@ static int encode_stretch(const struct tokenizer *t, struct encode_work *w, stru
     }
     for (int32_t k = 0; k >= 0 && k < n && !rc; k = v[k].next)
         rc = put_symbol(t, (struct sv){ text.p + v[k].at, (size_t)v[k].n }, was_unknown, out);
-    return rc;
-}
-
-static int is_space_at(struct sv s, size_t i) { return s.n - i >= SPACE_BYTES && !memcmp(s.p + i, SPACE, SPACE_BYTES); }
-
-/* End of the stretch at i that can be encoded alone: a run of ▁ and what follows up to the next ▁. */
-static size_t stretch_end(const struct tokenizer *t, struct sv s, size_t i)
-{
-    size_t limit = s.n - i > TOKEN_MAX_WORD_BYTES ? i + TOKEN_MAX_WORD_BYTES : s.n, k = i;
-
-    if (t->splits_words) {
-        while (k < limit && is_space_at(s, k))
-            k += SPACE_BYTES;
-        while (k < limit && !is_space_at(s, k))
-            k++;
-        limit = k;
-    }
-    if (limit < s.n) /* a cut by length must not part a character */
-        while (limit > i + 4 && ((uint8_t)s.p[limit] & 0xc0) == 0x80)
-            limit--;
-    return limit > s.n ? s.n : limit;
-}
-
-static int encode_escaped(const struct tokenizer *t, struct encode_work *w, struct sv text, struct ids *out)
-{
-    int was_unknown = 0;
-
-    for (size_t i = 0, end; i < text.n; i = end) {
-        end = stretch_end(t, text, i);
-        struct sv part = { text.p + i, end - i };
-        struct word_entry *slot = word_cache_slot(w->cache, part);
-        if (slot && !was_unknown && word_cache_hit(slot, part)) {
-            if (ids_append(out, slot->id, slot->n_id))
-                return ILAB_E_NOMEM;
-            continue;
-        }
-        size_t from = out->n;
-        int after_unknown = was_unknown;
-        if (encode_stretch(t, w, part, &was_unknown, out))
-            return ILAB_E_NOMEM;
-        if (slot && !after_unknown && !was_unknown)
-            word_cache_store(slot, part, out->v + from, out->n - from);
-    }
-    return 0;
-}
-
-int spm_encode_text(const struct tokenizer *t, struct encode_work *w, struct sv text, int prefix, struct ids *out)
-{
-    size_t n = prefix ? SPACE_BYTES : 0, total = text.n;
-
-    for (size_t i = 0; i < text.n; i++)
-        total += text.p[i] == ' ' ? SPACE_BYTES - 1 : 0;
-    char *escaped = mem_alloc(total + n + 1);
-    if (!escaped)
-        return ILAB_E_NOMEM;
-    memcpy(escaped, SPACE, n);
-    for (size_t i = 0; i < text.n; i++)
-        if (text.p[i] == ' ') {
-            memcpy(escaped + n, SPACE, SPACE_BYTES);
-            n += SPACE_BYTES;
-        } else
-            escaped[n++] = text.p[i];
-    int rc = encode_escaped(t, w, (struct sv){ escaped, n }, out);
-    mem_free(escaped);
     return rc;
 }

@@ -10,17 +10,25 @@
 enum token_kind { TOKEN_NORMAL = 1, TOKEN_UNKNOWN = 2, TOKEN_CONTROL = 3, TOKEN_USER = 4, TOKEN_UNUSED = 5, TOKEN_BYTE = 6 };
 
 struct tokenizer;
-/* From tokenizer.ggml.* metadata (models "llama": SentencePiece BPE; "gpt2": byte-level BPE). Copies what it needs. */
+/* From tokenizer.ggml.* metadata (models "llama": SentencePiece BPE; "t5": SentencePiece unigram; "gpt2": byte-level BPE;
+ * "bert": WordPiece). Copies what it needs. */
 int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, ilab_err *e);
+/* From a Hugging Face directory: tokenizer.json, else tokenizer.model (SentencePiece); with tokenizer_config.json,
+ * special_tokens_map.json, added_tokens.json, chat_template.jinja and generation_config.json where they are. When config.json names
+ * a larger vocab_size, unused tokens "[PADn]" fill the vocabulary up to it, as the embedding's rows need. */
+int tokenizer_open_hf(struct tokenizer **out, const char *dir, ilab_err *e);
+/* Of a model that model_gguf_open opened from `path`: from its keys, or from the directory. */
+int tokenizer_of_model(struct tokenizer **out, const struct gguf *g, const char *path, ilab_err *e);
+/* Writes all tokenizer.* keys, chat template too. */
+int tokenizer_to_gguf(const struct tokenizer *t, struct gguf_writer *w, ilab_err *e);
 /* Byte-level BPE from vocabulary (kind NULL: all normal) and merges (a training run; tests). BOS is added when it is
  * not EOS. `pre` names a pre-tokenizer row ("gpt2", "smollm", "llama-bpe", …). */
 int tokenizer_new_bpe(struct tokenizer **out, const struct sv *token, const int32_t *kind, int n_token,
                       const struct sv *merge, int n_merge, const char *pre, int bos, int eos, ilab_err *e);
 void tokenizer_free(struct tokenizer *t);
-void tokenizer_put_gguf(const struct tokenizer *t, struct gguf_writer *w);   /* writes all tokenizer.* keys, chat template too */
 int tokenizer_size(const struct tokenizer *t);                               /* V */
 int tokenizer_bos(const struct tokenizer *t), tokenizer_eos(const struct tokenizer *t); /* -1: none */
-int tokenizer_adds_bos(const struct tokenizer *t);
+int tokenizer_adds_bos(const struct tokenizer *t), tokenizer_adds_eos(const struct tokenizer *t);
 int tokenizer_is_end(const struct tokenizer *t, int id);                     /* end of text, of turn … */
 int tokenizer_kind(const struct tokenizer *t, int id);
 int tokenizer_find(const struct tokenizer *t, const char *token);            /* -1: none */
@@ -29,8 +37,9 @@ struct ids { int32_t *v; size_t n, cap; };                                   /* 
 int ids_push(struct ids *l, int32_t id);                                     /* 0 or ILAB_E_NOMEM */
 void ids_release(struct ids *l);
 
-/* ADD_BOS: BOS in front when the model adds one (tokenizer_adds_bos). PARSE_SPECIAL: "<|user|>" in the text becomes its id. */
-enum { TOKEN_ADD_BOS = 1, TOKEN_PARSE_SPECIAL = 2 };
+/* ADD_BOS, ADD_EOS: in front, at the end, when the model adds one (WordPiece: [CLS], [SEP]).
+ * PARSE_SPECIAL: "<|user|>" in the text becomes its id. User-defined tokens always do. */
+enum { TOKEN_ADD_BOS = 1, TOKEN_PARSE_SPECIAL = 2, TOKEN_ADD_EOS = 4 };
 int tokenizer_encode(const struct tokenizer *t, struct sv text, int flags, struct ids *out, ilab_err *e); /* appends */
 /* Appends the bytes of one id (control tokens: nothing unless `special`). A code point may be cut: stream through a utf8 buffer. */
 void tokenizer_piece(const struct tokenizer *t, int id, int special, struct sb *out);
@@ -46,8 +55,10 @@ int bpe_train(struct tokenizer **out, struct sv text, int n_vocab, const char *c
 /* ---- chat templates (chat_template.c) ---- */
 struct chat_message { const char *role; struct sv content; };                /* role: system, user, assistant */
 struct chat_template;                                                        /* static rows, never freed */
-/* The row whose marker occurs in the model's template text (tokenizer.chat_template), else by family name, else the default. */
+/* The row whose markers occur in the model's template text (tokenizer.chat_template). No row knows it: by the special tokens that
+ * the vocabulary has, else ChatML (chat_template_warning says so). No text at all: by general.name, else the default. */
 const struct chat_template *chat_template_of(const struct tokenizer *t);
+int chat_template_warning(const struct tokenizer *t, char *out, size_t cap);  /* 1: a line for the user is in out; 0: all is well */
 const struct chat_template *chat_template_named(const char *family);         /* NULL: none */
 const char *chat_template_name(const struct chat_template *c);               /* "granite", "chatml", … */
 const char *chat_template_jinja(const struct chat_template *c);              /* text for the metadata key */

@@ -1,8 +1,8 @@
 /* tokenizer.c — builds the tables of a vocabulary and answers questions about its ids.
  *
  * Every token has its text (as the file writes it) and its piece (the bytes it stands for): for byte-level
- * BPE the mapped characters turned back into bytes, for SentencePiece ▁ as a space and <0xXX> as one byte.
- * Does not read files (tokenizer_gguf.c) and does not encode (encode.c, bpe.c, spm.c).
+ * BPE the mapped characters turned back into bytes, for the others ▁ as a space and <0xXX> as one byte.
+ * Does not read files (tokenizer_gguf.c, hf_*.c) and does not encode (encode.c and what it calls).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "token/token_internal.h"
 
@@ -10,7 +10,8 @@
 
 /* Names under which models end a text or a turn; they count when the vocabulary marks them as special. */
 static const char *const end_names[] = { "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<|end|>",
-                                         "<end_of_turn>", "</s>", "<EOT>", "_<EOT>", "<|eot|>", "<|endofturn|>" };
+                                         "<end_of_turn>", "</s>", "<EOT>", "_<EOT>", "<|eot|>", "<|endofturn|>", "<end_of_utterance>",
+                                         "<|return|>", "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>" };
 
 int32_t vocab_find(const struct tokenizer *t, struct sv text)
 {
@@ -29,8 +30,11 @@ struct tokenizer *tokenizer_alloc(enum vocab_model model)
     if (!t)
         return NULL;
     t->model = model;
-    t->bos = t->eos = t->unknown = t->padding = t->eot = -1;
-    t->adds_bos = t->space_prefix = model == VOCAB_SPM;
+    t->bos = t->eos = t->unknown = t->padding = t->eot = t->mask = -1;
+    t->adds_bos = model == VOCAB_SPM || model == VOCAB_WORDPIECE;
+    t->adds_eos = model == VOCAB_UNIGRAM || model == VOCAB_WORDPIECE;
+    t->space_prefix = model == VOCAB_SPM;
+    t->lowercase = t->strips_accents = model == VOCAB_WORDPIECE;
     memset(t->byte_id, 0xff, sizeof t->byte_id);
     t->cache = mem_aligned(WORD_CACHE_SLOTS * sizeof *t->cache);
     t->cache_lock = mem_alloc(sizeof *t->cache_lock);
@@ -55,6 +59,10 @@ void tokenizer_free(struct tokenizer *t)
     mem_free(t->piece);
     mem_free(t->kind);
     mem_free(t->score);
+    mem_free(t->strip);
+    mem_free(t->sorted);
+    mem_free(t->charsmap);
+    pretok_free(t->pre);
     mem_free(t->text_bytes);
     mem_free(t->piece_bytes);
     mem_free(t->merge);
@@ -66,7 +74,7 @@ void tokenizer_free(struct tokenizer *t)
 }
 
 /* Copies n strings into one block; *bytes and *views are the caller's to free. */
-static int copy_strings(const struct sv *from, size_t n, char **bytes, struct sv **views)
+int copy_strings(const struct sv *from, size_t n, char **bytes, struct sv **views)
 {
     size_t total = 1, sum;
 
@@ -100,8 +108,10 @@ static int byte_token_value(struct sv s)
     return hex_digit(s.p[3]) * 16 + hex_digit(s.p[4]);
 }
 
+enum { MAPPED = 0x144 }; /* characters below this may stand for bytes */
+
 /* A piece is never longer than its text, so both fit blocks of one size. Returns the piece's length. */
-static size_t put_piece(const struct tokenizer *t, int id, const uint8_t *byte_of, char *out)
+static size_t put_piece(const struct tokenizer *t, int id, const int16_t *byte_of, char *out)
 {
     struct sv s = t->text[id];
     size_t n = 0;
@@ -110,7 +120,7 @@ static size_t put_piece(const struct tokenizer *t, int id, const uint8_t *byte_o
         memcpy(out, s.p, s.n);
         return s.n;
     }
-    if (t->model == VOCAB_SPM) {
+    if (t->model != VOCAB_BPE) {
         int value = t->kind[id] == TOKEN_BYTE ? byte_token_value(s) : -1;
         if (value >= 0) {
             out[0] = (char)value;
@@ -127,7 +137,7 @@ static size_t put_piece(const struct tokenizer *t, int id, const uint8_t *byte_o
     for (size_t i = 0; i < s.n;) {
         size_t start = i;
         int32_t cp = utf8_next(s, &i);
-        if (cp >= 0 && cp < 0x144 && byte_map_byte(cp) >= 0)
+        if (cp >= 0 && cp < MAPPED && byte_of[cp] >= 0)
             out[n++] = (char)byte_of[cp];
         else
             for (; start < i; start++)
@@ -140,7 +150,9 @@ static void find_byte_ids(struct tokenizer *t)
 {
     for (int b = 0; b < 256; b++) {
         char name[8], cp[4], raw = (char)b;
-        if (t->model == VOCAB_SPM) {
+        if (t->model == VOCAB_WORDPIECE)
+            continue;
+        if (t->model != VOCAB_BPE) {
             snprintf(name, sizeof name, "<0x%02X>", (unsigned)b);
             t->byte_id[b] = vocab_find(t, sv_of(name));
             if (t->byte_id[b] < 0)
@@ -171,9 +183,19 @@ static int has_inner_space(const struct tokenizer *t)
     return 0;
 }
 
+/* Bytes that only stand alone as pieces: line feeds, often. */
+static void find_alone(struct tokenizer *t)
+{
+    memset(t->alone, 1, 128);
+    for (int i = 0; i < t->n; i++)
+        for (size_t k = 0; t->text[i].n > 1 && (t->kind[i] == TOKEN_NORMAL || t->kind[i] == TOKEN_USER) && k < t->text[i].n; k++)
+            t->alone[(uint8_t)t->text[i].p[k]] = 0;
+    t->alone[' '] = 0; /* is written as ▁ */
+}
+
 int tokenizer_set_vocab(struct tokenizer *t, const struct sv *token, const int32_t *kind, int n, ilab_err *e)
 {
-    uint8_t byte_of[0x144];
+    int16_t byte_of[MAPPED];
     size_t total = 1;
 
     if (n < 1 || n > TOKEN_MAX_VOCAB)
@@ -188,7 +210,7 @@ int tokenizer_set_vocab(struct tokenizer *t, const struct sv *token, const int32
         if (t->text[i].n > t->max_text)
             t->max_text = t->text[i].n;
         t->kind[i] = kind && kind[i] >= TOKEN_NORMAL && kind[i] <= TOKEN_BYTE ? kind[i] : TOKEN_NORMAL;
-        if (!kind && t->model == VOCAB_SPM && byte_token_value(t->text[i]) >= 0)
+        if (!kind && (t->model == VOCAB_SPM || t->model == VOCAB_UNIGRAM) && byte_token_value(t->text[i]) >= 0)
             t->kind[i] = TOKEN_BYTE;
         if (sv_map_put(&t->map, t->text, i))
             return err_set(e, ILAB_E_NOMEM, "no memory for a vocabulary of %d tokens", n);
@@ -197,129 +219,81 @@ int tokenizer_set_vocab(struct tokenizer *t, const struct sv *token, const int32
     if (!t->piece_bytes)
         return err_set(e, ILAB_E_NOMEM, "no memory for a vocabulary of %d tokens", n);
     for (int cp = 0; cp < (int)ARRAY_LEN(byte_of); cp++)
-        byte_of[cp] = (uint8_t)byte_map_byte(cp);
+        byte_of[cp] = (int16_t)byte_map_byte(cp);
     char *p = t->piece_bytes;
     for (int i = 0; i < n; i++) {
         t->piece[i] = (struct sv){ p, put_piece(t, i, byte_of, p) };
         p += t->piece[i].n;
     }
     find_byte_ids(t);
-    t->splits_words = t->model == VOCAB_SPM && !has_inner_space(t);
-    return 0;
-}
-
-/* ---- merges ---- */
-
-static size_t merge_home(const struct tokenizer *t, uint64_t key)
-{
-    key ^= key >> 29;
-    return (size_t)((key * 0x9e3779b97f4a7c15u) >> 32) & (t->n_merge_slot - 1);
-}
-
-const struct merge_slot *merge_find(const struct tokenizer *t, int32_t left, int32_t right)
-{
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-
-    if ((left | right) < 0 || !t->n_merge_slot)
-        return NULL;
-    for (size_t k = merge_home(t, key); t->merge_slot[k].rank >= 0; k = (k + 1) & (t->n_merge_slot - 1))
-        if (t->merge_slot[k].key == key)
-            return &t->merge_slot[k];
-    return NULL;
-}
-
-/* Splits "left right"; a left part may itself be a space only in vocabularies that do not map bytes. */
-static int merge_ids(const struct tokenizer *t, struct sv m, char *joined, int32_t id[3])
-{
-    const char *gap = m.n > 2 ? memchr(m.p + 1, ' ', m.n - 1) : NULL;
-
-    if (!gap)
-        return 0;
-    struct sv left = { m.p, (size_t)(gap - m.p) }, right = { gap + 1, m.n - left.n - 1 };
-    memcpy(joined, left.p, left.n);
-    memcpy(joined + left.n, right.p, right.n);
-    id[0] = vocab_find(t, left);
-    id[1] = vocab_find(t, right);
-    id[2] = vocab_find(t, (struct sv){ joined, m.n - 1 });
-    return id[0] >= 0 && id[1] >= 0 && id[2] >= 0;
-}
-
-int tokenizer_set_merges(struct tokenizer *t, const struct sv *merge, int n, ilab_err *e)
-{
-    size_t longest = 0, n_slot = 16;
-    int32_t id[3];
-
-    if (n < 0 || n > TOKEN_MAX_MERGES)
-        return err_set(e, ILAB_E_LIMIT, "%d merges: at most %d", n, TOKEN_MAX_MERGES);
-    while (n_slot < 2 * (size_t)n)
-        n_slot *= 2;
-    t->n_merge = n;
-    t->merge_slot = mem_alloc(n_slot * sizeof *t->merge_slot);
-    if (!t->merge_slot || copy_strings(merge, (size_t)n, &t->merge_bytes, &t->merge))
-        return err_set(e, ILAB_E_NOMEM, "no memory for %d merges", n);
-    t->n_merge_slot = n_slot;
-    for (size_t k = 0; k < n_slot; k++)
-        t->merge_slot[k].rank = -1;
-    for (int i = 0; i < n; i++)
-        if (merge[i].n > longest)
-            longest = merge[i].n;
-    char *joined = mem_alloc(longest + 1);
-    if (!joined)
-        return err_set(e, ILAB_E_NOMEM, "no memory for %d merges", n);
-    for (int i = 0; i < n; i++) {
-        if (!merge_ids(t, t->merge[i], joined, id) || merge_find(t, id[0], id[1]))
-            continue; /* parts outside the vocabulary can never meet; of equal merges the first counts */
-        uint64_t key = (uint64_t)(uint32_t)id[0] << 32 | (uint32_t)id[1];
-        size_t k = merge_home(t, key);
-        while (t->merge_slot[k].rank >= 0)
-            k = (k + 1) & (n_slot - 1);
-        t->merge_slot[k] = (struct merge_slot){ key, i, id[2] };
-    }
-    mem_free(joined);
+    find_alone(t);
+    t->splits_words = (t->model == VOCAB_SPM || t->model == VOCAB_UNIGRAM) && !has_inner_space(t);
     return 0;
 }
 
 int tokenizer_set_pre(struct tokenizer *t, struct sv pre, ilab_err *e)
 {
-    t->pre = pretok_find(pre);
-    if (!t->pre)
+    const struct pretok_row *row = pretok_find(pre);
+
+    if (!row)
         return err_set(e, ILAB_E_INVALID, "pre-tokenizer '%.*s' is not supported", (int)(pre.n < 60 ? pre.n : 60), pre.p);
-    snprintf(t->pre_name, sizeof t->pre_name, "%.*s", SV_ARG(pre));
-    t->adds_bos = pretok_adds_bos(t->pre);
-    return 0;
+    snprintf(t->pre_name, sizeof t->pre_name, "%s", row->name);
+    t->ignores_merges = !!(row->flags & PRETOK_IGNORE_MERGES);
+    t->adds_bos = !!(row->flags & PRETOK_ADD_BOS);
+    t->adds_eos = !!(row->flags & PRETOK_ADD_EOS);
+    return pretok_new_row(&t->pre, row, e);
 }
 
-static void add_end(struct tokenizer *t, int id)
+void tokenizer_set_name(struct tokenizer *t, struct sv name)
 {
-    if (id < 0 || t->n_end == TOKEN_MAX_ENDS || tokenizer_is_end(t, id))
+    size_t n = 0;
+
+    for (; n < name.n && n + 1 < sizeof t->name; n++)
+        t->name[n] = name.p[n] >= 'A' && name.p[n] <= 'Z' ? (char)(name.p[n] + 32) : name.p[n];
+    t->name[n] = 0;
+}
+
+void tokenizer_add_end(struct tokenizer *t, int id)
+{
+    if (id < 0 || id >= t->n || t->n_end == TOKEN_MAX_ENDS || tokenizer_is_end(t, id))
         return;
     t->end_id[t->n_end++] = id;
 }
 
-void tokenizer_finish(struct tokenizer *t)
+/* Special tokens by their first byte. A longer one than TOKEN_MAX_SPECIAL_BYTES is not looked for. */
+static void index_special(struct tokenizer *t)
 {
-    int *const named[] = { &t->bos, &t->eos, &t->unknown, &t->padding, &t->eot };
-
-    for (size_t i = 0; i < ARRAY_LEN(named); i++)
-        if (*named[i] < 0 || *named[i] >= t->n)
-            *named[i] = -1;
-    if (t->bos < 0)
-        t->adds_bos = 0;
-    add_end(t, t->eos);
-    add_end(t, t->eot);
-    for (size_t i = 0; i < ARRAY_LEN(end_names); i++) {
-        int id = vocab_find(t, sv_of(end_names[i]));
-        if (is_special(t, id))
-            add_end(t, id);
-    }
     for (int i = 0; i < t->n; i++) {
         struct sv s = t->text[i];
-        if (!is_special(t, i) || !s.n || s.n > TOKEN_MAX_SPECIAL_BYTES)
+        if ((!is_special(t, i) && t->kind[i] != TOKEN_UNKNOWN) || !s.n || s.n > TOKEN_MAX_SPECIAL_BYTES)
             continue;
         uint8_t b = (uint8_t)s.p[0];
         t->special_first[b] |= t->kind[i] == TOKEN_USER ? 1 : 2;
         t->special_len[b][s.n / 64] |= (uint64_t)1 << (s.n % 64);
     }
+}
+
+int tokenizer_finish(struct tokenizer *t, ilab_err *e)
+{
+    int *const named[] = { &t->bos, &t->eos, &t->unknown, &t->padding, &t->eot, &t->mask };
+
+    for (size_t i = 0; i < ARRAY_LEN(named); i++)
+        if (*named[i] < 0 || *named[i] >= t->n)
+            *named[i] = -1;
+    t->adds_bos = t->adds_bos && t->bos >= 0;
+    t->adds_eos = t->adds_eos && t->eos >= 0;
+    if (t->model != VOCAB_WORDPIECE)
+        tokenizer_add_end(t, t->eos);
+    tokenizer_add_end(t, t->eot);
+    for (size_t i = 0; i < ARRAY_LEN(end_names); i++) {
+        int id = vocab_find(t, sv_of(end_names[i]));
+        if (!is_special(t, id))
+            continue;
+        t->kind[id] = TOKEN_CONTROL; /* where a file says user-defined: the text of a message must not end it */
+        tokenizer_add_end(t, id);
+    }
+    index_special(t);
+    return t->model == VOCAB_UNIGRAM ? unigram_index(t, e) : 0;
 }
 
 int tokenizer_new_bpe(struct tokenizer **out, const struct sv *token, const int32_t *kind, int n_token, const struct sv *merge,
@@ -339,9 +313,11 @@ int tokenizer_new_bpe(struct tokenizer **out, const struct sv *token, const int3
     t->bos = bos;
     t->eos = eos;
     t->adds_bos = t->adds_bos || bos != eos; /* one token for both only separates texts */
-    tokenizer_finish(t);
-    *out = t;
-    return 0;
+    if ((rc = tokenizer_finish(t, e)))
+        tokenizer_free(t);
+    else
+        *out = t;
+    return rc;
 }
 
 /* ---- questions ---- */
@@ -350,6 +326,7 @@ int tokenizer_size(const struct tokenizer *t) { return t->n; }
 int tokenizer_bos(const struct tokenizer *t) { return t->bos; }
 int tokenizer_eos(const struct tokenizer *t) { return t->eos; }
 int tokenizer_adds_bos(const struct tokenizer *t) { return t->adds_bos; }
+int tokenizer_adds_eos(const struct tokenizer *t) { return t->adds_eos; }
 int tokenizer_kind(const struct tokenizer *t, int id) { return id >= 0 && id < t->n ? t->kind[id] : TOKEN_UNUSED; }
 int tokenizer_find(const struct tokenizer *t, const char *token) { return vocab_find(t, sv_of(token)); }
 
@@ -369,10 +346,11 @@ void tokenizer_piece(const struct tokenizer *t, int id, int special, struct sb *
         sb_add(out, t->piece[id]);
 }
 
-/* SPM: the space that encode puts in front of a text, and behind a special token, is taken away again. */
+/* SentencePiece: the space that encode puts in front of a text, and behind a special token, is taken away again.
+ * WordPiece: words begin with a space, the first one does not. */
 void tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, int special, struct sb *out)
 {
-    int prefixed = t->space_prefix;
+    int prefixed = t->space_prefix || t->model == VOCAB_WORDPIECE;
 
     for (size_t i = 0; i < n; i++) {
         if (id[i] < 0 || id[i] >= t->n)

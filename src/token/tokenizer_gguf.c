@@ -54,7 +54,8 @@ static int load_vocab(struct tokenizer *t, const struct gguf *g, ilab_err *e)
         return err_set(e, ILAB_E_LIMIT, "vocabulary of %llu tokens: at most %d", (unsigned long long)token->n, TOKEN_MAX_VOCAB);
     if ((rc = get_array(g, KEY("scores"), 0, token->n, &score, e)) || (rc = get_array(g, KEY("token_type"), 0, token->n, &type, e)))
         return rc;
-    if (t->model == VOCAB_SPM && !score)
+    int scored = t->model == VOCAB_SPM || t->model == VOCAB_UNIGRAM;
+    if (scored && !score)
         return err_set(e, ILAB_E_FORMAT, "key '" KEY("scores") "' is missing");
     if (type && !is_int_kind(type->kind))
         return err_set(e, ILAB_E_FORMAT, "key '" KEY("token_type") "': wrong type");
@@ -69,7 +70,7 @@ static int load_vocab(struct tokenizer *t, const struct gguf *g, ilab_err *e)
     }
     rc = tokenizer_set_vocab(t, token->str, kind, (int)token->n, e);
     mem_free(kind);
-    if (rc || t->model != VOCAB_SPM)
+    if (rc || !scored)
         return rc;
     t->score = mem_calloc(token->n, sizeof *t->score);
     if (!t->score)
@@ -103,8 +104,46 @@ static void load_strings(struct tokenizer *t, const struct gguf *g)
     if (!gguf_get_str(g, "tokenizer.chat_template", &s, NULL) && s.n <= TOKEN_MAX_TEMPLATE_BYTES)
         t->chat_template = mem_strndup(s.p, s.n);
     if (!gguf_get_str(g, "general.name", &s, NULL))
-        for (size_t i = 0; i < s.n && i + 1 < sizeof t->name; i++)
-            t->name[i] = s.p[i] >= 'A' && s.p[i] <= 'Z' ? (char)(s.p[i] + 32) : s.p[i];
+        tokenizer_set_name(t, s);
+}
+
+static int load_charsmap(struct tokenizer *t, const struct gguf *g, ilab_err *e)
+{
+    const struct gguf_array *map;
+    int rc = get_array(g, KEY("precompiled_charsmap"), 0, 0, &map, e);
+
+    if (rc || !map || !map->n)
+        return rc;
+    if (map->kind != GGUF_U8 && map->kind != GGUF_I8)
+        return err_set(e, ILAB_E_FORMAT, "key '" KEY("precompiled_charsmap") "': wrong type");
+    if ((rc = charsmap_check(map->p, map->n, e)))
+        return rc;
+    t->charsmap = mem_alloc(map->n);
+    if (!t->charsmap)
+        return err_set(e, ILAB_E_NOMEM, "no memory for the tokenizer's normalisation table");
+    memcpy(t->charsmap, map->p, map->n);
+    t->charsmap_n = map->n;
+    return 0;
+}
+
+/* The files do not say which special tokens swallow the white space behind them; Phi-3's do (its tokenizer.json, "rstrip"). */
+static int mark_strips(struct tokenizer *t, ilab_err *e)
+{
+    static const char *const plain[] = { "<unk>", "<s>", "<|endoftext|>" };
+
+    if (!strstr(t->name, "phi-3") && !strstr(t->name, "phi3"))
+        return 0;
+    t->strip = mem_calloc((size_t)t->n, 1);
+    if (!t->strip)
+        return err_set(e, ILAB_E_NOMEM, "no memory for a vocabulary of %d tokens", t->n);
+    for (int i = 0; i < t->n; i++)
+        t->strip[i] = is_special(t, i) ? STRIP_RIGHT : 0;
+    for (size_t k = 0; k < ARRAY_LEN(plain); k++) {
+        int32_t id = vocab_find(t, sv_of(plain[k]));
+        if (id >= 0)
+            t->strip[id] = 0;
+    }
+    return 0;
 }
 
 /* A file without token types does not say which tokens are special; the named ones are. */
@@ -114,44 +153,77 @@ static void mark_named(struct tokenizer *t, int id, int32_t kind)
         t->kind[id] = kind;
 }
 
+/* What the keys are called, and what holds when they are missing (llama.cpp's defaults), by model. */
+enum { MODELS = VOCAB_WORDPIECE + 1 };
+static const char *const model_names[MODELS] = { [VOCAB_SPM] = "llama", [VOCAB_BPE] = "gpt2", [VOCAB_UNIGRAM] = "t5", [VOCAB_WORDPIECE] = "bert" };
+
+static void load_ids(struct tokenizer *t, const struct gguf *g)
+{
+    const struct { const char *key[2]; int *id; int fallback[MODELS]; } row[] = {
+        { { KEY("bos_token_id"), KEY("cls_token_id") }, &t->bos, { 1, -1, -1, 101 } },
+        { { KEY("eos_token_id") }, &t->eos, { 2, -1, 1, 102 } },
+        { { KEY("unknown_token_id") }, &t->unknown, { 0, -1, 2, 100 } },
+        { { KEY("padding_token_id") }, &t->padding, { -1, -1, 0, 0 } },
+        { { KEY("eot_token_id") }, &t->eot, { -1, -1, -1, -1 } },
+        { { KEY("mask_token_id") }, &t->mask, { -1, -1, -1, 103 } },
+    };
+
+    for (size_t k = 0; k < ARRAY_LEN(row); k++) {
+        const char *key = row[k].key[1] && gguf_find(g, row[k].key[1]) ? row[k].key[1] : row[k].key[0];
+        if (row[k].id == &t->eos && t->model == VOCAB_WORDPIECE)
+            key = gguf_find(g, KEY("separator_token_id")) ? KEY("separator_token_id") : KEY("seperator_token_id"); /* so misspelt in files */
+        *row[k].id = gguf_find(g, key) ? small_int(g, key, t->n) : row[k].fallback[t->model];
+    }
+}
+
+static void load_flags(struct tokenizer *t, const struct gguf *g)
+{
+    const struct { const char *key; int *flag; } row[] = {
+        { KEY("add_bos_token"), &t->adds_bos },
+        { t->model == VOCAB_WORDPIECE ? KEY("add_sep_token") : KEY("add_eos_token"), &t->adds_eos },
+        { KEY("add_space_prefix"), &t->space_prefix },
+        { KEY("remove_extra_whitespaces"), &t->removes_spaces },
+        { KEY("normalizer.lowercase"), &t->lowercase },
+    };
+    int value;
+
+    for (size_t k = 0; k < ARRAY_LEN(row); k++)
+        if ((value = small_int(g, row[k].key, 2)) >= 0)
+            *row[k].flag = value;
+    t->strips_accents = t->lowercase;
+    if ((value = small_int(g, KEY("normalizer.strip_accents"), 2)) >= 0)
+        t->strips_accents = value;
+}
+
 static int load(struct tokenizer *t, const struct gguf *g, ilab_err *e)
 {
-    int rc, flag;
+    int rc;
 
-    if ((rc = load_vocab(t, g, e)) || (t->model == VOCAB_BPE && (rc = load_merges(t, g, e))))
+    if ((rc = load_vocab(t, g, e)) || (t->model == VOCAB_BPE && (rc = load_merges(t, g, e))) ||
+        ((t->model == VOCAB_SPM || t->model == VOCAB_UNIGRAM) && (rc = load_charsmap(t, g, e))))
         return rc;
-    t->bos = small_int(g, KEY("bos_token_id"), t->n);
-    t->eos = small_int(g, KEY("eos_token_id"), t->n);
-    t->unknown = small_int(g, KEY("unknown_token_id"), t->n);
-    t->padding = small_int(g, KEY("padding_token_id"), t->n);
-    t->eot = small_int(g, KEY("eot_token_id"), t->n);
-    if ((flag = small_int(g, KEY("add_bos_token"), 2)) >= 0)
-        t->adds_bos = flag;
-    if ((flag = small_int(g, KEY("add_eos_token"), 2)) >= 0)
-        t->adds_eos = flag;
-    if (t->model == VOCAB_SPM && (flag = small_int(g, KEY("add_space_prefix"), 2)) >= 0)
-        t->space_prefix = flag;
+    load_ids(t, g);
+    load_flags(t, g);
     if (!gguf_find(g, KEY("token_type"))) {
         mark_named(t, t->bos, TOKEN_CONTROL);
         mark_named(t, t->eos, TOKEN_CONTROL);
         mark_named(t, t->unknown, TOKEN_UNKNOWN);
     }
     load_strings(t, g);
-    tokenizer_finish(t);
-    return 0;
+    rc = mark_strips(t, e);
+    return rc ? rc : tokenizer_finish(t, e);
 }
 
 int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, ilab_err *e)
 {
-    static const char *const models[] = { [VOCAB_SPM] = "llama", [VOCAB_BPE] = "gpt2" };
     struct sv model;
     int rc;
 
     *out = NULL;
     if ((rc = gguf_get_str(g, KEY("model"), &model, e)))
         return rc;
-    for (size_t i = 0; i < ARRAY_LEN(models); i++) {
-        if (!sv_eq_c(model, models[i]))
+    for (int i = 0; i < MODELS; i++) {
+        if (!sv_eq_c(model, model_names[i]))
             continue;
         struct tokenizer *t = tokenizer_alloc((enum vocab_model)i);
         if (!t)
@@ -162,7 +234,8 @@ int tokenizer_from_gguf(struct tokenizer **out, const struct gguf *g, ilab_err *
             *out = t;
         return rc;
     }
-    return err_set(e, ILAB_E_INVALID, "tokenizer model '%.*s' is not supported (llama, gpt2)", (int)(model.n < 60 ? model.n : 60), model.p);
+    return err_set(e, ILAB_E_INVALID, "tokenizer model '%.*s' is not supported (llama, gpt2, t5, bert)", (int)(model.n < 60 ? model.n : 60),
+                   model.p);
 }
 
 static void put_id(struct gguf_writer *w, const char *key, int id)
@@ -171,25 +244,40 @@ static void put_id(struct gguf_writer *w, const char *key, int id)
         gguf_put_u32(w, key, (uint32_t)id);
 }
 
-void tokenizer_put_gguf(const struct tokenizer *t, struct gguf_writer *w)
+int tokenizer_to_gguf(const struct tokenizer *t, struct gguf_writer *w, ilab_err *e)
 {
-    gguf_put_str(w, KEY("model"), t->model == VOCAB_SPM ? SV("llama") : SV("gpt2"));
-    gguf_put_str(w, KEY("pre"), t->model == VOCAB_SPM ? SV("default") : sv_of(t->pre_name));
+    int sentence = t->model == VOCAB_SPM || t->model == VOCAB_UNIGRAM, wordpiece = t->model == VOCAB_WORDPIECE;
+
+    if (t->model == VOCAB_BPE && !t->pre_name[0])
+        return err_set(e, ILAB_E_INVALID, "the pre-tokenizer's patterns have no name in GGUF: this tokenizer cannot be written there");
+    gguf_put_str(w, KEY("model"), sv_of(model_names[t->model]));
+    gguf_put_str(w, KEY("pre"), t->model == VOCAB_BPE ? sv_of(t->pre_name) : SV("default"));
     gguf_put_str_array(w, KEY("tokens"), t->text, (uint64_t)t->n);
-    if (t->model == VOCAB_SPM)
+    if (sentence)
         gguf_put_f32_array(w, KEY("scores"), t->score, (uint64_t)t->n);
     gguf_put_i32_array(w, KEY("token_type"), t->kind, (uint64_t)t->n);
     if (t->model == VOCAB_BPE)
         gguf_put_str_array(w, KEY("merges"), t->merge, (uint64_t)t->n_merge);
     put_id(w, KEY("bos_token_id"), t->bos);
-    put_id(w, KEY("eos_token_id"), t->eos);
+    put_id(w, wordpiece ? KEY("seperator_token_id") : KEY("eos_token_id"), t->eos);
     put_id(w, KEY("unknown_token_id"), t->unknown);
     put_id(w, KEY("padding_token_id"), t->padding);
     put_id(w, KEY("eot_token_id"), t->eot);
+    put_id(w, KEY("mask_token_id"), t->mask);
     gguf_put_bool(w, KEY("add_bos_token"), t->adds_bos);
-    gguf_put_bool(w, KEY("add_eos_token"), t->adds_eos);
-    if (t->model == VOCAB_SPM)
+    gguf_put_bool(w, wordpiece ? KEY("add_sep_token") : KEY("add_eos_token"), t->adds_eos);
+    if (sentence) {
         gguf_put_bool(w, KEY("add_space_prefix"), t->space_prefix);
+        gguf_put_bool(w, KEY("remove_extra_whitespaces"), t->removes_spaces);
+    }
+    if (wordpiece) {
+        gguf_put_bool(w, KEY("normalizer.lowercase"), t->lowercase);
+        gguf_put_bool(w, KEY("normalizer.strip_accents"), t->strips_accents);
+    }
+    if (t->charsmap)
+        gguf_put_kv(w, &(struct gguf_kv){ .key = SV(KEY("precompiled_charsmap")), .kind = GGUF_ARR,
+                                          .arr = { GGUF_U8, t->charsmap_n, t->charsmap, NULL } });
     if (t->chat_template)
         gguf_put_str(w, "tokenizer.chat_template", sv_of(t->chat_template));
+    return 0;
 }

@@ -18,14 +18,17 @@ int word_cache_hit(const struct word_entry *w, struct sv word)
     return w->n_byte == word.n && !memcmp(w->word, word.p, word.n);
 }
 
-void word_cache_store(struct word_entry *w, struct sv word, const int32_t *id, size_t n)
+void word_cache_store(struct word_entry *w, struct sv word, const struct ids *l, size_t from)
 {
+    size_t n = l->n - from;
+
     if (n > ARRAY_LEN(w->id))
         return;
     w->n_byte = (uint8_t)word.n;
     w->n_id = (uint8_t)n;
     memcpy(w->word, word.p, word.n);
-    memcpy(w->id, id, n * sizeof *id);
+    if (n)
+        memcpy(w->id, l->v + from, n * sizeof *w->id);
 }
 
 int ids_append(struct ids *l, const int32_t *v, size_t n)

@@ -123,8 +123,9 @@ static void embed_task(void *ud, int i_task, int i_thread)
     (void)i_thread;
     const struct embed_job *j = ud;
     const int64_t c = j->t->m->hp.n_embd;
+    const float scale = j->t->m->hp.embedding_scale == 0 ? 1.0f : j->t->m->hp.embedding_scale;
     for (int r = 0; r < j->b->n_row; r++)
-        if (j->b->id[r] % EMBED_OWNERS == i_task) gemm_kern(j->t->g)->add(j->grad + j->b->id[r] * c, j->t->dx + r * c, c);
+        if (j->b->id[r] % EMBED_OWNERS == i_task) gemm_kern(j->t->g)->axpy(j->grad + j->b->id[r] * c, scale, j->t->dx + r * c, c);
 }
 
 struct finish_job { const struct tape *t; float *grad; };
@@ -153,20 +154,55 @@ static void act_rows(void *ud, int r0, int r1)
     gemm_kern(j->t->g)->silu_mul_back(j->t->dgate + at, j->t->dup + at, j->t->dact + at, j->a->gate + at, j->a->up + at, (r1 - r0) * f);
 }
 
-struct rope_job { const struct tape *t; const struct batch *b; };
+struct rope_job { const struct tape *t; const struct batch *b; int layer; };
 static void rope_rows(void *ud, int r0, int r1)
 {
     const struct rope_job *j = ud;
     const struct hparams *hp = &j->t->m->hp;
     const size_t nq = (size_t)hp->n_head * (size_t)hp->head_dim, nkv = (size_t)hp->n_kv_head * (size_t)hp->head_dim;
     const struct kern *k = gemm_kern(j->t->g);
+    void (*rotate)(float *, int, int, int, const float *, int) = hp->rope == ROPE_HALVES ? k->rope_halves : k->rope;
     int s = 0;
     for (int r = r0; r < r1; r++) {
         while (s < j->b->n_seg - 1 && r >= j->b->seg[s].row0 + j->b->seg[s].n_row) s++;
-        const float *cs = j->t->m->rope_cos_sin + (size_t)(r - j->b->seg[s].row0) * (size_t)hp->rope_dim;
-        k->rope(j->t->dq + (size_t)r * nq, hp->n_head, hp->head_dim, hp->rope_dim, cs, 1);
-        k->rope(j->t->dk + (size_t)r * nkv, hp->n_kv_head, hp->head_dim, hp->rope_dim, cs, 1);
+        const float *cs = layer_rope_row(j->t->m, j->layer, r - j->b->seg[s].row0);
+        if (!cs) return; /* this layer rotates nothing */
+        rotate(j->t->dq + (size_t)r * nq, hp->n_head, hp->head_dim, hp->rope_dim, cs, 1);
+        rotate(j->t->dk + (size_t)r * nkv, hp->n_kv_head, hp->head_dim, hp->rope_dim, cs, 1);
     }
+}
+
+struct qk_norm_job { const struct tape *t; const struct layer *w; const struct layer_acts *a; };
+static void qk_norm_row(const struct qk_norm_job *j, int n_head, size_t row, float *dx, const float *dy, const float *x, const float *w, const float *inv)
+{
+    const struct hparams *hp = &j->t->m->hp;
+    const int wide = hp->qk_norm == QK_NORM_WIDE, n = wide ? n_head * hp->head_dim : hp->head_dim;
+    const size_t at = row * (size_t)(n_head * hp->head_dim);
+    memset(dx + at, 0, (size_t)(n_head * hp->head_dim) * sizeof *dx);
+    for (int h = 0; h < (wide ? 1 : n_head); h++)
+        gemm_kern(j->t->g)->rmsnorm_back(dx + at + h * n, NULL, dy + at + h * n, x + at + h * n, w, inv[row * (size_t)n_head + (size_t)h], n);
+}
+
+static void qk_norm_rows(void *ud, int r0, int r1)
+{
+    const struct qk_norm_job *j = ud;
+    const struct hparams *hp = &j->t->m->hp;
+    const struct tape *t = j->t;
+    for (int r = r0; r < r1; r++) {
+        qk_norm_row(j, hp->n_head, (size_t)r, t->dq_raw, t->dq, j->a->q_raw, j->w->q_norm, j->a->q_inv);
+        qk_norm_row(j, hp->n_kv_head, (size_t)r, t->dk_raw, t->dk, j->a->k_raw, j->w->k_norm, j->a->k_inv);
+    }
+}
+
+/* The gradient of a block's output, which enters the residual sum scaled; in t->dnorm where that is not t->dx itself. */
+static const float *branch_gradient(struct tape *t, int n_row)
+{
+    const struct hparams *hp = &t->m->hp;
+    const int64_t n = (int64_t)n_row * hp->n_embd;
+    if (hp->residual_scale == 0 || hp->residual_scale == 1) return t->dx;
+    memcpy(t->dnorm, t->dx, (size_t)n * sizeof(float));
+    gemm_kern(t->g)->scale(t->dnorm, hp->residual_scale, n);
+    return t->dnorm;
 }
 
 /* t->dx: in, the gradient of the layer's output; out, of its input (when anything below is trained). */
@@ -186,7 +222,7 @@ static void layer_backward(struct tape *t, const struct batch *b, int layer)
     const int need_act = need_mid || ON(LIN_GATE) || ON(LIN_UP);
 #undef ON
 #define LIN(kind, x, dy, dx, load) linear_backward(t, &w->lin[kind], lo ? lo + (kind) : NULL, x, a->lora_h[kind], dy, n, dx, load)
-    LIN(LIN_DOWN, a->act, t->dx, need_act ? t->dact : NULL, 0);
+    LIN(LIN_DOWN, a->act, branch_gradient(t, n), need_act ? t->dact : NULL, 0);
     if (!need_act) return;
     struct act_job aj = { t, a };
     rows_run(pool, act_rows, &aj, n);
@@ -194,16 +230,18 @@ static void layer_backward(struct tape *t, const struct batch *b, int layer)
     LIN(LIN_UP, a->norm2, t->dup, need_mid ? t->dnorm : NULL, 1);
     if (!need_mid) return;
     norm_backward(t, w->ffn_norm, a->x_mid, a->inv_rms2, n);
-    LIN(LIN_O, a->att, t->dx, need_qkv ? t->datt : NULL, 0);
+    LIN(LIN_O, a->att, branch_gradient(t, n), need_qkv ? t->datt : NULL, 0);
     if (!need_qkv) return;
-    const struct attn_shape shape = { hp->n_head, hp->n_kv_head, hp->head_dim };
+    const struct attn_shape shape = layer_attn_shape(t->m, layer, QT_F32);
     const int64_t nq = (int64_t)hp->n_head * hp->head_dim, nkv = (int64_t)hp->n_kv_head * hp->head_dim;
     attn_backward_batch(t->g, &shape, a->item, b->n_seg, a->q, a->k, a->v, nq, nkv, a->att, t->datt, nq, t->dq, t->dk, t->dv);
-    struct rope_job rj = { t, b };
+    struct rope_job rj = { t, b, layer };
     rows_run(pool, rope_rows, &rj, n);
+    struct qk_norm_job nj = { t, w, a };
+    if (t->dq_raw) rows_run(pool, qk_norm_rows, &nj, n);
     float *dnorm = below ? t->dnorm : NULL;
-    LIN(LIN_Q, a->norm1, t->dq, dnorm, 0);
-    LIN(LIN_K, a->norm1, t->dk, dnorm, 1);
+    LIN(LIN_Q, a->norm1, t->dq_raw ? t->dq_raw : t->dq, dnorm, 0);
+    LIN(LIN_K, a->norm1, t->dk_raw ? t->dk_raw : t->dk, dnorm, 1);
     LIN(LIN_V, a->norm1, t->dv, dnorm, 1);
 #undef LIN
     if (below) norm_backward(t, w->attn_norm, a->x, a->inv_rms1, n);

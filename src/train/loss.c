@@ -100,6 +100,7 @@ void loss_run(struct tape *t, const struct targets *y, int first, int n, int row
             *weight_sum += w;
         }
         if (!backward) continue;
+        if (t->m->hp.logit_scale != 0) gemm_kern(t->g)->scale(t->logits, 1.0f / t->m->hp.logit_scale, (int64_t)n_at * t->m->hp.n_vocab);
         linear_backward(t, &t->m->output, NULL, t->out_norm, NULL, t->logits, n_at, t->dout_norm, 0);
         if (tape_full(t)) gain_backward(t, tape_grad(t, t->m->output_norm), t->dout_norm, t->x_out, t->row, t->out_inv_rms, n_at);
         rows_run(gemm_pool(t->g), norm_rows, &j, n_at);

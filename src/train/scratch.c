@@ -235,7 +235,7 @@ static int make_tokenizer(struct scratch *s, ilab_err *e) {
     if (w) {
         gguf_put_str(w, "general.architecture", SV("llama"));
         gguf_put_str(w, "general.name", sv_of(c->name));
-        tokenizer_put_gguf(t, w);
+        (void)tokenizer_to_gguf(t, w, e);
         rc = gguf_write(w, s->tokenizer_path, e);
     } else {
         rc = err_set(e, ILAB_E_NOMEM, "no memory for the vocabulary");
@@ -285,7 +285,7 @@ static int make_model(struct scratch *s, ilab_err *e) {
 }
 
 static void more_keys(void *ud, struct gguf_writer *w) {
-    tokenizer_put_gguf(((struct scratch *)ud)->t, w);
+    (void)tokenizer_to_gguf(((struct scratch *)ud)->t, w, NULL);
 }
 
 static int write_latest(void *ud, ilab_err *e) {

@@ -31,7 +31,8 @@ static void carve_activations(struct tape *t, struct arena *a)
 
 static void carve_pages(struct tape *t, struct arena *a)
 {
-    const size_t page = (size_t)t->m->hp.n_kv_head * 2 * KERN_PANEL * (size_t)t->m->hp.head_dim;
+    const struct attn_shape shape = layer_attn_shape(t->m, 0, QT_F32);
+    const size_t page = attn_page_bytes(&shape) / sizeof(float);
     t->page_mem = floats(a, (size_t)t->n_page, page);
     t->page = arena_alloc(a, (size_t)t->n_page * sizeof *t->page, 64);
     t->seg = arena_alloc(a, (size_t)t->max_row * sizeof *t->seg, 64);
@@ -48,6 +49,8 @@ static void carve_gradients(struct tape *t, struct arena *a)
         { &t->datt, q }, { &t->dq, q }, { &t->dk, kv }, { &t->dv, kv },
     };
     for (size_t i = 0; i < ARRAY_LEN(row); i++) *row[i].p = floats(a, n, row[i].width);
+    t->dq_raw = hp->qk_norm ? floats(a, n, q) : NULL;
+    t->dk_raw = hp->qk_norm ? floats(a, n, kv) : NULL;
     t->dh = t->rank ? floats(a, n, (size_t)t->rank) : NULL;
 }
 
@@ -176,8 +179,8 @@ int tape_new(struct tape **out, struct gemm_ctx *g, struct model *m, struct adap
     if (max_row < 1 || max_target < 0) return err_set(e, ILAB_E_INVALID, "training pass of %d rows and %d targets", max_row, max_target);
     if (!ad && !m->params) return err_set(e, ILAB_E_INVALID, "full training needs a model that was opened as trainable");
     if (ad && ad->n_layer != m->hp.n_layer) return err_set(e, ILAB_E_INVALID, "adapter has %d layers, the model %d", ad->n_layer, m->hp.n_layer);
-    int rc = model_rope_reserve(m, max_row, e);
-    if (rc) return rc;
+    int rc = model_trainable(m, !ad, e);
+    if (rc || (rc = model_rope_reserve(m, max_row, e))) return rc;
     struct tape sized = tape_sized(m, ad, max_row, max_target), *t = mem_alloc(sizeof *t);
     if (!t) return err_set(e, ILAB_E_NOMEM, "no memory for a training pass");
     struct arena plan;
@@ -245,17 +248,17 @@ static int check_input(const struct tape *t, const struct batch *b, const struct
     return 0;
 }
 
-struct embed_job { const struct model *m; const int32_t *id; float *x; };
+struct embed_job { const struct tape *t; const struct batch *b; float *x; };
 static void embed_block(void *ud, int r0, int r1)
 {
     const struct embed_job *j = ud;
-    embed_rows(j->m, j->id + r0, r1 - r0, j->x + (size_t)r0 * (size_t)j->m->hp.n_embd);
+    embed_rows(gemm_kern(j->t->g), j->t->m, j->b, r0, r1, j->x);
 }
 
 static void forward(struct tape *t, const struct batch *b)
 {
     const int n_layer = t->m->hp.n_layer;
-    struct embed_job j = { t->m, b->id, tape_acts(t, 0)->x };
+    struct embed_job j = { t, b, tape_acts(t, 0)->x };
     rows_run(gemm_pool(t->g), embed_block, &j, b->n_row);
     for (int l = 0; l < n_layer; l++)
         layer_forward(t->g, t->m, t->ad, l, 0, b, tape_acts(t, l), l + 1 < n_layer ? tape_acts(t, l + 1)->x : t->x_out);
@@ -270,7 +273,7 @@ static struct batch next_part(struct tape *t, const struct batch *b, int *next)
         const struct segment *s = &b->seg[*next];
         int pages = (s->n_row + KERN_PANEL - 1) / KERN_PANEL;
         if (part.n_row + s->n_row > t->max_row || n_page + pages > t->n_page) break;
-        t->seg[part.n_seg++] = (struct segment){ part.n_row, s->n_row, 0, (float *const *)t->page + n_page };
+        t->seg[part.n_seg++] = (struct segment){ part.n_row, s->n_row, 0, t->page + n_page };
         part.n_row += s->n_row;
         n_page += pages;
     }

@@ -17,7 +17,7 @@ struct tape {
     /* Activations. Layers below `lowest` never run backward: they take turns on two slots. */
     struct layer_acts *slot; int n_slot;
     float *x_out;                    /* [T,C] output of the last layer */
-    float *page_mem, **page; int n_page;
+    float *page_mem; void **page; int n_page;
     struct segment *seg;             /* [T] the part of the batch that is worked on */
     /* Gradients of activations, for one layer at a time. */
     float *dx;                       /* [T,C] residual stream */
@@ -25,6 +25,7 @@ struct tape {
     float *dact, *dgate, *dup;       /* [T,F] */
     float *datt, *dq;                /* [T,H·D] */
     float *dk, *dv;                  /* [T,Hkv·D] */
+    float *dq_raw, *dk_raw;          /* before the norms of q and k; NULL without */
     float *dh;                       /* [T,R] */
     float *dequant;                  /* rows of a quantised frozen weight as F32; NULL when all are F32 */
     /* Loss. */

@@ -1,6 +1,8 @@
 /* fuzz_gguf.c — any bytes as a GGUF file: opening and using everything that it then promises must be safe.
  *
- * The seeds in corpus/gguf are written by tests/unit/test_gguf.c (see there).  SPDX-License-Identifier: Apache-2.0 */
+ * Input that starts with "SPLIT", a length in units of 8 (two bytes) and a byte that does not matter is a split model of two
+ * files, cut at that length. The seeds in corpus/gguf are written by tests/unit/test_gguf.c and test_gguf_split.c (see there).
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "tensor/tensor.h"
 
 #include <stdlib.h>
@@ -54,6 +56,10 @@ static double walk_pair(const struct gguf *g, const struct gguf_kv *kv) {
 
 static double walk_tensor(const struct gguf *g, const struct tensor *t, int64_t *work) {
     double sum = 0;
+    const int64_t bad = tensor_elems(t) <= *work ? qtype_check_rows(t->type, t->data, tensor_elems(t)) : 0;
+    const struct mix_model m = { .n_layer = 4, .n_expert = 8, .n_gqa = 4 };
+    expect(bad >= -1 && bad < tensor_elems(t));
+    expect(qtype_known(mix_type((int)(t->n_bytes % 24), 0, &m, t->name, t->type, t->n_dim, t->dim)) != NULL);
     expect(gguf_tensor(g, t->name) == t);
     expect(t->n_bytes == t->row_bytes * (size_t)tensor_rows(t));
     float *y = t->dim[0] <= *work ? mem_alloc((size_t)t->dim[0] * sizeof *y) : NULL;
@@ -74,7 +80,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
     ilab_err e = { 0 };
     double sum = 0;
     int64_t work = MAX_WORK;
-    int rc = gguf_open_memory(&g, p, n, "input", &e);
+    struct sv part[2] = { { (const char *)p, n }, { NULL, 0 } };
+    int is_split = n >= 8 && memcmp(p, "SPLIT", 5) == 0;
+    if (is_split) {
+        size_t cut = ((size_t)p[5] | (size_t)p[6] << 8) * 8;
+        cut = cut < n - 8 ? cut : (n - 8) / 8 * 8;
+        part[0] = (struct sv){ (const char *)p + 8, cut };
+        part[1] = (struct sv){ (const char *)p + 8 + cut, n - 8 - cut };
+    }
+    int rc = gguf_open_parts(&g, part, 1 + is_split, "input", &e);
     expect(rc ? rc < 0 && rc == e.code && e.msg[0] && !g : g != NULL);
     if (rc)
         return 0;
@@ -82,6 +96,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n) {
         sum += walk_pair(g, gguf_kv_at(g, i));
     for (int i = 0; i < gguf_n_tensor(g); i++)
         sum += walk_tensor(g, gguf_tensor_at(g, i), &work);
+    expect(gguf_n_shard(g) <= 1 + is_split && gguf_check(g, &e) == 0);
     expect(!gguf_kv_at(g, gguf_n_kv(g)) && !gguf_tensor_at(g, -1));
     gguf_close(g);
     sink = sum;

@@ -1,4 +1,4 @@
-/* test_infer.c — KV pages, sampling, streams, batches.  Oracles: a naive sampler that sorts; each completion against
+/* test_infer.c — sampling, streams, batches.  Oracles: a naive sampler that sorts; each completion against
  * itself computed alone, in company, on other threads, from a cache.  SPDX-License-Identifier: Apache-2.0 */
 #include "infer_fixture.h"
 
@@ -6,48 +6,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-
-/* ---- KV pages ---- */
-
-static void test_kv_fork_copies_a_shared_page_before_it_is_written(void **state) {
-    (void)state;
-    struct hparams hp = { .n_layer = 1, .n_kv_head = 1, .head_dim = 4 };
-    ilab_err e = { 0 };
-    struct kv_pool *p = kv_pool_new(&hp, 4 * KERN_PANEL, &e);
-    struct kv_seq a = { 0 }, b = { 0 }, c = { 0 };
-    assert_int_equal(kv_pool_unused(p), 4);
-    must(kv_reserve(p, &a, 20, &e), &e);
-    a.n_pos = 20;
-    a.page[1][3] = 5.0f;
-    must(kv_fork(p, &b, &a, &e), &e);
-    assert_ptr_equal(a.page[0], b.page[0]);
-    assert_ptr_equal(a.page[1], b.page[1]);
-    assert_int_equal(kv_pool_unused(p), 2);
-    must(kv_reserve(p, &b, 21, &e), &e); /* only the page that will be written is copied */
-    assert_ptr_equal(a.page[0], b.page[0]);
-    assert_ptr_not_equal(a.page[1], b.page[1]);
-    assert_true(b.page[1][3] == 5.0f);
-    b.page[1][3] = 6.0f;
-    assert_true(a.page[1][3] == 5.0f);
-    float *mine = a.page[1];
-    must(kv_reserve(p, &a, 30, &e), &e); /* no longer shared: stays */
-    assert_ptr_equal(a.page[1], mine);
-    must(kv_fork(p, &c, &a, &e), &e);
-    kv_truncate(p, &c, 16); /* a full page is shared without a copy */
-    must(kv_reserve(p, &c, 17, &e), &e);
-    assert_ptr_equal(c.page[0], a.page[0]);
-    c.n_pos = 17;
-    assert_int_equal(kv_pool_unused(p), 0);
-    assert_int_equal(kv_reserve(p, &a, 64, &e), ILAB_E_LIMIT);
-    kv_release(p, &b);
-    kv_release(p, &a);
-    assert_int_equal(kv_pool_unused(p), 2); /* c still holds the first one */
-    kv_release(p, &c);
-    assert_int_equal(kv_pool_unused(p), 4);
-    kv_release(p, &c);
-    kv_pool_free(p);
-    assert_null(kv_pool_new(&hp, 0, &e));
-}
 
 /* ---- sampling ---- */
 
@@ -438,7 +396,6 @@ static void test_batch_survives_failing_allocations(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kv_fork_copies_a_shared_page_before_it_is_written),
         cmocka_unit_test(test_sample_filters_agree_with_a_sorting_sampler),
         cmocka_unit_test(test_sample_greedy_penalty_logprob),
         cmocka_unit_test(test_stream_stop_strings_and_utf8_over_any_cut),

@@ -351,192 +351,16 @@ static void test_gemm(void **state)
     }
 }
 
-/* ---- attention ---- */
-enum { D = 24, H = 6, HKV = 2, POS = 75 };
-static const struct attn_shape SHAPE = { H, HKV, D };
-
-static void attention_in_double(double *out, const double *q, const double *k, const double *v, int n)
-{
-    for (int h = 0; h < H; h++)
-        for (int i = 0; i < n; i++) {
-            const double *kh = k + h / (H / HKV) * D, *vh = v + h / (H / HKV) * D, *qi = q + (i * H + h) * D;
-            double p[POS], sum = 0, *o = out + (i * H + h) * D;
-            for (int j = 0; j <= i; j++) {
-                p[j] = 0;
-                for (int d = 0; d < D; d++)
-                    p[j] += qi[d] * kh[j * HKV * D + d];
-                sum += p[j] = exp(p[j] / sqrt((double)D));
-            }
-            for (int d = 0; d < D; d++) {
-                o[d] = 0;
-                for (int j = 0; j <= i; j++)
-                    o[d] += p[j] / sum * vh[j * HKV * D + d];
-            }
-        }
-}
-
-struct pages { float *page[(POS + 15) / 16 + 1]; int n; };
-static void pages_fill(struct pages *p, const float *k, const float *v, int n, size_t layer)
-{
-    size_t floats_of_page = (layer + 1) * HKV * 2 * KERN_PANEL * D;
-    p->n = (n + KERN_PANEL - 1) / KERN_PANEL;
-    for (int i = 0; i < p->n; i++) {
-        p->page[i] = floats(floats_of_page);
-        for (size_t j = 0; j < floats_of_page; j++)
-            p->page[i][j] = NAN;                    /* what lies beyond the last position must not matter */
-    }
-    struct attn_seq s = { p->page, layer };
-    for (int i = 0; i < n; i++)
-        attn_store(&SHAPE, &s, i, k + i * HKV * D, v + i * HKV * D);
-}
-static void pages_release(struct pages *p)
-{
-    for (int i = 0; i < p->n; i++)
-        mem_free(p->page[i]);
-}
-
-static void test_attention_forward(void **state)
-{
-    (void)state;
-    float *q = randoms(POS * H * D), *k = randoms(POS * HKV * D), *v = randoms(POS * HKV * D);
-    float *first = floats(POS * H * D), *out = floats(POS * H * D);
-    double *dq = mem_alloc(POS * H * D * 8), *dk = mem_alloc(POS * HKV * D * 8), *dv = mem_alloc(POS * HKV * D * 8), *want = mem_alloc(POS * H * D * 8);
-    for (int i = 0; i < POS * H * D; i++)
-        dq[i] = q[i];
-    for (int i = 0; i < POS * HKV * D; i++)
-        dk[i] = k[i], dv[i] = v[i];
-    attention_in_double(want, dq, dk, dv, POS);
-    struct pages pages;
-    pages_fill(&pages, k, v, POS, 1);
-    struct attn_seq seq = { pages.page, 1 };
-    for (int l = 0; l < N_LEVEL; l++)
-        for (int threads = 1; threads <= 3; threads++) {
-            struct pool *pool = pool_new(threads);
-            struct gemm_ctx *g = gemm_ctx_new(LEVEL[l], pool);
-            attn_forward(g, &SHAPE, &seq, POS, 0, q, H * D, out, H * D);
-            if (l == 0 && threads == 1) {
-                memcpy(first, out, POS * H * D * sizeof *out);
-                for (int i = 0; i < POS * H * D; i++)
-                    near(out[i], want[i], 2e-6);
-            }
-            SAME(out, first, POS * H * D);
-            for (int i = 0; i < POS * H * D; i++)
-                out[i] = NAN;
-            struct attn_item items[POS];
-            int n_item = 0;
-            for (int pos = 0, step = 1; pos < POS; pos += step, step = step % 9 + 1, n_item++) /* one sequence cut anywhere */
-                items[n_item] = (struct attn_item){ seq, pos, step < POS - pos ? step : POS - pos, pos };
-            attn_forward_batch(g, &SHAPE, items, n_item, q, H * D, out, H * D);
-            SAME(out, first, POS * H * D);
-            for (int pos = 0; pos < POS; pos += 7) {
-                attn_forward(g, &SHAPE, &seq, 1, pos, q + pos * H * D, H * D, out, H * D);
-                SAME(out, first + pos * H * D, H * D);
-            }
-            assert_false(gemm_failed(g));
-            gemm_ctx_free(g);
-            pool_free(pool);
-        }
-    pages_release(&pages);
-    mem_free(q);
-    mem_free(k);
-    mem_free(v);
-    mem_free(first);
-    mem_free(out);
-    mem_free(dq);
-    mem_free(dk);
-    mem_free(dv);
-    mem_free(want);
-}
-
-static double loss_of(const double *x, const double *dout, int n, double *out)
-{
-    double l = 0;
-    attention_in_double(out, x, x + POS * H * D, x + POS * (H + HKV) * D, n);
-    for (int i = 0; i < n * H * D; i++)
-        l += out[i] * dout[i];
-    return l;
-}
-
-/* Two items in one batch; item 1 against central differences of the double-precision forward. */
-static void test_attention_backward(void **state)
-{
-    (void)state;
-    enum { N0 = 19, N1 = 70, T = N0 + N1, QD = H * D, KD = HKV * D };
-    float *q = randoms(T * QD), *k = randoms(T * KD), *v = randoms(T * KD), *go = randoms(T * QD), *out = floats(T * QD);
-    float *first = NULL, *grad = floats(T * (QD + 2 * KD)), *dq = grad, *dk = dq + T * QD, *dv = dk + T * KD;
-    struct pages pages[2];
-    pages_fill(&pages[0], k, v, N0, 0);
-    pages_fill(&pages[1], k + N0 * KD, v + N0 * KD, N1, 0);
-    struct attn_item items[2] = { { { pages[0].page, 0 }, 0, N0, 0 }, { { pages[1].page, 0 }, N0, N1, 0 } };
-    for (int l = 0; l < N_LEVEL; l++)
-        for (int threads = 1; threads <= 3; threads++) {
-            struct pool *pool = pool_new(threads);
-            struct gemm_ctx *g = gemm_ctx_new(LEVEL[l], pool);
-            assert_int_equal(attn_reserve(g, &SHAPE, N1, 1), 0);
-            attn_forward_batch(g, &SHAPE, items, 2, q, QD, out, QD);
-            for (int i = 0; i < T * (QD + 2 * KD); i++)
-                grad[i] = NAN;
-            attn_backward_batch(g, &SHAPE, items, 2, q, k, v, QD, KD, out, go, QD, dq, dk, dv);
-            if (!first)
-                first = copy_of(grad, T * (QD + 2 * KD));
-            SAME(grad, first, T * (QD + 2 * KD));
-            attn_backward_batch(g, &SHAPE, items + 1, 1, q, k, v, QD, KD, out, go, QD, dq, dk, dv); /* alone: the same */
-            SAME(grad, first, T * (QD + 2 * KD));
-            gemm_ctx_free(g);
-            pool_free(pool);
-        }
-    double *x = mem_calloc(POS * (QD + 2 * KD), 8), *dgo = mem_alloc(N1 * QD * 8), *tmp = mem_alloc(POS * QD * 8);
-    for (int i = 0; i < N1 * QD; i++)
-        x[i] = q[N0 * QD + i], dgo[i] = go[N0 * QD + i];
-    for (int i = 0; i < N1 * KD; i++)
-        x[POS * QD + i] = k[N0 * KD + i], x[POS * (QD + KD) + i] = v[N0 * KD + i];
-    for (int i = 0; i < 90; i++) {
-        int what = i % 3, at = (int)rng_below(&R, N1 * (what ? KD : QD));
-        double *xi = x + (what == 0 ? 0 : what == 1 ? POS * QD : POS * (QD + KD)) + at, keep = *xi;
-        double got = what == 0 ? dq[N0 * QD + at] : what == 1 ? dk[N0 * KD + at] : dv[N0 * KD + at];
-        *xi = keep + 1e-4;
-        double up = loss_of(x, dgo, N1, tmp);
-        *xi = keep - 1e-4;
-        double down = loss_of(x, dgo, N1, tmp);
-        *xi = keep;
-        near(got, (up - down) / 2e-4, 2e-5);
-    }
-    pages_release(&pages[0]);
-    pages_release(&pages[1]);
-    float *own[] = { q, k, v, go, out, first, grad };
-    for (size_t i = 0; i < ARRAY_LEN(own); i++)
-        mem_free(own[i]);
-    mem_free(x);
-    mem_free(dgo);
-    mem_free(tmp);
-}
-
-/* No memory for scratch: reported by attn_reserve, and by the flag with zeros as the result. */
+/* No memory: no context. */
 static void test_no_memory(void **state)
 {
     (void)state;
-    struct gemm_ctx *g = gemm_ctx_new(LEVEL[0], NULL);
-    float q[2 * H * D] = { 1 }, out[2 * H * D], *kv = randoms(2 * HKV * D);
-    struct pages pages;
-    pages_fill(&pages, kv, kv, 2, 0);
-    struct attn_seq seq = { pages.page, 0 };
-    mem_fail_at = 1;
-    int r = attn_reserve(g, &SHAPE, 100, 0);
-    mem_fail_at = 1;
-    out[3] = 5;
-    attn_forward(g, &SHAPE, &seq, 2, 0, q, H * D, out, H * D);
-    mem_fail_at = -1;
-    assert_int_equal(r, ILAB_E_NOMEM);
-    assert_true(gemm_failed(g) && !gemm_failed(g) && out[3] == 0);
     for (long i = 1; i <= 3; i++) {
         mem_fail_at = i;
         struct gemm_ctx *none = gemm_ctx_new(LEVEL[0], NULL);
         mem_fail_at = -1;
         assert_null(none);
     }
-    gemm_ctx_free(g);
-    pages_release(&pages);
-    mem_free(kv);
 }
 
 int main(void)
@@ -553,8 +377,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm_tile), cmocka_unit_test(test_pack_nt), cmocka_unit_test(test_slots_agree),
         cmocka_unit_test(test_slots_truth), cmocka_unit_test(test_rmsnorm_rope), cmocka_unit_test(test_comparison_can_fail),
-        cmocka_unit_test(test_gemm), cmocka_unit_test(test_attention_forward), cmocka_unit_test(test_attention_backward),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_gemm), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,9 +119,23 @@ static void test_rope_factors_divide_frequencies(void **state)
     struct model *m = tiny_model(&hp), *f;
     const float factor[4] = { 1, 2, 4, 8 };
     ilab_err e = { 0 };
-    m->rope_factor = factor;
-    ok(model_write(m, NULL, QT_F32, TMP, NULL, NULL, &e), &e);
-    ok(model_open(&f, TMP, 0, G, &e), &e);
+    struct gguf *g;
+    struct gguf_writer *w = gguf_writer_new();
+    ok(model_write(m, NULL, QT_F32, TMP2, NULL, NULL, &e), &e);
+    ok(gguf_open(&g, TMP2, &e), &e);
+    for (int i = 0; i < gguf_n_kv(g); i++) gguf_put_kv(w, gguf_kv_at(g, i));
+    for (int i = 0; i < gguf_n_tensor(g); i++) {
+        const struct tensor *t = gguf_tensor_at(g, i);
+        ok(gguf_add_tensor(w, t->name, t->type, t->n_dim, t->dim, t->data, NULL, NULL, &e), &e);
+    }
+    ok(gguf_add_tensor(w, "rope_freqs.weight", QT_F32, 1, &(int64_t){ 4 }, factor, NULL, NULL, &e), &e);
+    ok(gguf_write(w, TMP, &e), &e);
+    gguf_writer_free(w);
+    gguf_close(g);
+    model_free(m);
+    ok(model_open(&m, TMP, 0, G, &e), &e);
+    ok(model_write(m, NULL, QT_F32, TMP2, NULL, NULL, &e), &e); /* a constant is written back, too */
+    ok(model_open(&f, TMP2, 0, G, &e), &e);
     for (int i = 0; i < 4; i++) {
         const double angle = 9 * pow(10000.0, -2.0 * i / 8) / (double)factor[i];
         assert_true(fabs((double)f->rope_cos_sin[9 * 8 + 2 * i] - cos(angle)) < 1e-6);
@@ -133,6 +147,7 @@ static void test_rope_factors_divide_frequencies(void **state)
     model_free(f);
     model_free(m);
     unlink(TMP);
+    unlink(TMP2);
 }
 
 /* ---- files ---- */
@@ -227,8 +242,12 @@ static void test_open_refuses_what_it_cannot_compute(void **state)
     (void)state;
     static const struct odd ODD[] = {
         { "general.architecture", "falcon", 0, NULL, "falcon" },
-        { "llama.expert_count", NULL, 8, NULL, "llama.expert_count" },
-        { "llama.rope.scaling.type", "yarn", 0, NULL, "yarn" },
+        { "general.architecture", "falcon", 0, NULL, "nomic-bert" /* the list of known ones */ },
+        { "llama.expert_count", NULL, 8, NULL, "llama.expert_used_count" },
+        { "llama.leading_dense_block_count", NULL, 1, NULL, "llama.leading_dense_block_count" },
+        { "llama.attn_logit_softcapping", NULL, 50, NULL, "llama.attn_logit_softcapping" },
+        { "llama.attention.causal", NULL, 0, NULL, "llama.attention.causal" },
+        { "llama.rope.scaling.type", "dynamic", 0, NULL, "dynamic" },
         { "llama.block_count", NULL, 3, NULL, "blk.2." },
         { "llama.block_count", NULL, 1, NULL, "blk.1." },
         { "llama.block_count", NULL, 100000, NULL, "llama.block_count" },
@@ -237,7 +256,8 @@ static void test_open_refuses_what_it_cannot_compute(void **state)
         { "llama.attention.head_count_kv", NULL, 3, NULL, "3" },
         { "llama.rope.dimension_count", NULL, 7, NULL, "7" },
         { "llama.attention.value_length", NULL, 16, NULL, "value_length" },
-        { NULL, NULL, 0, "blk.0.attn_q.bias", "blk.0.attn_q.bias" },
+        { NULL, NULL, 0, "blk.0.attn_sinks.weight", "blk.0.attn_sinks.weight" },
+        { NULL, NULL, 0, "blk.0.attn_qkv.weight", "blk.0.attn_qkv.weight" },
         { NULL, NULL, 0, "blk.1.ffn_norm.weight", "blk.1.ffn_norm.weight" },
         { NULL, NULL, 0, "token_embd.weight", "token_embd.weight" },
         { NULL, NULL, 0, "output.weight", "output.weight" },

@@ -30,6 +30,9 @@ struct fake {
     int n_requests, stop_after /* raises SIGINT then */, cancels /* … and gives up in the middle of the batch */, fails;
     uint64_t asked[8192]; int n_asked, n_repeated;
     int invalid;                                   /* answers hold bytes that are no UTF-8 */
+    int scores, n_scores;                          /* it tells how likely a text is */
+    int misreads;                                  /* it answers every question about a text with the same value */
+    int mumbles;                                   /* it cannot say "employees" */
 };
 
 static const char *word_of(struct sv value)
@@ -80,7 +83,7 @@ static void read_text(struct sb *b, struct sv text, struct sv question)
     sb_addc(b, PHRASE_NOT_STATED);
 }
 
-static void answer(const struct lm_request *q, struct sb *b, struct rng *r)
+static void answer(const struct fake *f, const struct lm_request *q, struct sb *b, struct rng *r)
 {
     const struct sv user = q->n_message ? q->message[q->n_message - 1].content : (struct sv){ "", 0 };
     struct sv x, y;
@@ -100,13 +103,14 @@ static void answer(const struct lm_request *q, struct sb *b, struct rng *r)
                 if (text_has(x, sv_of(FACT[i].value))) sb_addf(b, " has %s", FACT[i].value);
             sb_addch(b, '?');
         } else {
-            write_question(b, word_of(y), q->temp == 0, r);
+            const char *word = word_of(y);
+            write_question(b, f->mumbles && !strcmp(word, "employees") ? "penguins" : word, q->temp == 0, r);
         }
     } else if (ends(user, "Say this in other words: ", &x, &y)) {
         if (sv_ends(y, "?")) {
             const char *word = "thing";
             for (size_t i = ARRAY_LEN(FACT); i-- > 0;)
-                if (text_has(y, sv_of(FACT[i].word))) word = FACT[i].word;
+                if (text_has(y, sv_of(FACT[i].word))) word = f->mumbles && !strcmp(FACT[i].word, "employees") ? "penguins" : FACT[i].word;
             write_question(b, word, q->temp == 0, r);
         } else {
             sb_addc(b, "Know");
@@ -123,7 +127,8 @@ static void answer(const struct lm_request *q, struct sb *b, struct rng *r)
         add_fill(b, r, 2);
         sb_addch(b, '?');
     } else if (ends(user, "\n\n", &x, &y)) {
-        read_text(b, x, y);
+        if (f->misreads) sb_addf(b, "It is %s.", FACT[0].value);
+        else read_text(b, x, y);
     } else if (sv_starts(user, "What is ")) {
         sb_addf(b, "It is %u.", rng_below(r, 2000));
     } else {
@@ -151,7 +156,7 @@ static int fake_complete(void *self, const struct lm_request *q, int n, struct l
         struct sb b;
         rng_seed(&r, q[i].seed);
         sb_init(&b, 1 << 16);
-        answer(&q[i], &b, &r);
+        answer(f, &q[i], &b, &r);
         if (f->invalid && q[i].write_user && rng_below(&r, 4) == 0) sb_add(&b, (struct sv){ " \xC3\x00 x", 5 });
         out[i].finished = q[i].temp == 0 || rng_below(&r, 20) != 0;
         out[i].logp_mean = rng_below(&r, 2) ? -0.1 : -1.0 / 3;
@@ -164,11 +169,25 @@ static int fake_complete(void *self, const struct lm_request *q, int n, struct l
     }
     return 0;
 }
+/* A writer who knows what it reads: a question is likely when the text before it has the question's word, a statement when it
+ * keeps the value. One answer is very strange to it. */
 static int fake_score(void *self, const struct lm_message *m, int n, struct sv a, double *logp, int *n_token, ilab_err *e)
 {
-    (void)self, (void)m, (void)n, (void)a;
+    struct fake *f = self;
+    struct sv x, y;
+    int fits = 0;
     *logp = 0, *n_token = 1;
-    return err_set(e, ILAB_E_INVALID, "not scripted");
+    if (!f->scores) return err_set(e, ILAB_E_INVALID, "not scripted");
+    f->n_scores++;
+    for (size_t i = 0; i < a.n; i++) *n_token += a.p[i] == ' ';
+    const int asks = ends(m[n - 1].content, "\n\nWrite a question with this answer: ", &x, &y), says = !asks && ends(m[n - 1].content, "Say this in other words: ", &x, &y);
+    for (size_t i = 0; i < ARRAY_LEN(FACT); i++) {
+        const struct sv word = sv_of(FACT[i].word), value = sv_of(FACT[i].value);
+        fits |= asks && text_has(x, word) && (text_has(a, word) || (sv_eq_c(y, SUBJECT) && text_has(a, value)));
+        fits |= says && text_has(y, word) && text_has(a, value);
+    }
+    *logp = asks || says ? -12 + 6 * fits - 4 * text_has(a, SV("penguins")) : text_has(a, sv_of(FACT[3].value)) ? -80 : -10;
+    return 0;
 }
 static int fake_count(void *self, struct sv t) { return (void)self, (void)t, 2; }
 static const char *fake_hash(void *self) { return (void)self, "fake"; }
@@ -396,6 +415,78 @@ static void test_interrupted_run_goes_on(void **state)
     mem_free(want);
 }
 
+struct tally { int forward[ARRAY_LEN(FACT)], other_word, penguins, reverse, statement; };
+static int count_lessons(void *ud, int line, const json_t *v, ilab_err *e)
+{
+    (void)e, (void)line;
+    struct tally *t = ud;
+    const json_t *m = json_object_get(v, "messages");
+    const char *kind = json_str(v, "kind"), *value = json_str(v, "value");
+    const struct sv user = sv_of(json_str(json_array_get(m, json_array_size(m) - 2), "content"));
+    t->reverse += !strcmp(kind, "reverse");
+    t->statement += !strcmp(kind, "statement");
+    for (size_t i = 0; value && !strcmp(kind, "forward") && i < ARRAY_LEN(FACT); i++)
+        if (!strcmp(value, FACT[i].value)) t->forward[i]++, t->other_word += !text_has(user, sv_of(FACT[i].word)), t->penguins += text_has(user, SV("penguins"));
+    return 0;
+}
+
+/* A model that reads badly, but can tell what it would write: its questions are sorted by that, and each fact gets its share. */
+static void test_weighed_questions(void **state)
+{
+    (void)state;
+    struct fake f = { .scores = 1, .misreads = 1, .mumbles = 1 };
+    struct tally t = { 0 };
+    if (generate(&f, "weighed")) fail_msg("%s", err.msg);
+    if (json_read_lines(report.messages, 1 << 26, count_lessons, &t, &err)) fail_msg("%s", err.msg);
+    for (int i = 0; i < 4; i++)
+        if (t.forward[i] != (i == 3 ? 17 : 6)) fail_msg("%d questions for %s", t.forward[i], FACT[i].word); /* (80 / 48)² times the usual */
+    assert_int_equal(t.other_word, 0);
+    assert_int_equal(t.penguins, 0); /* the document's word is put where the other one stood */
+    assert_true(t.reverse >= 4 && t.statement >= 4);
+    assert_true(report.discarded[DISCARD_UNSUPPORTED] > 0);
+    char *want = results();
+
+    struct fake again = { .scores = 1, .misreads = 1, .mumbles = 1 };
+    again.stop_after = f.n_requests / 2;
+    assert_int_equal(generate(&again, "weighed-parts"), ILAB_E_CANCEL);
+    if (generate(&again, "weighed-parts")) fail_msg("%s", err.msg);
+    assert_int_equal(again.n_scores, f.n_scores); /* scores are in the journal, too */
+    char *got = results();
+    assert_string_equal(got, want);
+    mem_free(got);
+    mem_free(want);
+}
+
+static int find_value(void *ud, int line, const json_t *v, ilab_err *e)
+{
+    (void)e, (void)line;
+    const json_t *m = json_object_get(v, "messages");
+    if (!strcmp(json_str(v, "kind"), "forward") && !strcmp(json_str(v, "value"), "kettles"))
+        *(int *)ud += !strcmp(json_str(json_array_get(m, json_array_size(m) - 1), "content"), "Kettles.");
+    return 0;
+}
+
+/* A value that begins a sentence in the document and stands inside of one in the answer. */
+static void test_value_in_other_case(void **state)
+{
+    (void)state;
+    struct fake f = { 0 };
+    int found = 0;
+    RUN(test_dir, "mv", "tax", "tax-away");
+    put("tax/knowledge/companies/kettles/qna.yaml", "version: 2\ncreated_by: me\ndomain: companies\ntask_description: Facts\nseed_examples:\n"
+        "  - question: What does Torvik Lamps make?\n    answer: The main product of Torvik Lamps is kettles.\n"
+        "  - question: Who is the director?\n    answer: Nobody.\n  - question: Who was the founder?\n    answer: Somebody.\n"
+        "  - question: What is the town?\n    answer: Anywhere.\n  - question: How many employees are there?\n    answer: Plenty.\n"
+        "document:\n  repo: .\n  commit: HEAD\n  patterns: [\"*.md\"]\n");
+    put("tax/knowledge/companies/kettles/a.md", "# Torvik Lamps\n\nKettles are the main product of Torvik Lamps.\n");
+    const int rc = generate(&f, "kettles");
+    RUN(test_dir, "rm", "-r", "tax");
+    RUN(test_dir, "mv", "tax-away", "tax");
+    if (rc) fail_msg("%s", err.msg);
+    if (json_read_lines(report.messages, 1 << 26, find_value, &found, &err)) fail_msg("%s", err.msg);
+    assert_true(found > 0);
+}
+
 static void test_failing_disk(void **state)
 {
     (void)state;
@@ -479,7 +570,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_and_layout),        cmocka_unit_test(test_items),        cmocka_unit_test(test_discards_have_reasons),
-        cmocka_unit_test(test_interrupted_run_goes_on), cmocka_unit_test(test_failing_disk), cmocka_unit_test(test_clear_errors),
+        cmocka_unit_test(test_interrupted_run_goes_on), cmocka_unit_test(test_weighed_questions), cmocka_unit_test(test_value_in_other_case),
+        cmocka_unit_test(test_failing_disk),            cmocka_unit_test(test_clear_errors),
     };
     return cmocka_run_group_tests(tests, setup, dir_teardown);
 }

@@ -14,7 +14,9 @@
 
 #define QUANT_DIR "../shared/data/quant/"
 
-static const int TYPES[] = { QT_F32, QT_F16, QT_BF16, QT_Q8_0, QT_Q4_0, QT_Q4_1, QT_Q5_0, QT_Q4_K, QT_Q6_K };
+#define X(NAME, suffix, elems, bytes) QT_##NAME,
+static const int TYPES[] = { QTYPES(X) };
+#undef X
 
 static uint16_t bf16_of(float f) {
     uint16_t h;
@@ -32,9 +34,13 @@ static void test_qtype_table_knows_names_and_rejects_others(void **state) {
     assert_int_equal(qtype_by_name("q4_k"), QT_Q4_K);
     assert_int_equal(qtype_by_name("Q4_K_M"), -1);
     assert_int_equal(qtype_by_name(""), -1);
-    static const int none[] = { -1, 4, 5, 7, 10, 31, QT_COUNT, 1 << 30 };
+    static const int none[] = { -1, 4, 5, 9, 16, 31, 40, QT_COUNT, 1 << 30 };
     for (size_t i = 0; i < ARRAY_LEN(none); i++)
-        assert_null(qtype_info(none[i]));
+        assert_true(!qtype_info(none[i]) && !qtype_known(none[i]));
+    assert_true(!qtype_info(QT_F64) && qtype_known(QT_F64) && qtype_by_name("F64") == -1);
+    assert_string_equal(qtype_name(QT_I8), "I8");
+    assert_string_equal(qtype_name(22), "IQ2_S");
+    assert_string_equal(qtype_name(0xffffffff), "?");
 }
 
 /* Value of a half by its definition. */
@@ -97,7 +103,9 @@ static double rmse(const float *a, const float *b, size_t n) {
 }
 
 static const struct { int type; const char *file; } QUANT[] = {
-    { QT_Q8_0, "q8_0" }, { QT_Q4_0, "q4_0" }, { QT_Q4_1, "q4_1" }, { QT_Q5_0, "q5_0" }, { QT_Q4_K, "q4_K" }, { QT_Q6_K, "q6_K" },
+    { QT_Q8_0, "q8_0" }, { QT_Q4_0, "q4_0" }, { QT_Q4_1, "q4_1" }, { QT_Q5_0, "q5_0" }, { QT_Q5_1, "q5_1" }, { QT_IQ4_NL, "iq4_nl" },
+    { QT_MXFP4, "mxfp4" }, { QT_Q2_K, "q2_K" }, { QT_Q3_K, "q3_K" }, { QT_Q4_K, "q4_K" }, { QT_Q5_K, "q5_K" }, { QT_Q6_K, "q6_K" },
+    { QT_IQ4_XS, "iq4_xs" }, { QT_TQ1_0, "tq1_0" }, { QT_TQ2_0, "tq2_0" },
 };
 
 static void test_qtype_dequantizes_bit_exactly(void **state) {
@@ -152,6 +160,16 @@ static void test_qtype_quantizes_no_worse_than_llama_cpp(void **state) {
     mem_free(x);
 }
 
+/* Largest error of a type on numbers in [-1, 1]: half of its widest step, with room for scales of few bits. */
+static float worst_error(int type) {
+    switch (type) {
+    case QT_TQ1_0: case QT_TQ2_0: return 0.75f;
+    case QT_Q2_K: case QT_Q3_K: return 0.5f;
+    case QT_MXFP4: return 0.34f;
+    default: return 0.2f;
+    }
+}
+
 /* Zero stays zero, tiny and huge values keep their size, NaN and infinities give finite blocks. */
 static void test_qtype_quantizes_awkward_rows(void **state) {
     (void)state;
@@ -171,11 +189,13 @@ static void test_qtype_quantizes_awkward_rows(void **state) {
                     x[3] = bad == 1 ? NAN : bad == 2 ? INFINITY : -INFINITY;
                 q->quantize(blocks, x, N);
                 q->dequantize(y, blocks, N);
+                if (q->elems > 1)
+                    assert_int_equal(qtype_check_rows(TYPES[i], blocks, N), -1);
                 for (int k = 0; k < N; k++) {
                     if (q->elems > 1)
                         assert_true(isfinite(y[k]));
-                    if (!bad && magnitude[m] <= 1.0f)
-                        assert_true(fabsf(x[k] - y[k]) <= 0.2f * magnitude[m] + 1e-6f);
+                    if (!bad && magnitude[m] <= 1.0f && !(fabsf(x[k] - y[k]) <= worst_error(TYPES[i]) * magnitude[m] + 1e-6f))
+                        fail_msg("%s: %.9g became %.9g", q->name, (double)x[k], (double)y[k]);
                 }
             }
     }
@@ -186,8 +206,80 @@ static void test_qtype_quantizes_awkward_rows(void **state) {
         q->quantize(blocks, x, N);
         q->dequantize(y, blocks, N);
         for (int k = 0; k < N; k++)
-            assert_true(fabsf(x[k] - y[k]) <= 2e-3f);
+            if (!(fabsf(x[k] - y[k]) <= (TYPES[i] == QT_IQ4_NL || TYPES[i] == QT_IQ4_XS ? 0.03f : 2e-3f))) /* they have no 0 */
+                fail_msg("%s: %.9g became %.9g", q->name, (double)x[k], (double)y[k]);
     }
+}
+
+/* What lies on a grid survives: every type gives back its own dequantised blocks, up to the rounding of F16 scales. */
+static void test_qtype_requantizes_its_own_blocks(void **state) {
+    (void)state;
+    enum { N = 1024 };
+    static float x[N], y[N], z[N];
+    static uint8_t blocks[N * 4];
+    struct rng r;
+    rng_seed(&r, 6);
+    for (int k = 0; k < N; k++)
+        x[k] = (float)rng_normal(&r) * 0.02f;
+    for (size_t i = 0; i < ARRAY_LEN(TYPES); i++) {
+        const struct qtype_info *q = qtype_info(TYPES[i]);
+        q->quantize(blocks, x, N);
+        q->dequantize(y, blocks, N);
+        q->quantize(blocks, y, N);
+        q->dequantize(z, blocks, N);
+        double lost = rmse(x, y, N), more = rmse(y, z, N);
+        if (more > 0.25 * lost + 1e-9)
+            fail_msg("%s: error %g once, %g more the second time", q->name, lost, more);
+    }
+}
+
+/* One number that is not finite is found wherever it lies. */
+static void test_qtype_check_finds_bad_scales(void **state) {
+    (void)state;
+    enum { N = 4096 };
+    static float x[N], y[N];
+    static uint8_t blocks[N * 4];
+    struct rng r;
+    struct pool *pool = pool_new(2);
+    ilab_err e = { 0 };
+    rng_seed(&r, 7);
+    for (int k = 0; k < N; k++)
+        x[k] = (float)rng_normal(&r);
+    for (size_t i = 0; i < ARRAY_LEN(TYPES); i++) {
+        const struct qtype_info *q = qtype_info(TYPES[i]);
+        const size_t n_bytes = (size_t)(N / q->elems * q->bytes);
+        int n_found = 0;
+        q->quantize(blocks, x, N);
+        struct tensor t = { .data = blocks, .type = TYPES[i], .n_dim = 2, .dim = { 1024, 4, 1, 1 }, .row_bytes = n_bytes / 4,
+            .n_bytes = n_bytes, .name = "w" };
+        assert_int_equal(tensor_check_values(&t, pool, &e), 0);
+        for (size_t at = 0; at + 2 <= n_bytes; at++) { /* ones at every place: found exactly when a value is not finite */
+            if (at > 700 && at % 97)
+                continue;
+            uint8_t keep[4];
+            const size_t width = TYPES[i] == QT_F32 ? 4 : TYPES[i] == QT_MXFP4 ? 1 : 2;
+            if (at + width > n_bytes)
+                break;
+            memcpy(keep, blocks + at, width);
+            memset(blocks + at, 0xff, width);
+            int64_t first = -1, said = qtype_check_rows(TYPES[i], blocks, N);
+            q->dequantize(y, blocks, N);
+            for (int k = 0; first < 0 && k < N; k++)
+                if (!isfinite(y[k]))
+                    first = k / q->elems * q->elems;
+            if (TYPES[i] == QT_MXFP4) /* NaN by the standard, finite here */
+                first = at % 17 ? -1 : (int64_t)at / 17 * 32;
+            if (said != first)
+                fail_msg("%s: byte %zu: found %lld, not %lld", q->name, at, (long long)said, (long long)first);
+            assert_int_equal(tensor_check_values(&t, pool, &e), first < 0 ? 0 : ILAB_E_FORMAT);
+            n_found += first >= 0;
+            memcpy(blocks + at, keep, width);
+        }
+        assert_true(n_found > 0);
+    }
+    assert_non_null(strstr(e.msg, "tensor 'w' ("));
+    assert_non_null(strstr(e.msg, "holds NaN or infinity: row "));
+    pool_free(pool);
 }
 
 static void test_tensor_rows_are_found_by_stride(void **state) {
@@ -216,6 +308,8 @@ int main(void) {
         cmocka_unit_test(test_qtype_dequantizes_bit_exactly),
         cmocka_unit_test(test_qtype_quantizes_no_worse_than_llama_cpp),
         cmocka_unit_test(test_qtype_quantizes_awkward_rows),
+        cmocka_unit_test(test_qtype_requantizes_its_own_blocks),
+        cmocka_unit_test(test_qtype_check_finds_bad_scales),
         cmocka_unit_test(test_tensor_rows_are_found_by_stride),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,8 @@
 
 static const char *const specials[] = {
     "<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|start_header_id|>",
-    "<|end_header_id|>", "<|eot_id|>", "<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>", "<|end|>",
+    "<|end_header_id|>", "<|eot_id|>", "<|start_of_role|>", "<|end_of_role|>", "<|end_of_text|>", "<|end|>", "<start_of_turn>", "<end_of_turn>",
+    "<|im_sep|>",
 };
 
 /* Sentences over a few words, so that merges have something to find. */
@@ -146,7 +147,8 @@ static void test_train_is_naive(void **state)
     struct sb b;
     ilab_err e = { 0 };
     int32_t best[2] = { 0 };
-    const struct pretok *pre = pretok_find(SV("smollm"));
+    struct pretok *pre = NULL;
+    struct pretok_at at = { 0 };
 
     sb_init(&b, LIMIT);
     add_text(&b, 6000, 2);
@@ -154,12 +156,14 @@ static void test_train_is_naive(void **state)
     while ((cut = strstr(b.p, "<|endoftext|>")))
         memset(cut, ' ', 13);
     struct sv text = { b.p, b.n };
+    assert_int_equal(pretok_new_row(&pre, pretok_find(SV("smollm")), &e), 0);
     for (size_t i = 0, end; i < text.n; i = end) {
-        end = pretok_next(pre, text, i);
+        end = pretok_next(pre, &at, text, i);
         for (size_t k = i; k < end; k++)
             v.sym[v.n++] = (uint8_t)text.p[k];
         v.sym[v.n++] = -1;
     }
+    pretok_free(pre);
     assert_int_equal(bpe_train(&t, text, 500, NULL, 0, "smollm", &e), 0);
     for (v.n_token = 0; v.n_token < 256; v.n_token++)
         v.text[v.n_token] = t->piece[v.n_token];
@@ -227,11 +231,13 @@ static void test_train_edges(void **state)
 
 /* ---- conversations ---- */
 
-static const char *const families[] = { "granite", "granite3", "chatml", "llama2", "llama3", "mistral", "zephyr", "phi3" };
+static const char *const families[] = { "granite", "granite3", "chatml", "llama2", "llama3", "mistral", "zephyr", "phi3",
+                                      "phi4", "qwen2.5", "qwen2", "qwen2-0", "smollm2", "gemma", "mistral-v3", "mistral-v3-tekken", "mistral-v7",
+                                      "mistral-v7-tekken", "olmo2", "granite-code", "phi3-small", "deepseek" };
 
 static const struct chat_message talk[] = {
     { "system", { "Be brief.", 9 } }, { "user", { "Who is it?", 10 } }, { "assistant", { "It's <|user|> 42.", 17 } },
-    { "user", { "And\nnow?", 8 } },   { "assistant", { "Nobody", 6 } },
+    { "user", { " And\nnow? ", 10 } },   { "assistant", { "Nobody", 6 } },
 };
 
 static struct tokenizer *chat_tokenizer(void)
@@ -431,9 +437,14 @@ static void test_template_choice(void **state)
         tokenizer_set_chat_template(t, chat_template_jinja(chat_template_named(families[f])));
         assert_ptr_equal(chat_template_of(t), chat_template_named(families[f]));
     }
+    char warning[200];
+    assert_int_equal(chat_template_warning(t, warning, sizeof warning), 0);
     tokenizer_set_chat_template(t, "{{ nothing that is known }}");
-    assert_ptr_equal(chat_template_of(t), chat_template_named("merlinite"));
+    assert_ptr_equal(chat_template_of(t), chat_template_named("chatml"));
+    assert_int_equal(chat_template_warning(t, warning, sizeof warning), 1);
+    assert_non_null(strstr(warning, "'chatml'"));
     tokenizer_set_chat_template(t, NULL);
+    assert_int_equal(chat_template_warning(t, warning, sizeof warning), 0);
     snprintf(t->name, sizeof t->name, "mixtral-8x7b");
     assert_ptr_equal(chat_template_of(t), chat_template_named("mistral"));
     assert_null(chat_template_named("nobody"));
@@ -501,7 +512,7 @@ static void test_seeds(void **state)
     struct sv text = SV("<s>the university\n 1969 \xff<|user|>");
 
     tokenizer_set_chat_template(t, chat_template_jinja(chat_template_named("chatml")));
-    tokenizer_put_gguf(t, w);
+    (void)tokenizer_to_gguf(t, w, NULL);
     struct tokenizer *copy = write_and_load(w, dir, "bpe.gguf");
     assert_int_equal(tokenizer_encode(t, text, TOKEN_ADD_BOS | TOKEN_PARSE_SPECIAL, &a, NULL), 0);
     assert_int_equal(tokenizer_encode(copy, text, TOKEN_ADD_BOS | TOKEN_PARSE_SPECIAL, &b, NULL), 0);

@@ -78,12 +78,13 @@ static inline void sequence_logits(struct gemm_ctx *g, struct model *m, const st
 {
     const struct hparams *hp = &m->hp;
     ilab_err e = { 0 };
-    const size_t page = (size_t)hp->n_layer * (size_t)hp->n_kv_head * 2 * KERN_PANEL * (size_t)hp->head_dim;
+    const struct attn_shape shape = layer_attn_shape(m, 0, QT_F32);
+    const size_t page = (size_t)hp->n_layer * attn_page_bytes(&shape);
     const int n_page = (n + KERN_PANEL - 1) / KERN_PANEL;
-    float **pages = calloc((size_t)n_page, sizeof *pages), *mem = calloc((size_t)n_page * page, sizeof(float));
-    for (int i = 0; i < n_page; i++) pages[i] = mem + (size_t)i * page;
     struct arena arena;
     arena_init(&arena, SIZE_MAX);
+    void **pages = arena_alloc(&arena, (size_t)n_page * sizeof *pages, 64);
+    for (int i = 0; i < n_page; i++) pages[i] = arena_alloc(&arena, page, 64);
     struct layer_acts a;
     layer_acts_plan(&a, hp, n, ad ? ad->rank : 0, &arena);
     float *y = arena_alloc(&arena, (size_t)n * (size_t)hp->n_embd * sizeof(float), 64);
@@ -94,8 +95,8 @@ static inline void sequence_logits(struct gemm_ctx *g, struct model *m, const st
     for (int p = 0; p < n; p += step) {
         const int k = n - p < step ? n - p : step;
         struct segment seg = { 0, k, p, pages };
-        struct batch b = { k, id + p, 1, &seg };
-        embed_rows(m, id + p, k, a.x);
+        struct batch b = { k, id + p, 1, &seg, QT_F32, 0 };
+        embed_rows(gemm_kern(g), m, &b, 0, k, a.x);
         for (int l = 0; l < hp->n_layer; l++) {
             layer_forward(g, m, ad, l, l, &b, &a, y);
             memcpy(a.x, y, (size_t)k * (size_t)hp->n_embd * sizeof(float));
@@ -103,8 +104,6 @@ static inline void sequence_logits(struct gemm_ctx *g, struct model *m, const st
         output_logits(g, m, y, row, k, norm, inv, logits + (size_t)p * (size_t)hp->n_vocab);
     }
     arena_release(&arena);
-    free(mem);
-    free(pages);
 }
 
 #endif

@@ -1,0 +1,131 @@
+/* attention_back.c — backward pass of causal attention, for training on whole sequences.
+ *
+ * P = softmax(S), S = scale·QKᵀ, capped where the shape says so; O = PV.  dV = Pᵀ dO,  dP = dO Vᵀ,  dS = P∘(dP − rowsum(dO∘O)),
+ * times 1 − (S/cap)² where capped,  dQ = scale·dS K,  dK = scale·dSᵀ Q  (Dao et al., "FlashAttention", 2022, appendix B).
+ * One task is one KV head of one item; its query heads and row blocks follow each other in ascending order, so nothing is
+ * summed across threads. Positions before a window are neither read nor written.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "attention_impl.h"
+
+enum { BACK_ROWS = 48 /* positions of one block of rows */ };
+
+static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+static int min_int(int a, int b) { return a < b ? a : b; }
+
+struct backward_job {
+    struct gemm_ctx *g;
+    const struct attn_shape *s;
+    const struct attn_item *item;
+    const float *q, *k, *v; int64_t q_row, kv_row;
+    const float *out, *dout; int64_t o_row;
+    float *dq, *dk, *dv;
+};
+
+/* Positions and rows are padded so that every panel of a block is whole. */
+size_t attn_backward_floats(const struct attn_shape *s, int64_t n)
+{
+    size_t d = (size_t)s->head_dim, len = (size_t)round_up(n, KERN_PANEL);
+    return 2 * len * d + BACK_ROWS * ((s->softcap > 0 ? 3 : 2) * len + d);
+}
+
+/* C[n_row, n_col] (+)= A·B with B row-major or one panel every panel_step floats; on this thread. */
+static void product(const struct kern *k, float *c, int64_t c_row, int load_c, const float *a, int64_t a_row, int64_t a_col,
+                    const float *b, int64_t b_row, int64_t panel_step, int n_row, int n_col, int64_t n_k)
+{
+    for (int j = 0; j < n_col; j += 2 * KERN_PANEL) {
+        const float *bj = b + j / KERN_PANEL * panel_step;
+        int cols = min_int(n_col - j, 2 * KERN_PANEL);
+        k->gemm_tile(c + j, c_row, load_c, a, a_row, a_col, bj, cols > KERN_PANEL ? bj + panel_step : NULL, b_row, n_row, cols, n_k);
+    }
+}
+
+/* x = cap·tanh(x/cap); slope = its derivative 1 - (x/cap)². tanh(y) = 1 - 2/(exp(2y) + 1). */
+static void cap_scores(float *x, float *slope, int n, float cap)
+{
+    for (int i = 0; i < n; i++) {
+        float t = 1.0f - 2.0f / (exp_ref(x[i] * (2.0f / cap)) + 1.0f);
+        x[i] = cap * t;
+        slope[i] = 1.0f - t * t;
+    }
+}
+
+/* Rows first … first+n_row of one query head; kt, vt: keys and values transposed into panels [len/16][D][16]. Scores stand in
+ * columns from the first panel on that a row of the block sees. */
+static void backward_block(const struct backward_job *b, const struct attn_item *it, int head, int first, int n_row,
+                           const float *kt, const float *vt, float *scratch)
+{
+    const struct kern *kern = b->g->k;
+    const struct attn_shape *s = b->s;
+    int d = s->head_dim, kv_head = head / (s->n_head / s->n_kv_head);
+    int lo = attn_from(s, first) / KERN_PANEL * KERN_PANEL, n_seen = first + n_row - lo;
+    int64_t p_row = round_up(it->n_row, KERN_PANEL), step = (int64_t)KERN_PANEL * d, row = it->row0;
+    float *p = scratch, *ds = p + BACK_ROWS * p_row, *qs = ds + BACK_ROWS * p_row, *slope = qs + BACK_ROWS * d, by = attn_scale(s);
+    const float *q = b->q + (row + first) * b->q_row + head * d, *k = b->k + (row + lo) * b->kv_row + kv_head * d;
+    const float *o = b->out + (row + first) * b->o_row + head * d, *go = b->dout + (row + first) * b->o_row + head * d;
+    float *dk = b->dk + (row + lo) * b->kv_row + kv_head * d, *dv = b->dv + (row + lo) * b->kv_row + kv_head * d;
+    for (int r = 0; r < n_row; r++)
+        memcpy(qs + r * d, q + r * b->q_row, (size_t)d * sizeof *q);
+    kern->scale(qs, by, (int64_t)n_row * d);
+    product(kern, p, p_row, 0, qs, d, 1, kt + lo * d, KERN_PANEL, step, n_row, n_seen, d);            /* S = scale·Q·Kᵀ */
+    product(kern, ds, p_row, 0, go, b->o_row, 1, vt + lo * d, KERN_PANEL, step, n_row, n_seen, d);    /* dP = dO·Vᵀ */
+    for (int r = 0; r < n_row; r++) {
+        int from = attn_from(s, first + r) - lo, n = first + r + 1 - lo;
+        float *pr = p + r * p_row, *dr = ds + r * p_row, delta = kern->dot(go + r * b->o_row, o + r * b->o_row, d);
+        if (s->softcap > 0)
+            cap_scores(pr + from, slope + r * p_row + from, n - from, s->softcap);
+        kern->softmax(pr + from, n - from);
+        for (int j = from; j < n; j++)
+            dr[j] = pr[j] * (dr[j] - delta) * by;
+        for (int j = from; s->softcap > 0 && j < n; j++)
+            dr[j] *= slope[r * p_row + j];
+        for (int j = 0; j < from; j++)
+            pr[j] = dr[j] = 0.0f;
+        for (int j = n; j < n_seen; j++)
+            pr[j] = dr[j] = 0.0f;
+    }
+    product(kern, b->dq + (row + first) * b->q_row + head * d, b->q_row, 0, ds, p_row, 1, k, b->kv_row, KERN_PANEL, n_row, d, n_seen);
+    product(kern, dv, b->kv_row, 1, p, 1, p_row, go, b->o_row, KERN_PANEL, n_seen, d, n_row);    /* dV += Pᵀ·dO */
+    product(kern, dk, b->kv_row, 1, ds, 1, p_row, q, b->q_row, KERN_PANEL, n_seen, d, n_row);    /* dK += dSᵀ·Q */
+}
+
+static void backward_task(void *ud, int i_task, int i_thread)
+{
+    const struct backward_job *b = ud;
+    const struct attn_item *it = &b->item[i_task / b->s->n_kv_head];
+    int kv_head = i_task % b->s->n_kv_head, group = b->s->n_head / b->s->n_kv_head, d = b->s->head_dim, n = it->n_row;
+    const float *k = b->k + it->row0 * b->kv_row + kv_head * d, *v = b->v + it->row0 * b->kv_row + kv_head * d;
+    size_t len = (size_t)round_up(n, KERN_PANEL);
+    float *kt = b->g->thread[i_thread].attn, *vt = kt + len * (size_t)d, *scratch = vt + len * (size_t)d;
+    for (int j = 0; j < n; j += KERN_PANEL) {
+        b->g->k->pack_nt(kt + j * d, k + j * b->kv_row, b->kv_row, min_int(n - j, KERN_PANEL), d);
+        b->g->k->pack_nt(vt + j * d, v + j * b->kv_row, b->kv_row, min_int(n - j, KERN_PANEL), d);
+    }
+    for (int j = 0; j < n; j++) {
+        memset(b->dk + (it->row0 + j) * b->kv_row + kv_head * d, 0, (size_t)d * sizeof *b->dk);
+        memset(b->dv + (it->row0 + j) * b->kv_row + kv_head * d, 0, (size_t)d * sizeof *b->dv);
+    }
+    for (int h = kv_head * group; h < (kv_head + 1) * group; h++)
+        for (int first = 0; first < n; first += BACK_ROWS)
+            backward_block(b, it, h, first, min_int(n - first, BACK_ROWS), kt, vt, scratch);
+}
+
+void attn_backward_batch(struct gemm_ctx *g, const struct attn_shape *s, const struct attn_item *it, int n_item,
+                         const float *q, const float *k, const float *v, int64_t q_row, int64_t kv_row,
+                         const float *out, const float *dout, int64_t o_row, float *dq, float *dk, float *dv)
+{
+    struct backward_job b = { g, s, it, q, k, v, q_row, kv_row, out, dout, o_row, dq, dk, dv };
+    int longest = 0;
+    for (int i = 0; i < n_item; i++)
+        longest = it[i].n_row > longest ? it[i].n_row : longest;
+    if (gemm_scratch_grow(g, attn_backward_floats(s, longest))) {
+        g->failed = 1;
+        for (int i = 0; i < n_item; i++)
+            for (int r = it[i].row0; r < it[i].row0 + it[i].n_row; r++) {
+                memset(dq + r * q_row, 0, (size_t)(s->n_head * s->head_dim) * sizeof *dq);
+                memset(dk + r * kv_row, 0, (size_t)(s->n_kv_head * s->head_dim) * sizeof *dk);
+                memset(dv + r * kv_row, 0, (size_t)(s->n_kv_head * s->head_dim) * sizeof *dv);
+            }
+        return;
+    }
+    gemm_tasks(g, backward_task, &b, n_item * s->n_kv_head, 0);
+}

@@ -1,0 +1,524 @@
+/* qgemm.c — groups of products that read weights from the file's layout, over the pool: rounding of A, cutting into units,
+ * the walk.
+ *
+ * A unit is a few pairs of panels (32 rows of W each) times a block of rows of A. For every chunk of 256 columns a thread
+ * unpacks a pair into two tiles that stay in its first-level cache and takes the rows of A past them. Units of all products
+ * of a group form one list that is cut into one contiguous range a thread by cost; who is done with his range takes units
+ * from the others'. With few rows of A the weights stream from memory once: the next pair is fetched while this one is
+ * worked on. With many rows several pairs share a pass over a chunk of A, which stays in the second-level cache.
+ * Weights that are floats (few rows of A only: gemm.c has the rest) are walked the same way, with the exact product.
+ * No choice made here changes a bit of the result (qgemm_impl.h has the order).
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "kern_impl.h"
+#include "qgemm_impl.h"
+
+#include <stdatomic.h>
+
+enum {
+    PAIR_COLS = QG_PAIR * KERN_PANEL,
+    STREAM_ROWS = 16,             /* up to so many rows of A memory is the limit: pairs one by one, fetched far ahead */
+    MOST_PAIRS = 4,               /* pairs of a unit otherwise */
+    MOST_ROWS = 512, LEAST_ROWS = 96, /* rows of a unit: their chunk of A fits the second-level cache; unpacking is small beside them */
+    UNITS_A_THREAD = 6,           /* a unit should not be more of a thread's work than this share */
+    SERIAL_ROUND = 16384,         /* elements of A below which rounding them is no work for others */
+    SERIAL_WORK = 100000,         /* multiply-adds below which a group is not */
+    UNPACK_ROWS = 4,              /* unpacking costs as much as so many rows of A */
+    EXACT_ROWS = 16,              /* up to so many rows of A products with floats run here */
+    EXACT_K = 128,                /* … in blocks of k that stay in the first-level cache */
+    SUPER_BURSTS = 3,             /* per pair and chunk: before each of two tiles and the product */
+    BLOCK_BURSTS = 5,             /* … before each half of a tile and the product */
+    EXACT_BURSTS = 4,
+    LARGE_PAIR = 100 << 10,       /* bytes */
+    CHUNKS_AHEAD = 2,
+    UNPACK_AT_ONCE = 4,           /* blocks of 32 */
+    LINE = 64
+};
+
+struct work {                     /* one thread's */
+    struct qtile tile[QG_PAIR];
+    struct qrow rows[KERN_PANEL];
+    uint8_t copy[KERN_PANEL * 8 * 40]; /* a panel of fewer rows, filled up */
+    float exact[QG_PAIR][EXACT_K * KERN_PANEL];
+};
+struct range { _Alignas(LINE) _Atomic int64_t next; int64_t end; };
+struct part {                     /* a product of the group */
+    const struct gemm *p;
+    const struct qkind *kind;     /* NULL: weights are floats */
+    const struct qact *act;       /* [chunk][n_a] */
+    int64_t n_pair, n_chunk, first_unit, n_unit;
+    int64_t pairs, rows;          /* of a unit */
+    int64_t n_row_block;
+    double cost;                  /* of a unit */
+};
+struct qgemm_scratch {
+    struct work *work;            /* [n_thread] */
+    struct range *range;          /* [n_thread] */
+    struct qact *act[2];          /* rounded per 32, per 256 */
+    size_t n_act[2];
+    struct part *part;
+    size_t n_part;
+};
+struct job {
+    struct gemm_ctx *g;
+    struct qgemm_scratch *s;
+    int n_part;
+    int64_t n_a;                  /* rows of A */
+    const struct gemm *first;     /* for A's address */
+    int super_block;              /* while rounding */
+    int64_t n_chunk, n_range, rows_a_task;
+};
+
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
+
+static const struct qkind *kind_of(const struct gemm *p)
+{
+    int type = p->form == GEMM_B_TENSOR ? p->t->type : -1;
+    return p->act == GEMM_ACT_Q8 && type >= 0 && type < QT_COUNT && QKIND[type].decode ? &QKIND[type] : NULL;
+}
+static int is_exact(const struct gemm *p)
+{
+    if (p->form != GEMM_B_TENSOR || p->n_row > EXACT_ROWS)
+        return 0;
+    return p->t->type == QT_F16 || p->t->type == QT_BF16 ||
+           (p->t->type == QT_F32 && (uintptr_t)p->t->data % sizeof(float) == 0 && p->t->row_bytes % sizeof(float) == 0);
+}
+
+int qgemm_takes(const struct gemm *p)
+{
+    if (p->form != GEMM_B_TENSOR || p->a_col != 1 || p->n_k <= 0 || p->n_k % qtype_info(p->t->type)->elems)
+        return 0;
+    return kind_of(p) || is_exact(p);
+}
+
+/* ---- scratch ---- */
+void qgemm_scratch_free(struct qgemm_scratch *s)
+{
+    if (!s)
+        return;
+    mem_free(s->work);
+    mem_free(s->range);
+    mem_free(s->act[0]);
+    mem_free(s->act[1]);
+    mem_free(s->part);
+    mem_free(s);
+}
+
+static struct qgemm_scratch *scratch_new(int n_thread)
+{
+    struct qgemm_scratch *s = mem_calloc(1, sizeof *s);
+    if (!s)
+        return NULL;
+    s->work = mem_aligned((size_t)n_thread * sizeof *s->work);
+    s->range = mem_aligned((size_t)n_thread * sizeof *s->range);
+    if (s->work && s->range)
+        return s;
+    qgemm_scratch_free(s);
+    return NULL;
+}
+
+static struct qact *act_reserve(struct qgemm_scratch *s, int form, int64_t n_chunk, int64_t n_a)
+{
+    size_t n, bytes;
+    if (MUL_OVERFLOWS((size_t)n_chunk, (size_t)n_a, &n) || MUL_OVERFLOWS(n, sizeof(struct qact), &bytes))
+        return NULL;
+    if (s->n_act[form] < n) {
+        mem_free(s->act[form]);
+        s->act[form] = mem_aligned(bytes);
+        s->n_act[form] = s->act[form] ? n : 0;
+    }
+    return s->act[form];
+}
+
+/* ---- rounding A ---- */
+static void round_task(void *ud, int i_task, int i_thread)
+{
+    const struct job *j = ud;
+    const struct gemm *p = j->first;
+    int64_t r1 = min64((i_task + 1) * j->rows_a_task, j->n_a);
+    (void)i_thread;
+    for (int64_t r = i_task * j->rows_a_task; r < r1; r++)
+        for (int64_t c = 0; c < j->n_chunk; c++)
+            j->g->k->q->quantize(&j->s->act[j->super_block][c * j->n_a + r], p->a + r * p->a_row + c * QG_CHUNK,
+                                 (int)min64(QG_CHUNK, p->n_k - c * QG_CHUNK), j->super_block);
+}
+
+/* Rows of A that the products use. */
+static int64_t rows_used(const struct gemm *p)
+{
+    int64_t n = p->row_index ? 0 : p->n_row;
+    for (int64_t i = 0; p->row_index && i < p->n_row; i++)
+        n = max64(n, (int64_t)p->row_index[i] + 1);
+    return n;
+}
+
+static int round_rows(struct job *j)
+{
+    int wanted[2] = { 0, 0 };
+    for (int i = 0; i < j->n_part; i++)
+        if (j->s->part[i].kind)
+            wanted[qkind_super(j->s->part[i].kind)] = 1;
+    for (int form = 0; form < 2; form++) {
+        if (!wanted[form])
+            continue;
+        if (!act_reserve(j->s, form, j->n_chunk, j->n_a))
+            return ILAB_E_NOMEM;
+        j->super_block = form;
+        int here = j->n_a * j->first->n_k < SERIAL_ROUND || j->g->n_thread == 1;
+        j->rows_a_task = here ? j->n_a : ceil_div(j->n_a, 4 * j->g->n_thread);
+        gemm_tasks(j->g, round_task, j, (int)ceil_div(j->n_a, j->rows_a_task), here);
+    }
+    for (int i = 0; i < j->n_part; i++)
+        if (j->s->part[i].kind)
+            j->s->part[i].act = j->s->act[qkind_super(j->s->part[i].kind)];
+    return ILAB_OK;
+}
+
+/* ---- one unit ---- */
+static inline void fetch(const uint8_t *p, int64_t n)
+{
+    for (int64_t i = 0; i < n; i += LINE)
+        __builtin_prefetch(p + i, 0, 2);
+}
+static inline void fetch_near(const void *p, size_t n)
+{
+    for (size_t i = 0; i < n; i += LINE)
+        __builtin_prefetch((const uint8_t *)p + i, 0, 3);
+}
+/* Memory that is fetched in a few bursts between the steps of the work: more misses at once than the core can keep would hold
+ * up everything else (measured: one burst of 72 lines gives half the bandwidth of three of 24). n pieces, `step` bytes apart. */
+struct ahead { const uint8_t *p; int64_t n, burst, step, bytes; };
+static inline void fetch_burst(struct ahead *a)
+{
+    int64_t n = min64(a->n, a->burst);
+    const uint8_t *p = a->p;
+    a->n -= n;
+    a->p += n * a->step;
+    if (a->step == LINE) {
+        for (; n >= 4; n -= 4, p += 4 * LINE) {
+            __builtin_prefetch(p, 0, 2);
+            __builtin_prefetch(p + LINE, 0, 2);
+            __builtin_prefetch(p + 2 * LINE, 0, 2);
+            __builtin_prefetch(p + 3 * LINE, 0, 2);
+        }
+        for (; n > 0; n--, p += LINE)
+            __builtin_prefetch(p, 0, 2);
+        return;
+    }
+    for (; n > 0; n--, p += a->step) { /* lines that begin inside: no line is in two pieces */
+        uintptr_t line = ((uintptr_t)p + LINE - 1) / LINE * LINE;
+        for (; line < (uintptr_t)p + (uintptr_t)a->bytes; line += LINE)
+            __builtin_prefetch((const void *)line, 0, 2);
+    }
+}
+
+/* Rows col … col+n of W, one chunk, into a tile. */
+static void unpack(const struct job *j, struct work *w, struct qtile *t, const struct part *a, int64_t col, int64_t chunk, int n_sub,
+                   struct ahead *ahead)
+{
+    const struct tensor *b = a->p->t;
+    const struct qgemm_ops *ops = j->g->k->q;
+    int64_t row = (int64_t)b->row_bytes, n = min64(KERN_PANEL, a->p->n_col - col);
+    const uint8_t *src = (const uint8_t *)b->data + col * row + chunk * a->kind->chunk_bytes;
+    if (n < KERN_PANEL) {
+        size_t bytes = (size_t)(qkind_super(a->kind) ? a->kind->chunk_bytes : a->kind->chunk_bytes / 8 * n_sub);
+        memset(w->copy, 0, sizeof w->copy);
+        for (int64_t i = 0; i < n; i++)
+            memcpy(w->copy + i * a->kind->chunk_bytes, src + i * row, bytes);
+        src = w->copy;
+        row = a->kind->chunk_bytes;
+    }
+    fetch_burst(ahead);
+    if (ops->unpack[b->type]) {
+        int half = !qkind_super(a->kind) && n_sub > UNPACK_AT_ONCE ? UNPACK_AT_ONCE : n_sub;
+        ops->unpack[b->type](t, src, row, 0, half);
+        if (half < n_sub) {
+            fetch_burst(ahead);
+            ops->unpack[b->type](t, src, row, half, n_sub);
+        }
+        return;
+    }
+    for (int i = 0; i < KERN_PANEL; i++)
+        a->kind->decode(&w->rows[i], src + i * row, n_sub);
+    ops->interleave(t, w->rows, a->kind);
+}
+
+/* A unit and the one that this thread will most likely take after it (NULL: none). */
+struct step { const struct part *a, *next; int64_t unit, next_unit; };
+static int streams(const struct part *a) { return a->p->n_row <= STREAM_ROWS; }
+
+static int64_t chunk_bytes(const struct part *a) { return a->kind ? a->kind->chunk_bytes : EXACT_K * qtype_info(a->p->t->type)->bytes; }
+static const uint8_t *pair_at(const struct part *a, int64_t pair) { return (const uint8_t *)a->p->t->data + pair * PAIR_COLS * (int64_t)a->p->t->row_bytes; }
+static int64_t pair_rows(const struct part *a, int64_t pair) { return min64(PAIR_COLS, a->p->n_col - pair * PAIR_COLS); }
+
+/* What few rows of A fetch during a chunk: the same share of the next pair, as memory lies; pairs too large to stand in the
+ * cache twice are fetched two chunks ahead, row by row. */
+static struct ahead coming(const struct step *st, int64_t chunk)
+{
+    const struct part *a = st->a, *next = st->next;
+    const int64_t n_burst = !a->kind ? EXACT_BURSTS : qkind_super(a->kind) ? SUPER_BURSTS : BLOCK_BURSTS;
+    if (PAIR_COLS * (int64_t)a->p->t->row_bytes > LARGE_PAIR) {
+        int64_t at = chunk + CHUNKS_AHEAD, unit = st->unit;
+        if (at >= a->n_chunk) {
+            at -= a->n_chunk;
+            unit = st->next_unit;
+            a = next;
+        }
+        if (!a || !streams(a) || at >= a->n_chunk)
+            return (struct ahead){ 0 };
+        int64_t row = (int64_t)a->p->t->row_bytes;
+        return (struct ahead){ pair_at(a, unit) + at * chunk_bytes(a), pair_rows(a, unit), ceil_div(PAIR_COLS, n_burst), row,
+                               min64(chunk_bytes(a), row - at * chunk_bytes(a)) };
+    }
+    if (!next || !streams(next))
+        return (struct ahead){ 0 };
+    int64_t n = ceil_div(pair_rows(next, st->next_unit) * (int64_t)next->p->t->row_bytes, LINE), k = a->p->n_k, unit = a->kind ? QG_CHUNK : EXACT_K;
+    int64_t from = n * min64(chunk * unit, k) / k, until = n * min64((chunk + 1) * unit, k) / k;
+    int64_t most = ceil_div(until - from, n_burst) * ceil_div(unit, min64(unit, k - chunk * unit)); /* a short last chunk has fewer bursts */
+    return (struct ahead){ pair_at(next, st->next_unit) + from * LINE, until - from, most, LINE, LINE };
+}
+
+/* Nobody has fetched a thread's first pair. */
+static void fetch_first(const struct step *st)
+{
+    const struct part *a = st->a;
+    if (!streams(a))
+        return;
+    int64_t row = (int64_t)a->p->t->row_bytes;
+    struct ahead all = { pair_at(a, st->unit), ceil_div(pair_rows(a, st->unit) * row, LINE), INT64_MAX, LINE, LINE };
+    if (PAIR_COLS * row > LARGE_PAIR)
+        all = (struct ahead){ pair_at(a, st->unit), pair_rows(a, st->unit), INT64_MAX, row, min64(CHUNKS_AHEAD * chunk_bytes(a), row) };
+    fetch_burst(&all);
+}
+
+/* With many: all of the next pair's chunk, while the rows of A pass by. */
+static void fetch_next_tile(const struct part *a, int64_t pair0, int64_t pair, int64_t pair1, int64_t chunk)
+{
+    const struct tensor *b = a->p->t;
+    int64_t row = (int64_t)b->row_bytes;
+    if (++pair == pair1) {
+        pair = pair0;
+        chunk++;
+    }
+    if (chunk < a->n_chunk)
+        for (int64_t i = pair * PAIR_COLS; i < min64((pair + 1) * PAIR_COLS, a->p->n_col); i++)
+            fetch((const uint8_t *)b->data + i * row + chunk * a->kind->chunk_bytes, a->kind->chunk_bytes);
+}
+
+static void run_unit(const struct job *j, const struct step *st, struct work *w)
+{
+    const struct part *a = st->a;
+    const struct gemm *p = a->p;
+    const struct qgemm_ops *ops = j->g->k->q;
+    int64_t r0 = st->unit % a->n_row_block * a->rows, r1 = min64(r0 + a->rows, p->n_row);
+    int64_t pair0 = st->unit / a->n_row_block * a->pairs, pair1 = min64(pair0 + a->pairs, a->n_pair);
+    for (int64_t chunk = 0; chunk < a->n_chunk; chunk++) {
+        int n_sub = (int)(min64(QG_CHUNK, p->n_k - chunk * QG_CHUNK) / QG_SUB);
+        const struct qact *act = a->act + chunk * j->n_a;
+        for (int64_t pair = pair0; pair < pair1; pair++) {
+            int64_t col = pair * PAIR_COLS, n_col = min64(PAIR_COLS, p->n_col - col);
+            struct ahead ahead = coming(st, chunk);
+            for (int i = 0; i < QG_PAIR && i * KERN_PANEL < n_col; i++)
+                unpack(j, w, &w->tile[i], a, col + i * KERN_PANEL, chunk, n_sub, &ahead);
+            if (!streams(a))
+                fetch_next_tile(a, pair0, pair, pair1, chunk);
+            for (int64_t r = r0; r < r1; r += QG_ROWS) {
+                float *c[QG_ROWS], edge[QG_ROWS][PAIR_COLS];
+                const struct qact *rows[QG_ROWS];
+                int n = (int)min64(QG_ROWS, r1 - r);
+                fetch_burst(&ahead);
+                for (int i = 0; i < QG_ROWS && r + QG_ROWS + i < r1 && !p->row_index; i++)
+                    fetch_near(act + r + QG_ROWS + i, sizeof *act);
+                for (int i = 0; i < n; i++) {
+                    c[i] = n_col == PAIR_COLS ? p->c + (r + i) * p->c_row + col : edge[i];
+                    rows[i] = act + (p->row_index ? p->row_index[r + i] : r + i);
+                }
+                int load = p->load_c || chunk > 0;
+                for (int i = 0; i < n && n_col < PAIR_COLS && load; i++)
+                    memcpy(edge[i], p->c + (r + i) * p->c_row + col, (size_t)n_col * sizeof(float));
+                ops->tile(c, load, rows, n, w->tile, n_sub, a->kind);
+                for (int i = 0; i < n && n_col < PAIR_COLS; i++)
+                    memcpy(p->c + (r + i) * p->c_row + col, edge[i], (size_t)n_col * sizeof(float));
+            }
+        }
+    }
+}
+
+/* The same with weights that are floats: the chain of fused multiply-adds of kern.h. */
+static void run_exact_unit(const struct job *j, const struct step *st, struct work *w)
+{
+    const struct part *a = st->a;
+    const struct gemm *p = a->p;
+    const struct kern *k = j->g->k;
+    int64_t row = (int64_t)p->t->row_bytes, elem = qtype_info(p->t->type)->bytes;
+    int64_t col = st->unit * PAIR_COLS, n_col = min64(PAIR_COLS, p->n_col - col);
+    for (int64_t chunk = 0; chunk < a->n_chunk; chunk++) {
+        int64_t k0 = chunk * EXACT_K, kc = min64(EXACT_K, p->n_k - k0);
+        struct ahead ahead = coming(st, chunk);
+        if (k->gemv_tile && p->n_row == 1 && n_col == PAIR_COLS && kc % 32 == 0) {
+            const float *row_a = p->a + (p->row_index ? p->row_index[0] : 0) * p->a_row + k0;
+            for (int64_t i = 0; i < kc; i += EXACT_K / EXACT_BURSTS) {
+                fetch_burst(&ahead);
+                k->gemv_tile(p->c + col, p->load_c || chunk > 0 || i > 0, row_a + i, (const uint8_t *)p->t->data + col * row + (k0 + i) * elem, row,
+                             EXACT_K / EXACT_BURSTS, p->t->type);
+            }
+            continue;
+        }
+        for (int i = 0; i < QG_PAIR && i * KERN_PANEL < n_col; i++) {
+            const uint8_t *src = (const uint8_t *)p->t->data + (col + i * KERN_PANEL) * row + k0 * elem;
+            int n = (int)min64(KERN_PANEL, n_col - i * KERN_PANEL);
+            fetch_burst(&ahead);
+            if (elem == 4)
+                k->pack_nt(w->exact[i], (const float *)(const void *)src, row / 4, n, kc);
+            else
+                k->pack_half(w->exact[i], src, row, n, kc, p->t->type == QT_BF16);
+        }
+        fetch_burst(&ahead);
+        int64_t together = p->row_index ? 1 : p->n_row;
+        for (int64_t r = 0; r < p->n_row; r += together)
+            k->gemm_tile(p->c + r * p->c_row + col, p->c_row, p->load_c || chunk > 0, p->a + (p->row_index ? p->row_index[r] : r) * p->a_row + k0,
+                         p->a_row, 1, w->exact[0], n_col > KERN_PANEL ? w->exact[1] : NULL, KERN_PANEL, (int)together, (int)n_col, kc);
+    }
+}
+
+/* The part that has unit u, looked for from `a` on. */
+static const struct part *part_of(const struct job *j, const struct part *a, int64_t u)
+{
+    if (u < a->first_unit)
+        a = j->s->part;
+    while (u >= a->first_unit + a->n_unit)
+        a++;
+    return a;
+}
+
+static void walk_task(void *ud, int i_task, int i_thread)
+{
+    const struct job *j = ud;
+    struct work *w = &j->s->work[i_thread];
+    const struct part *a = j->s->part;
+    int first = 0;
+    for (int64_t k = 0; k < j->n_range; k++) { /* the own range, then the others' */
+        struct range *r = &j->s->range[(i_task + k) % j->n_range];
+        while (atomic_load_explicit(&r->next, memory_order_relaxed) < r->end) {
+            int64_t u = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
+            if (u >= r->end)
+                break;
+            a = part_of(j, a, u);
+            struct step st = { .a = a, .unit = u - a->first_unit };
+            if (k == 0 && u + 1 < r->end) {
+                st.next = part_of(j, a, u + 1);
+                st.next_unit = u + 1 - st.next->first_unit;
+            }
+            if (k == 0 && first++ == 0)
+                fetch_first(&st);
+            if (a->kind)
+                run_unit(j, &st, w);
+            else
+                run_exact_unit(j, &st, w);
+        }
+    }
+}
+
+/* ---- the group ---- */
+static void cut_units(struct job *j)
+{
+    int n_thread = j->g->n_thread;
+    double total = 0;
+    for (int i = 0; i < j->n_part; i++) {
+        const struct gemm *p = j->s->part[i].p;
+        total += (double)ceil_div(p->n_col, PAIR_COLS) * (double)p->n_row;
+    }
+    int64_t first = 0;
+    for (int i = 0; i < j->n_part; i++) {
+        struct part *a = &j->s->part[i];
+        int64_t n_row = a->p->n_row;
+        a->n_pair = ceil_div(a->p->n_col, PAIR_COLS);
+        a->n_chunk = a->kind ? j->n_chunk : ceil_div(a->p->n_k, EXACT_K);
+        a->rows = n_row;
+        a->pairs = 1;
+        if (n_row > STREAM_ROWS && n_thread > 1) {
+            double share = total / n_thread / UNITS_A_THREAD; /* pairs · rows of a unit at most */
+            a->rows = min64(n_row, max64(LEAST_ROWS, min64(MOST_ROWS, (int64_t)share)));
+            a->pairs = max64(1, min64(MOST_PAIRS, (int64_t)(share / (double)a->rows)));
+        } else if (n_row > STREAM_ROWS) {
+            a->rows = min64(n_row, MOST_ROWS);
+            a->pairs = MOST_PAIRS;
+        }
+        a->n_row_block = ceil_div(n_row, a->rows);
+        a->rows = ceil_div(ceil_div(n_row, a->n_row_block), QG_ROWS) * QG_ROWS;
+        a->n_row_block = ceil_div(n_row, a->rows);
+        a->n_unit = ceil_div(a->n_pair, a->pairs) * a->n_row_block;
+        a->first_unit = first;
+        a->cost = (double)a->pairs * ((double)min64(a->rows, n_row) + UNPACK_ROWS);
+        if (!a->kind)
+            a->cost = 8 + 4 * (double)n_row;
+        first += a->n_unit;
+    }
+}
+
+/* One contiguous range of units a thread, of about equal cost. */
+static void cut_ranges(struct job *j)
+{
+    double total = 0, done = 0;
+    for (int i = 0; i < j->n_part; i++)
+        total += j->s->part[i].cost * (double)j->s->part[i].n_unit;
+    int64_t at = 0;
+    int i_part = 0;
+    for (int64_t i = 0; i < j->n_range; i++) {
+        double until = total * (double)(i + 1) / (double)j->n_range;
+        atomic_store_explicit(&j->s->range[i].next, at, memory_order_relaxed);
+        for (; i_part < j->n_part; i_part++) {
+            const struct part *a = &j->s->part[i_part];
+            int64_t left = a->first_unit + a->n_unit - at, fit = (int64_t)((until - done) / a->cost + 0.5);
+            int64_t n = i + 1 == j->n_range ? left : min64(left, max64(fit, 0));
+            at += n;
+            done += (double)n * a->cost;
+            if (n < left)
+                break;
+        }
+        j->s->range[i].end = at;
+    }
+}
+
+static int prepare(struct job *j, const struct gemm *p, int n)
+{
+    struct gemm_ctx *g = j->g;
+    if (!g->q)
+        g->q = scratch_new(g->n_thread);
+    j->s = g->q;
+    if (!j->s || mem_grow((void **)&j->s->part, &j->s->n_part, (size_t)n, sizeof *j->s->part))
+        return ILAB_E_NOMEM;
+    for (int i = 0; i < n; i++) {
+        if (!qgemm_takes(&p[i]) || p[i].n_row <= 0 || p[i].n_col <= 0)
+            continue;
+        j->s->part[j->n_part++] = (struct part){ .p = &p[i], .kind = kind_of(&p[i]) };
+        j->n_a = max64(j->n_a, rows_used(&p[i]));
+    }
+    if (j->n_part == 0)
+        return ILAB_OK;
+    j->first = j->s->part[0].p;
+    j->n_chunk = ceil_div(j->first->n_k, QG_CHUNK);
+    return round_rows(j);
+}
+
+void qgemm_run(struct gemm_ctx *g, const struct gemm *p, int n)
+{
+    struct job j = { .g = g };
+    if (prepare(&j, p, n)) {
+        for (int i = 0; i < n; i++)
+            if (qgemm_takes(&p[i]))
+                gemm_zero(g, &p[i]);
+        return;
+    }
+    if (j.n_part == 0)
+        return;
+    cut_units(&j);
+    double work = 0;
+    for (int i = 0; i < j.n_part; i++)
+        work += (double)j.s->part[i].p->n_row * (double)j.s->part[i].p->n_col * (double)j.first->n_k;
+    int here = work < SERIAL_WORK || g->n_thread == 1;
+    j.n_range = here ? 1 : g->n_thread;
+    cut_ranges(&j);
+    gemm_tasks(g, walk_task, &j, (int)j.n_range, here);
+}

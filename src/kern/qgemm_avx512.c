@@ -1,0 +1,145 @@
+/* qgemm_avx512.c — quantised products with AVX-512 and VNNI: one instruction multiplies four bytes of sixteen rows of W
+ * with four bytes of one row of A.
+ *
+ * The kernel takes six rows of A × two panels: twelve integer sums, twelve sums over the super-block (or of floats), two
+ * registers of weights and a broadcast. Unpacking transposes dwords of packed bits and expands them afterwards.
+ * Not every CPU with AVX-512 has VNNI: kern_get looks.  SPDX-License-Identifier: Apache-2.0 */
+#include "qgemm_impl.h"
+
+#ifdef __x86_64__
+#include <immintrin.h>
+#include <string.h>
+
+#pragma GCC target("avx512vnni")
+#define INLINE static inline __attribute__((always_inline))
+
+/* ---- unpacking ---- */
+typedef __m512i vi;
+enum { VROWS = 16, DW = 8 };
+INLINE void put(void *p, vi v) { _mm512_store_si512(p, v); }
+INLINE vi u_set8(char v) { return _mm512_set1_epi8(v); }
+INLINE vi u_set32(int32_t v) { return _mm512_set1_epi32(v); }
+INLINE vi u_table(const int8_t *p) { return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p)); }
+INLINE vi u_and(vi a, vi b) { return _mm512_and_si512(a, b); }
+INLINE vi u_or(vi a, vi b) { return _mm512_or_si512(a, b); }
+INLINE vi u_xor(vi a, vi b) { return _mm512_xor_si512(a, b); }
+INLINE vi u_add8(vi a, vi b) { return _mm512_add_epi8(a, b); }
+INLINE vi u_sub8(vi a, vi b) { return _mm512_sub_epi8(a, b); }
+INLINE vi u_min8(vi a, vi b) { return _mm512_min_epu8(a, b); }
+INLINE vi u_sub32(vi a, vi b) { return _mm512_sub_epi32(a, b); }
+INLINE vi u_add32(vi a, vi b) { return _mm512_add_epi32(a, b); }
+INLINE vi u_max32(vi a, vi b) { return _mm512_max_epi32(a, b); }
+INLINE vi u_min32(vi a, vi b) { return _mm512_min_epi32(a, b); }
+INLINE vi u_shl16(vi a, int n) { return _mm512_slli_epi16(a, (unsigned)n); }
+INLINE vi u_shr16(vi a, int n) { return _mm512_srli_epi16(a, (unsigned)n); }
+INLINE vi u_shl32(vi a, int n) { return _mm512_slli_epi32(a, (unsigned)n); }
+INLINE vi u_shr32(vi a, int n) { return _mm512_srli_epi32(a, (unsigned)n); }
+INLINE vi u_sar32(vi a, int n) { return _mm512_srai_epi32(a, (unsigned)n); }
+INLINE vi u_lookup(vi table, vi index) { return _mm512_shuffle_epi8(table, index); }
+/* Byte k of every dword in all its bytes. */
+INLINE vi u_spread_byte(vi a, int k)
+{
+    return _mm512_shuffle_epi8(a, _mm512_add_epi32(_mm512_broadcast_i32x4(_mm_setr_epi32(0, 0x04040404, 0x08080808, 0x0c0c0c0c)),
+                                                   _mm512_set1_epi32(k * 0x01010101)));
+}
+INLINE __m128i ld128(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+/* 16 bytes of each row: lane L of t[j] is row 4L + j. */
+INLINE void load_pieces(vi t[4], const uint8_t *src, int64_t row)
+{
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        vi v = _mm512_inserti32x4(_mm512_castsi128_si512(ld128(src + j * row)), ld128(src + (j + 4) * row), 1);
+        t[j] = _mm512_inserti32x4(_mm512_inserti32x4(v, ld128(src + (j + 8) * row), 2), ld128(src + (j + 12) * row), 3);
+    }
+}
+/* 16 bytes of each of sixteen rows → r[k] = dword k of the rows */
+INLINE void transpose4(vi r[4], const vi t[4])
+{
+    vi a = _mm512_unpacklo_epi32(t[0], t[1]), b = _mm512_unpackhi_epi32(t[0], t[1]);
+    vi c = _mm512_unpacklo_epi32(t[2], t[3]), d = _mm512_unpackhi_epi32(t[2], t[3]);
+    r[0] = _mm512_unpacklo_epi64(a, c);
+    r[1] = _mm512_unpackhi_epi64(a, c);
+    r[2] = _mm512_unpacklo_epi64(b, d);
+    r[3] = _mm512_unpackhi_epi64(b, d);
+}
+INLINE void load4(vi r[4], const uint8_t *src, int64_t row)
+{
+    vi t[4];
+    load_pieces(t, src, row);
+    transpose4(r, t);
+}
+/* The same from 32 bytes: half the loads. t[j] is rows j and j+8; transposed in lanes, a[c] has dwords c and c+4 of rows 0..3 and
+ * 8..11, b[c] of the others. */
+INLINE void load_dw(vi r[DW], const uint8_t *src, int64_t row)
+{
+    const vi even = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), odd = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    vi t[8], a[4], b[4];
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++)
+        t[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)(src + j * row))),
+                                  _mm256_loadu_si256((const __m256i *)(const void *)(src + (j + 8) * row)), 1);
+    transpose4(a, t);
+    transpose4(b, t + 4);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        r[c] = _mm512_permutex2var_epi64(a[c], even, b[c]);
+        r[4 + c] = _mm512_permutex2var_epi64(a[c], odd, b[c]);
+    }
+}
+/* Only dword 0. */
+INLINE vi load1(const uint8_t *src, int64_t row)
+{
+    vi t[4];
+    load_pieces(t, src, row);
+    return _mm512_unpacklo_epi64(_mm512_unpacklo_epi32(t[0], t[1]), _mm512_unpacklo_epi32(t[2], t[3]));
+}
+/* The low half of every dword as a float. */
+INLINE void put_low_halves(float *dst, vi v) { _mm512_store_ps(dst, _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v))); }
+#include "qgemm_unpack_body.h"
+UNPACK_FULL(, 1)
+
+static void interleave_avx512(struct qtile *t, const struct qrow *rows, const struct qkind *k)
+{
+    for (int b = 0; b < 16; b++) {
+        vi r[4];
+        load4(r, rows[0].q + 16 * b, sizeof *rows);
+        UNROLL4(i) put(t->q[4 * b + i], r[i]);
+    }
+    qtile_scales(t, rows, k);
+}
+
+/* ---- the product ---- */
+typedef __m512 vf;
+enum { LANES = 16, LANE_ROWS = QG_ROWS, PART_STEP = sizeof(struct qtile) };
+INLINE vi v_load(const void *p) { return _mm512_load_si512(p); }
+INLINE vi v_zero(void) { return _mm512_setzero_si512(); }
+INLINE vi v_set1(int32_t v) { return _mm512_set1_epi32(v); }
+INLINE vi v_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
+INLINE vi v_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
+INLINE vi v_shift(vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
+INLINE vi v_dpbusd(vi s, vi a, vi b) { return _mm512_dpbusd_epi32(s, a, b); }
+INLINE vi v_dpwssd(vi s, vi a, vi b) { return _mm512_dpwssd_epi32(s, a, b); }
+INLINE vf vf_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void vf_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
+INLINE vf vf_zero(void) { return _mm512_setzero_ps(); }
+INLINE vf vf_set1(float v) { return _mm512_set1_ps(v); }
+INLINE vf vf_of(vi v) { return _mm512_cvtepi32_ps(v); }
+INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+#include "qgemm_vnni_body.h"
+
+FAMILIES(1) FAMILIES(2) FAMILIES(3) FAMILIES(4) FAMILIES(5) FAMILIES(6)
+#define ENTRY(family) tile_##family##_1, tile_##family##_2, tile_##family##_3, tile_##family##_4, tile_##family##_5, tile_##family##_6
+static tile_fn *const TILES[QF_COUNT][QG_ROWS + 1] = TABLE_OF_TILES(ENTRY);
+
+static void tile_avx512(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k)
+{
+    TILES[k->family][n_row](c, load, a, t, k->shift, n_sub);
+}
+
+const struct qgemm_ops qgemm_avx512 = {
+    .quantize = qgemm_quantize_avx2, .interleave = interleave_avx512, .tile = tile_avx512,
+    .unpack = UNPACK_TABLE(),
+};
+#endif

@@ -1,0 +1,108 @@
+/* qgemm_impl.h — products of activations in 8 bits with quantised weights: data and contracts of the levels.
+ *
+ * The weights are read as the file stores them. Sixteen consecutive rows of W (a panel: one contiguous piece of memory)
+ * times a chunk of 256 columns are unpacked into a `qtile`, bytes interleaved so that one register holds four
+ * consecutive k of each row; then one kernel a family of types multiplies the tile with any number of rows of A.
+ *
+ * ORDER. A is rounded per row to int8: for super-block types per 256 elements, else per 32 (scale = amax/127, F32,
+ * nearest, ties to even). Everything inside an integer sum is exact. An output is one float chain over ascending k,
+ * starting from 0 or C:
+ *   super-block types, per 256:  acc = fma((float)Σ_sub scale[sub]·Σ q·a, d·a_scale, acc), then for types with minima
+ *                                acc = fma(-(float)Σ_sub min[sub]·Σ a, dmin·a_scale, acc)
+ *   block types, per 32:         acc = fma((float)Σ q·a, d·a_scale, acc), then for types with an offset m
+ *                                acc = fma(m, a_scale·Σ a, acc)
+ * q is signed where the type has no minima. Tiles hold unsigned bytes q + offset; what the offset adds is taken off
+ * again in integers. So all levels agree bit for bit, for any number of rows and threads.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_QGEMM_IMPL_H
+#define ILAB_QGEMM_IMPL_H
+
+#include "kern/kern.h"
+
+enum {
+    QG_CHUNK = 256,               /* columns of k in a tile */
+    QG_SUB = 32,                  /* … in a block of activations */
+    QG_ROWS = 6,                  /* rows of A that a level's kernel takes at most at once */
+    QG_PAIR = 2                   /* panels that a kernel takes at once: 32 columns of C */
+};
+
+/* Rounded activations: one row, one chunk. Elements beyond n_k are zero. */
+struct qact {
+    int8_t q[QG_CHUNK];
+    union {
+        struct { float scale[8], sum[8]; } b;   /* block types: per 32; sum = scale·Σq */
+        int32_t neg16[16];                      /* super-block types: -8·Σq per 16 */
+    } u;
+    int32_t neg32[8];                           /* -8·Σq per 32 */
+    int16_t sum16[16], sum32[8];                /* Σq; super-block types */
+    float scale;                                /* super-block types */
+    int32_t unused[11];                         /* seven cache lines */
+};
+_Static_assert(sizeof(struct qact) == 448, "rows of a chunk stand whole cache lines apart");
+
+/* Unpacked weights: sixteen rows of W, one chunk. For all rows: [k/4][row][4]. */
+struct qtile {
+    uint8_t q[QG_CHUNK / 4][KERN_PANEL][4];
+    union {
+        int32_t i[16][KERN_PANEL];              /* super-block types: scale per sub-block */
+        struct { float d[8][KERN_PANEL], m[8][KERN_PANEL]; } f; /* block types */
+    } scale;
+    int16_t pair[8][KERN_PANEL][2];             /* minima of two sub-blocks each; without minima: the scales (AVX2 needs them) */
+    float d[KERN_PANEL], dmin[KERN_PANEL];      /* super-block types */
+};
+
+/* Families of types: one kernel each. */
+enum qfamily {
+    QF_SUPER32_MIN,               /* sub-blocks of 32, minima: Q4_K Q5_K */
+    QF_SUPER32,                   /* sub-blocks of 32: IQ4_XS, TQ1_0, TQ2_0 (scale 1) */
+    QF_SUPER16_MIN,               /* sub-blocks of 16, minima: Q2_K */
+    QF_SUPER16,                   /* Q3_K Q6_K */
+    QF_BLOCK_MIN,                 /* blocks of 32 with an offset: Q4_1 Q5_1 */
+    QF_BLOCK,                     /* Q8_0 Q4_0 Q5_0 IQ4_NL MXFP4 */
+    QF_COUNT
+};
+/* Scalar form of one row of a chunk, as the type's decoder leaves it. */
+struct qrow {
+    uint8_t q[QG_CHUNK];          /* q + offset */
+    int16_t scale[16], min[16];   /* super-block types */
+    float d, dmin;
+    float bd[8], bm[8];           /* block types */
+};
+struct qkind {
+    enum qfamily family;
+    int chunk_bytes;              /* of one row */
+    int shift;                    /* offset of the bytes = 8 << shift (families without minima) */
+    int steps;                    /* how many products of pairs of bytes fit 16 bits when added up (AVX2); 0: not even one */
+    void (*decode)(struct qrow *r, const void *blocks, int n_sub /* blocks of 32 in the chunk */);
+};
+extern const struct qkind QKIND[QT_COUNT]; /* decode NULL: the type has no quantised product */
+static inline int qkind_super(const struct qkind *k) { return k->family < QF_BLOCK_MIN; }
+
+struct qgemm_ops {
+    /* One chunk of one row: x[n], n ≤ 256; super_block: one scale. */
+    void (*quantize)(struct qact *dst, const float *x, int n, int super_block);
+    /* Sixteen rows, row_bytes apart; NULL: with the type's decoder. Block types: blocks s0 … n_sub of the chunk; super-blocks whole. */
+    void (*unpack[QT_COUNT])(struct qtile *t, const uint8_t *src, int64_t row_bytes, int s0, int n_sub);
+    /* rows[16] of decoded rows → tile */
+    void (*interleave)(struct qtile *t, const struct qrow *rows, const struct qkind *k);
+    /* C[i][0..32) of n_row ≤ QG_ROWS rows c[i] goes on from its content (load) or from 0; t[2] */
+    void (*tile)(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k);
+};
+extern const struct qgemm_ops qgemm_ref;
+#ifdef __x86_64__
+extern const struct qgemm_ops qgemm_avx2, qgemm_avx2_vnni, qgemm_avx512; /* the latter two want VNNI */
+void qgemm_quantize_avx2(struct qact *dst, const float *x, int n, int super_block); /* wider registers gain nothing here */
+#endif
+
+/* Scalar placing of decoded rows (qgemm_ref.c). */
+void qtile_interleave_ref(struct qtile *t, const struct qrow *rows, const struct qkind *k);
+/* Everything of a tile but q. */
+void qtile_scales(struct qtile *t, const struct qrow *rows, const struct qkind *k);
+
+/* 1: a product that qgemm_run takes: B quantised and A to be rounded, or few rows of A and B of floats. The rest is for gemm.c. */
+int qgemm_takes(const struct gemm *p);
+struct qgemm_scratch;
+void qgemm_run(struct gemm_ctx *g, const struct gemm *p, int n);
+void qgemm_scratch_free(struct qgemm_scratch *s);
+
+#endif
