@@ -102,34 +102,48 @@ static uint64_t number_in(const char *path, const char *key, uint64_t fallback) 
     return v;
 }
 
-/* What the control groups of this process (v2) leave, at every level up to the root: the page cache is
- * counted in memory.current but can be given back.  Source: kernel, Documentation/admin-guide/cgroup-v2. */
+/* Where the two versions of control groups keep what we ask.  Source: kernel, Documentation/admin-guide/cgroup-v2 and -v1/memory. */
+struct cgroup_files { const char *mark, *root, *max, *current, *inactive, *active; };
+static const struct cgroup_files CGROUP[] = {
+    { "0::", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file ", "active_file " },
+    { ":memory:", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ", "total_active_file " },
+};
+
+/* What the group at `path` may still take: the page cache counts as used, but can be given back. */
+static uint64_t group_left(const struct cgroup_files *v, const char *path) {
+    char file[768];
+    snprintf(file, sizeof file, "%s/%s", path, v->max);
+    uint64_t max = number_in(file, NULL, UINT64_MAX);
+    if (max == UINT64_MAX) return max;
+    snprintf(file, sizeof file, "%s/%s", path, v->current);
+    uint64_t used = number_in(file, NULL, 0);
+    snprintf(file, sizeof file, "%s/memory.stat", path);
+    uint64_t cache = number_in(file, v->inactive, 0) + number_in(file, v->active, 0);
+    used -= cache < used ? cache : used;
+    return max > used ? max - used : 0;
+}
+
+/* What the control groups of this process leave, at every level up to the root. */
 static uint64_t cgroup_left(void) {
-    char line[512] = "", path[640];
-    FILE *f = fopen("/proc/self/cgroup", "re");
-    if (!f) return UINT64_MAX;
-    int found = 0;
-    while (!found && fgets(line, sizeof line, f)) found = strncmp(line, "0::", 3) == 0;
-    fclose(f);
-    char *group = found ? line + 3 : line + strlen(line);
-    group[strcspn(group, "\n")] = 0;
     uint64_t left = UINT64_MAX;
-    for (;;) {
-        snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.max", group);
-        uint64_t max = number_in(path, NULL, UINT64_MAX);
-        if (max != UINT64_MAX) {
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.current", group);
-            uint64_t used = number_in(path, NULL, 0);
-            snprintf(path, sizeof path, "/sys/fs/cgroup%s/memory.stat", group);
-            uint64_t cache = number_in(path, "inactive_file ", 0) + number_in(path, "active_file ", 0);
-            used -= cache < used ? cache : used;
-            uint64_t here = max > used ? max - used : 0;
+    for (size_t i = 0; i < ARRAY_LEN(CGROUP); i++) {
+        char line[512] = "", path[640];
+        const char *group = NULL;
+        FILE *f = fopen("/proc/self/cgroup", "re");
+        if (!f) return left;
+        while (!group && fgets(line, sizeof line, f)) {
+            group = strstr(line, CGROUP[i].mark);
+            if (group) group += strlen(CGROUP[i].mark);
+        }
+        fclose(f);
+        if (!group) continue;
+        snprintf(path, sizeof path, "%s%.*s", CGROUP[i].root, (int)strcspn(group, "\n"), group);
+        for (char *slash; strlen(path) >= strlen(CGROUP[i].root) && (slash = strrchr(path, '/')); *slash = 0) {
+            uint64_t here = group_left(&CGROUP[i], path);
             if (here < left) left = here;
         }
-        char *slash = strrchr(group, '/');
-        if (!slash) return left;
-        *slash = 0;
     }
+    return left;
 }
 
 /* ILAB_MEMORY=6G: the program shall not count on more. */

@@ -83,7 +83,7 @@ int channel_surprise(struct gen *g, const struct work *w, double *nats, ilab_err
 /* reword.c: the words by which a fact is asked (the seed's question and the sentence share them), as either of them spells them */
 struct reword_keys { struct sv form[2]; int n; };
 void reword_keys(const struct work *w, struct reword_keys *out);
-int reword_alike(struct sv text, const struct reword_keys *keys);   /* has words like them: "founding" for "founded" */
+double reword_share(struct sv text, const struct reword_keys *keys); /* of the words, those that the text has in some form */
 int reword_has(struct sv text, const struct reword_keys *keys);     /* has them */
 int reword(struct gen *g, size_t fact, const struct reword_keys *keys, struct sv *text, ilab_err *e); /* puts them in the likeliest place */
 /* stage_own.c: questions that the model writes for itself, with the answers that it gives today */

@@ -61,12 +61,12 @@ void reword_keys(const struct work *w, struct reword_keys *out)
     if (other.n && !sv_eq(other, best)) out->form[out->n++] = other;
 }
 
-int reword_alike(struct sv text, const struct reword_keys *keys)
+double reword_share(struct sv text, const struct reword_keys *keys)
 {
     struct sv rest = keys->form[0], word;
-    while (sv_split(&rest, ' ', &word))
-        if (!text_word_alike(text, word)) return 0;
-    return 1;
+    int all = 0, with = 0;
+    while (sv_split(&rest, ' ', &word)) all++, with += text_word_alike(text, word);
+    return all ? (double)with / all : 1;
 }
 
 int reword_has(struct sv text, const struct reword_keys *keys)

@@ -15,6 +15,7 @@ enum { TAG_KINDS = W_KINDS, MAX_ROUNDS = 8, WEIGH_CHUNK = 24, POOL = 2 /* times 
  * have short vectors in its vocabulary, and come only when everything else was pushed below them. */
 static const double USUAL_NATS = 48;
 static const int MOST_LESSONS = 5; /* times the usual */
+static const double SPEAKS = 0.34; /* share of its key words in a fact's questions, from which on the model can say them */
 /* Of the rounds in turn: the first is the model as it is, the others look elsewhere. */
 static const float TEMPERATURE[] = { 1.0f, 0.8f, 1.0f, 1.2f };
 
@@ -280,18 +281,18 @@ static int read_back(struct gen *g, const struct written *c, size_t n, struct sp
     return rc;
 }
 
-/* Where most questions of a fact lack the words by which it is asked, the model cannot say them: they are put in. */
+/* Where the questions of a fact hardly ever have the words by which it is asked, the model cannot say them: they are put in. */
 static int reword_round(struct gen *g, struct written *c, size_t n, ilab_err *e)
 {
     int rc = 0;
     for (size_t f = 0; !rc && f < g->n_work; f++) {
         const struct work *w = &g->work[f];
         struct reword_keys keys = { .n = 0 };
-        size_t all = 0, with = 0;
+        double all = 0, with = 0;
         if (is_scored(g, w) && w->f.sentence.n) reword_keys(w, &keys);
         for (size_t i = 0; keys.n && i < n; i++)
-            if (c[i].fact == f && c[i].kind == W_FORWARD && c[i].why == KEEP) all++, with += (size_t)reword_alike(c[i].a.text, &keys);
-        if (2 * with >= all) continue;
+            if (c[i].fact == f && c[i].kind == W_FORWARD && c[i].why == KEEP) all++, with += reword_share(c[i].a.text, &keys);
+        if (with >= SPEAKS * all) continue;
         for (size_t i = 0; !rc && i < n; i++)
             if (c[i].fact == f && c[i].kind == W_FORWARD && c[i].why == KEEP && !reword_has(c[i].a.text, &keys)) rc = reword(g, f, &keys, &c[i].a.text, e);
     }

@@ -69,7 +69,8 @@ int stepper_forward(struct stepper *s, const struct kv_pool *kv, const struct ba
         layer_forward(en->gemm, en->model, en->adapter, l, l, b, &s->acts, s->acts.x);
         pager_leave(en->pager, l, b->n_row);
     }
-    return gemm_failed(en->gemm) ? err_set(e, ILAB_E_NOMEM, "not enough memory for a step of %d rows", b->n_row) : 0;
+    if (gemm_failed(en->gemm)) return err_set(e, ILAB_E_NOMEM, "not enough memory for a step of %d rows", b->n_row);
+    return en->model->gguf ? gguf_check(en->model->gguf, e) : 0;
 }
 
 float *stepper_logits(struct stepper *s, const int32_t *row, int n) {

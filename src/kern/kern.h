@@ -30,8 +30,10 @@ struct kern {
     /* dst[k·16 + j] = src[j·src_row + k] for j < n_col, k < n_k; columns n_col..15 are zero. */
     void (*pack_nt)(float *dst, const float *src, int64_t src_row, int n_col, int64_t n_k);
     /* NULL: none. One row of A with 32 whole rows of B (element type F32, F16 or BF16, row_bytes apart), n_k a multiple of 32:
-     * C[j] = init[j] + Σ_k a[k]·B(k,j), the same chain as gemm_tile. */
-    void (*gemv_tile)(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type);
+     * C[j] = init[j] + Σ_k a[k]·B(k,j), the same chain as gemm_tile. Meanwhile n_ahead cache lines are fetched;
+     * 0: what follows in the rows themselves. */
+    void (*gemv_tile)(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type, const uint8_t *ahead,
+                      int64_t n_ahead);
     /* pack_nt from rows of F16 or BF16 (bf16 ≠ 0) that stand row_bytes apart. */
     void (*pack_half)(float *dst, const void *src, int64_t row_bytes, int n_col, int64_t n_k, int bf16);
     void (*rmsnorm)(float *y, float *inv_rms, const float *x, const float *w, int n, float eps);        /* one row */

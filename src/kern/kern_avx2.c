@@ -223,20 +223,26 @@ static void pack_half_avx2(float *dst, const void *src, int64_t row_bytes, int n
 /* A few columns of k of both panels are unpacked to the stack at a time, then go through four chains of eight columns: the
  * latency of the chains hides behind the unpacking of the next ones. */
 static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
-                                                       const enum pack_from from)
+                                                       const uint8_t *ahead, int64_t n_ahead, const enum pack_from from)
 {
-    enum { STEP = 32 };
+    enum { STEP = 32, ROW_AHEAD = 512 };
+    const int64_t burst = (n_ahead * STEP / 2 + n_k - 1) / n_k;
     float b[2][STEP * KERN_PANEL] __attribute__((aligned(64)));
     __m256 acc[4];
 #pragma GCC unroll 4
     for (int v = 0; v < 4; v++)
         acc[v] = load_c ? _mm256_loadu_ps(c + 8 * v) : _mm256_setzero_ps();
     for (int64_t k = 0; k < n_k; k += STEP, src += from == FROM_F32 ? 4 * STEP : 2 * STEP) {
-        for (int p = 0; p < 2; p++)
+        for (int p = 0; p < 2; p++) {
+            for (int64_t i = 0; i < burst && n_ahead > 0; i++, n_ahead--, ahead += 64)
+                __builtin_prefetch(ahead);
+            for (int j = 0; !burst && j < KERN_PANEL; j++)
+                __builtin_prefetch(src + (16 * p + j) * row_bytes + ROW_AHEAD);
             if (from == FROM_F32)
                 pack(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from);
             else
                 pack_halves(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from);
+        }
 #pragma GCC unroll 8
         for (int i = 0; i < STEP; i++) {
             __m256 x = _mm256_broadcast_ss(a + k + i);
@@ -250,14 +256,15 @@ static inline __attribute__((always_inline)) void gemv(float *c, int load_c, con
         _mm256_storeu_ps(c + 8 * v, acc[v]);
 }
 
-static void gemv_tile_avx2(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type)
+static void gemv_tile_avx2(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type,
+                             const uint8_t *ahead, int64_t n_ahead)
 {
     if (type == QT_F32)
-        gemv(c, load_c, a, src, row_bytes, n_k, FROM_F32);
+        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_F32);
     else if (type == QT_F16)
-        gemv(c, load_c, a, src, row_bytes, n_k, FROM_F16);
+        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_F16);
     else
-        gemv(c, load_c, a, src, row_bytes, n_k, FROM_BF16);
+        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_BF16);
 }
 
 #define SLOTS \

@@ -239,9 +239,10 @@ static void pack_half_avx512(float *dst, const void *src, int64_t row_bytes, int
 /* A few columns of k of both panels are unpacked to the stack at a time, then go through two chains of sixteen columns: the
  * latency of the chains hides behind the unpacking of the next ones. */
 static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
-                                                       const enum pack_from from)
+                                                       const uint8_t *ahead, int64_t n_ahead, const enum pack_from from)
 {
-    enum { STEP = 32 };
+    enum { STEP = 32, ROW_AHEAD = 512 };
+    const int64_t burst = (n_ahead * STEP / 2 + n_k - 1) / n_k;
     float b[2][STEP * KERN_PANEL] __attribute__((aligned(64)));
     __m512 acc[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
     if (load_c) {
@@ -249,11 +250,16 @@ static inline __attribute__((always_inline)) void gemv(float *c, int load_c, con
         acc[1] = _mm512_loadu_ps(c + 16);
     }
     for (int64_t k = 0; k < n_k; k += STEP, src += from == FROM_F32 ? 4 * STEP : 2 * STEP) {
-        for (int p = 0; p < 2; p++)
+        for (int p = 0; p < 2; p++) {
+            for (int64_t i = 0; i < burst && n_ahead > 0; i++, n_ahead--, ahead += 64)
+                __builtin_prefetch(ahead);
+            for (int j = 0; !burst && j < KERN_PANEL; j++)
+                __builtin_prefetch(src + (16 * p + j) * row_bytes + ROW_AHEAD);
             if (from == FROM_F32)
                 pack(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from, 1);
             else
                 halves_32(b[p], src + 16 * p * row_bytes, row_bytes, from);
+        }
 #pragma GCC unroll 32
         for (int i = 0; i < STEP; i++) {
             __m512 x = _mm512_set1_ps(a[k + i]);
@@ -265,14 +271,15 @@ static inline __attribute__((always_inline)) void gemv(float *c, int load_c, con
     _mm512_storeu_ps(c + 16, acc[1]);
 }
 
-static void gemv_tile_avx512(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type)
+static void gemv_tile_avx512(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type,
+                             const uint8_t *ahead, int64_t n_ahead)
 {
     if (type == QT_F32)
-        gemv(c, load_c, a, src, row_bytes, n_k, FROM_F32);
+        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_F32);
     else if (type == QT_F16)
-        gemv(c, load_c, a, src, row_bytes, n_k, FROM_F16);
+        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_F16);
     else
-        gemv(c, load_c, a, src, row_bytes, n_k, FROM_BF16);
+        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_BF16);
 }
 
 #define SLOTS \

@@ -27,7 +27,7 @@ enum {
     EXACT_K = 128,                /* … in blocks of k that stay in the first-level cache */
     SUPER_BURSTS = 3,             /* per pair and chunk: before each of two tiles and the product */
     BLOCK_BURSTS = 5,             /* … before each half of a tile and the product */
-    EXACT_BURSTS = 4,
+    EXACT_BURSTS = 3,
     LARGE_PAIR = 100 << 10,       /* bytes */
     CHUNKS_AHEAD = 2,
     UNPACK_AT_ONCE = 4,           /* blocks of 32 */
@@ -179,7 +179,7 @@ static int round_rows(struct job *j)
 static inline void fetch(const uint8_t *p, int64_t n)
 {
     for (int64_t i = 0; i < n; i += LINE)
-        __builtin_prefetch(p + i, 0, 2);
+        __builtin_prefetch(p + i, 0, 3);
 }
 static inline void fetch_near(const void *p, size_t n)
 {
@@ -197,19 +197,19 @@ static inline void fetch_burst(struct ahead *a)
     a->p += n * a->step;
     if (a->step == LINE) {
         for (; n >= 4; n -= 4, p += 4 * LINE) {
-            __builtin_prefetch(p, 0, 2);
-            __builtin_prefetch(p + LINE, 0, 2);
-            __builtin_prefetch(p + 2 * LINE, 0, 2);
-            __builtin_prefetch(p + 3 * LINE, 0, 2);
+            __builtin_prefetch(p, 0, 3);
+            __builtin_prefetch(p + LINE, 0, 3);
+            __builtin_prefetch(p + 2 * LINE, 0, 3);
+            __builtin_prefetch(p + 3 * LINE, 0, 3);
         }
         for (; n > 0; n--, p += LINE)
-            __builtin_prefetch(p, 0, 2);
+            __builtin_prefetch(p, 0, 3);
         return;
     }
     for (; n > 0; n--, p += a->step) { /* lines that begin inside: no line is in two pieces */
         uintptr_t line = ((uintptr_t)p + LINE - 1) / LINE * LINE;
         for (; line < (uintptr_t)p + (uintptr_t)a->bytes; line += LINE)
-            __builtin_prefetch((const void *)line, 0, 2);
+            __builtin_prefetch((const void *)line, 0, 3);
     }
 }
 
@@ -358,11 +358,9 @@ static void run_exact_unit(const struct job *j, const struct step *st, struct wo
         struct ahead ahead = coming(st, chunk);
         if (k->gemv_tile && p->n_row == 1 && n_col == PAIR_COLS && kc % 32 == 0) {
             const float *row_a = p->a + (p->row_index ? p->row_index[0] : 0) * p->a_row + k0;
-            for (int64_t i = 0; i < kc; i += EXACT_K / EXACT_BURSTS) {
-                fetch_burst(&ahead);
-                k->gemv_tile(p->c + col, p->load_c || chunk > 0 || i > 0, row_a + i, (const uint8_t *)p->t->data + col * row + (k0 + i) * elem, row,
-                             EXACT_K / EXACT_BURSTS, p->t->type);
-            }
+            int64_t n_ahead = ahead.step == LINE ? ahead.n : 0;
+            k->gemv_tile(p->c + col, p->load_c || chunk > 0, row_a, (const uint8_t *)p->t->data + col * row + k0 * elem, row, kc, p->t->type,
+                         ahead.p, n_ahead);
             continue;
         }
         for (int i = 0; i < QG_PAIR && i * KERN_PANEL < n_col; i++) {

@@ -295,5 +295,5 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
         loss_run(t, y, first, target - first, row0, o, scale, backward, loss_sum, weight_sum);
         if (backward) layers_backward(t, &part);
     }
-    return 0;
+    return t->m->gguf ? gguf_check(t->m->gguf, e) : 0;
 }

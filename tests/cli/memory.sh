@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# memory.sh — a model that is larger than the memory (ILAB_MEMORY tells the program so) runs, says so beforehand, and gives the same
+# answer; a model file that shrinks while it is used ends the program with a message, not with a crash.
+#   BUILD=build: the programs.  SPDX-License-Identifier: Apache-2.0
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+make_model=$(readlink -f "${BUILD:-build}/tools/make_model") ilab=$(readlink -f "${BUILD:-build}/ilab")
+[ -x "$make_model" ] || { echo "skip memory: make_model is not built"; exit 0; }
+dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-memory-XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+failed=0
+ok() { echo "ok $1"; }
+not_ok() { echo "not ok $1: $2"; sed 's/^/#   /' err | head -12; failed=1; }
+
+"$make_model" 135m Q8_0 m.gguf --layers 6 >err 2>&1 || { not_ok memory/make "no model"; exit 1; }
+"$ilab" model complete -m m.gguf -p 'a b c' -n 8 --json >whole.json 2>err
+ILAB_MEMORY=40M "$ilab" model complete -m m.gguf -p 'a b c' -n 8 --json >paged.json 2>err
+[ -s whole.json ] && cmp -s whole.json paged.json && ok memory/same-answer || not_ok memory/same-answer "differs"
+grep -q 'are read from the disk for each step' err && ok memory/told-before || not_ok memory/told-before "no warning"
+
+"$ilab" system bench -m m.gguf -p 16 -n 64 -r 100 >out 2>err &
+pid=$!
+sleep 2
+truncate -s 8M m.gguf
+wait $pid
+rc=$?
+[ $rc -eq 1 ] && ok memory/shrunk-exit || not_ok memory/shrunk-exit "exit code $rc"
+grep -q 'm.gguf' err && ok memory/shrunk-message || not_ok memory/shrunk-message "file not named"
+exit $failed
