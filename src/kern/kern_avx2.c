@@ -225,7 +225,7 @@ static void pack_half_avx2(float *dst, const void *src, int64_t row_bytes, int n
 static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
                                                        const uint8_t *ahead, int64_t n_ahead, const enum pack_from from)
 {
-    enum { STEP = 32, ROW_AHEAD = 512 };
+    enum { STEP = 32, ROW_AHEAD = 256 };
     const int64_t burst = (n_ahead * STEP / 2 + n_k - 1) / n_k;
     float b[2][STEP * KERN_PANEL] __attribute__((aligned(64)));
     __m256 acc[4];
@@ -237,7 +237,7 @@ static inline __attribute__((always_inline)) void gemv(float *c, int load_c, con
             for (int64_t i = 0; i < burst && n_ahead > 0; i++, n_ahead--, ahead += 64)
                 __builtin_prefetch(ahead);
             for (int j = 0; !burst && j < KERN_PANEL; j++)
-                __builtin_prefetch(src + (16 * p + j) * row_bytes + ROW_AHEAD);
+                __builtin_prefetch(src + (16 * p + j) * row_bytes + ROW_AHEAD, 0, 2);
             if (from == FROM_F32)
                 pack(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from);
             else

@@ -28,7 +28,7 @@ enum {
     SUPER_BURSTS = 3,             /* per pair and chunk: before each of two tiles and the product */
     BLOCK_BURSTS = 5,             /* … before each half of a tile and the product */
     EXACT_BURSTS = 3,
-    LARGE_PAIR = 100 << 10,       /* bytes */
+    LARGE_PAIR = 200 << 10,       /* bytes: what is fetched ahead has to stay in the second-level cache */
     CHUNKS_AHEAD = 2,
     UNPACK_AT_ONCE = 4,           /* blocks of 32 */
     LINE = 64
@@ -48,6 +48,7 @@ struct part {                     /* a product of the group */
     int64_t n_pair, n_chunk, first_unit, n_unit;
     int64_t pairs, rows;          /* of a unit */
     int64_t n_row_block;
+    int64_t pair_lines, chunk_lines; /* cache lines of a pair, and those that are fetched during a chunk */
     double cost;                  /* of a unit */
 };
 struct qgemm_scratch {
@@ -181,11 +182,6 @@ static inline void fetch(const uint8_t *p, int64_t n)
     for (int64_t i = 0; i < n; i += LINE)
         __builtin_prefetch(p + i, 0, 3);
 }
-static inline void fetch_near(const void *p, size_t n)
-{
-    for (size_t i = 0; i < n; i += LINE)
-        __builtin_prefetch((const uint8_t *)p + i, 0, 3);
-}
 /* Memory that is fetched in a few bursts between the steps of the work: more misses at once than the core can keep would hold
  * up everything else (measured: one burst of 72 lines gives half the bandwidth of three of 24). n pieces, `step` bytes apart. */
 struct ahead { const uint8_t *p; int64_t n, burst, step, bytes; };
@@ -252,6 +248,13 @@ static int64_t chunk_bytes(const struct part *a) { return a->kind ? a->kind->chu
 static const uint8_t *pair_at(const struct part *a, int64_t pair) { return (const uint8_t *)a->p->t->data + pair * PAIR_COLS * (int64_t)a->p->t->row_bytes; }
 static int64_t pair_rows(const struct part *a, int64_t pair) { return min64(PAIR_COLS, a->p->n_col - pair * PAIR_COLS); }
 
+/* Lines of a pair of `next` for each whole chunk of `a`; a short last chunk gets what is left. */
+static int64_t lines_a_chunk(const struct part *a, const struct part *next)
+{
+    int64_t unit = a->kind ? QG_CHUNK : EXACT_K;
+    return a->p->n_k <= unit ? next->pair_lines : (next->pair_lines * unit + a->p->n_k - 1) / a->p->n_k;
+}
+
 /* What few rows of A fetch during a chunk: the same share of the next pair, as memory lies; pairs too large to stand in the
  * cache twice are fetched two chunks ahead, row by row. */
 static struct ahead coming(const struct step *st, int64_t chunk)
@@ -273,10 +276,10 @@ static struct ahead coming(const struct step *st, int64_t chunk)
     }
     if (!next || !streams(next))
         return (struct ahead){ 0 };
-    int64_t n = ceil_div(pair_rows(next, st->next_unit) * (int64_t)next->p->t->row_bytes, LINE), k = a->p->n_k, unit = a->kind ? QG_CHUNK : EXACT_K;
-    int64_t from = n * min64(chunk * unit, k) / k, until = n * min64((chunk + 1) * unit, k) / k;
-    int64_t most = ceil_div(until - from, n_burst) * ceil_div(unit, min64(unit, k - chunk * unit)); /* a short last chunk has fewer bursts */
-    return (struct ahead){ pair_at(next, st->next_unit) + from * LINE, until - from, most, LINE, LINE };
+    int64_t share = next == a ? a->chunk_lines : lines_a_chunk(a, next), left = next->pair_lines - chunk * share;
+    if (left <= 0)
+        return (struct ahead){ 0 };
+    return (struct ahead){ pair_at(next, st->next_unit) + chunk * share * LINE, min64(share, left), share / n_burst + 1, LINE, LINE };
 }
 
 /* Nobody has fetched a thread's first pair. */
@@ -286,7 +289,7 @@ static void fetch_first(const struct step *st)
     if (!streams(a))
         return;
     int64_t row = (int64_t)a->p->t->row_bytes;
-    struct ahead all = { pair_at(a, st->unit), ceil_div(pair_rows(a, st->unit) * row, LINE), INT64_MAX, LINE, LINE };
+    struct ahead all = { pair_at(a, st->unit), a->pair_lines, INT64_MAX, LINE, LINE };
     if (PAIR_COLS * row > LARGE_PAIR)
         all = (struct ahead){ pair_at(a, st->unit), pair_rows(a, st->unit), INT64_MAX, row, min64(CHUNKS_AHEAD * chunk_bytes(a), row) };
     fetch_burst(&all);
@@ -329,7 +332,7 @@ static void run_unit(const struct job *j, const struct step *st, struct work *w)
                 int n = (int)min64(QG_ROWS, r1 - r);
                 fetch_burst(&ahead);
                 for (int i = 0; i < QG_ROWS && r + QG_ROWS + i < r1 && !p->row_index; i++)
-                    fetch_near(act + r + QG_ROWS + i, sizeof *act);
+                    fetch((const uint8_t *)(act + r + QG_ROWS + i), sizeof *act);
                 for (int i = 0; i < n; i++) {
                     c[i] = n_col == PAIR_COLS ? p->c + (r + i) * p->c_row + col : edge[i];
                     rows[i] = act + (p->row_index ? p->row_index[r + i] : r + i);
@@ -433,6 +436,8 @@ static void cut_units(struct job *j)
         int64_t n_row = a->p->n_row;
         a->n_pair = ceil_div(a->p->n_col, PAIR_COLS);
         a->n_chunk = a->kind ? j->n_chunk : ceil_div(a->p->n_k, EXACT_K);
+        a->pair_lines = ceil_div(PAIR_COLS * (int64_t)a->p->t->row_bytes, LINE);
+        a->chunk_lines = lines_a_chunk(a, a);
         a->rows = n_row;
         a->pairs = 1;
         if (n_row > STREAM_ROWS && n_thread > 1) {

@@ -310,7 +310,11 @@ const struct qgemm_ops qgemm_avx2 = {
 
 /* ---- with AVX-VNNI ---- */
 #undef ROWS
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avxvnni"))), apply_to = function)
+#else
 #pragma GCC target("avxvnni")
+#endif
 typedef __m256 vf;
 enum { LANES = 8, LANE_ROWS = MR, PART_STEP = 32 };
 INLINE vi v_load(const void *p) { return _mm256_load_si256((const __m256i *)p); }
@@ -347,4 +351,7 @@ const struct qgemm_ops qgemm_avx2_vnni = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_offset, .tile = tile_vnni,
     .unpack = UNPACK_TABLE(_offset),
 };
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #endif

@@ -10,7 +10,11 @@
 #include <immintrin.h>
 #include <string.h>
 
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx512vnni"))), apply_to = function)
+#else
 #pragma GCC target("avx512vnni")
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 /* ---- unpacking ---- */
@@ -43,13 +47,24 @@ INLINE vi u_spread_byte(vi a, int k)
                                                    _mm512_set1_epi32(k * 0x01010101)));
 }
 INLINE __m128i ld128(const uint8_t *p) { return _mm_loadu_si128((const __m128i *)(const void *)p); }
+/* Addresses of sixteen rows from four bases, the stride and three times the stride: the compiler, left alone, keeps sixteen
+ * multiples and has no registers for them. */
+struct rows { const uint8_t *base[4]; int64_t row, row3; };
+INLINE struct rows rows_at(const uint8_t *src, int64_t row)
+{
+    struct rows p = { { src, src + 4 * row, src + 8 * row, src + 12 * row }, row, 3 * row };
+    __asm__("" : "+r"(p.base[1]), "+r"(p.base[2]), "+r"(p.base[3]), "+r"(p.row3));
+    return p;
+}
+INLINE const uint8_t *row_at(const struct rows *p, int j) { return p->base[j / 4] + (j % 4 == 3 ? p->row3 : j % 4 * p->row); }
 /* 16 bytes of each row: lane L of t[j] is row 4L + j. */
 INLINE void load_pieces(vi t[4], const uint8_t *src, int64_t row)
 {
+    struct rows p = rows_at(src, row);
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++) {
-        vi v = _mm512_inserti32x4(_mm512_castsi128_si512(ld128(src + j * row)), ld128(src + (j + 4) * row), 1);
-        t[j] = _mm512_inserti32x4(_mm512_inserti32x4(v, ld128(src + (j + 8) * row), 2), ld128(src + (j + 12) * row), 3);
+        vi v = _mm512_inserti32x4(_mm512_castsi128_si512(ld128(row_at(&p, j))), ld128(row_at(&p, j + 4)), 1);
+        t[j] = _mm512_inserti32x4(_mm512_inserti32x4(v, ld128(row_at(&p, j + 8)), 2), ld128(row_at(&p, j + 12)), 3);
     }
 }
 /* 16 bytes of each of sixteen rows → r[k] = dword k of the rows */
@@ -73,11 +88,12 @@ INLINE void load4(vi r[4], const uint8_t *src, int64_t row)
 INLINE void load_dw(vi r[DW], const uint8_t *src, int64_t row)
 {
     const vi even = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13), odd = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    struct rows p = rows_at(src, row);
     vi t[8], a[4], b[4];
 #pragma GCC unroll 8
     for (int j = 0; j < 8; j++)
-        t[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)(src + j * row))),
-                                  _mm256_loadu_si256((const __m256i *)(const void *)(src + (j + 8) * row)), 1);
+        t[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)row_at(&p, j))),
+                                  _mm256_loadu_si256((const __m256i *)(const void *)row_at(&p, j + 8)), 1);
     transpose4(a, t);
     transpose4(b, t + 4);
 #pragma GCC unroll 4
@@ -142,4 +158,7 @@ const struct qgemm_ops qgemm_avx512 = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_avx512, .tile = tile_avx512,
     .unpack = UNPACK_TABLE(),
 };
+#ifdef __clang__
+#pragma clang attribute pop
+#endif
 #endif

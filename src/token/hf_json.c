@@ -69,6 +69,8 @@ static int read_normalizer(struct pipeline *p, ilab_err *e)
         int known = 0;
         for (size_t j = 0; j < ARRAY_LEN(plain); j++)
             known |= !strcmp(type, plain[j]);
+        if (known && strcmp(type, "NFC") && strcmp(type, "BertNormalizer"))
+            log_warn("the tokenizer's normalizer '%s' is left out: texts in unusual forms become other tokens", type);
         if (!strcmp(type, "Prepend") && json_str(v, "prepend") && !strcmp(json_str(v, "prepend"), "\xe2\x96\x81"))
             known = p->prefix = 1;
         else if (!strcmp(type, "Replace") && from && to && !strcmp(from, " ") && !strcmp(to, "\xe2\x96\x81"))

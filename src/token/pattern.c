@@ -18,8 +18,13 @@ enum { CATEGORY_COUNT = ARRAY_LEN(category_names), CATEGORY_ND = 9, CATEGORY_PC 
 
 static int category_find(const char *name)
 {
-    for (int k = 1; k < CATEGORY_COUNT; k++)
-        if (category_names[k][0] == name[0] && category_names[k][1] == name[1])
+    /* where the names with a first letter begin and end */
+    static const uint8_t first[26][2] = { ['C' - 'A'] = { 26, 30 }, ['L' - 'A'] = { 1, 6 },   ['M' - 'A'] = { 6, 9 },  ['N' - 'A'] = { 9, 12 },
+                                          ['P' - 'A'] = { 12, 19 }, ['S' - 'A'] = { 19, 23 }, ['Z' - 'A'] = { 23, 26 } };
+    const uint8_t *range = first[(name[0] - 'A') % 26];
+
+    for (int k = range[0]; k < range[1]; k++)
+        if (category_names[k][1] == name[1])
             return k;
     return 0;
 }

@@ -15,6 +15,7 @@ enum {
     TOKEN_MAX_MERGES = 1 << 22,
     TOKEN_MAX_TEXT_BYTES = 1 << 30,   /* of one encode call */
     TOKEN_MAX_SPECIAL_BYTES = 255,    /* longer special tokens are not searched for in text */
+    TOKEN_MAX_PIECE_BYTES = 1024,     /* unigram, WordPiece: longer pieces are not looked for: bounds the work a byte */
     TOKEN_MAX_WORD_BYTES = 1 << 20,   /* longer pre-tokens are cut: bounds the merge queue */
     TOKEN_MAX_ENDS = 16,
     TOKEN_MAX_TEMPLATE_BYTES = 1 << 18

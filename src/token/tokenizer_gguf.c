@@ -92,9 +92,11 @@ static int load_merges(struct tokenizer *t, const struct gguf *g, ilab_err *e)
         return rc;
     if ((rc = tokenizer_set_pre(t, pre, e)) || (rc = get_array(g, KEY("merges"), 1, 0, &merge, e)))
         return rc;
-    if (merge && merge->n > TOKEN_MAX_MERGES)
+    if (!merge)
+        return err_set(e, ILAB_E_FORMAT, "key '" KEY("merges") "' is missing");
+    if (merge->n > TOKEN_MAX_MERGES)
         return err_set(e, ILAB_E_LIMIT, "%llu merges: at most %d", (unsigned long long)merge->n, TOKEN_MAX_MERGES);
-    return tokenizer_set_merges(t, merge ? merge->str : NULL, merge ? (int)merge->n : 0, e);
+    return tokenizer_set_merges(t, merge->str, (int)merge->n, e);
 }
 
 static void load_strings(struct tokenizer *t, const struct gguf *g)

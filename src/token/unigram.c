@@ -71,8 +71,9 @@ static int lower_bound(const struct tokenizer *t, int lo, int hi, size_t depth, 
 static void try_pieces(const struct tokenizer *t, struct sv s, size_t i, size_t n_char, struct best *best)
 {
     int lo = 0, hi = t->n_sorted, single = 0;
+    size_t limit = s.n - i < TOKEN_MAX_PIECE_BYTES ? s.n : i + TOKEN_MAX_PIECE_BYTES;
 
-    for (size_t k = i; k < s.n && lo < hi; k++) {
+    for (size_t k = i; k < limit && lo < hi; k++) {
         int c = (uint8_t)s.p[k];
         lo = lower_bound(t, lo, hi, k - i, c);
         hi = lower_bound(t, lo, hi, k - i, c + 1);

@@ -32,11 +32,11 @@ static int is_ideograph(int32_t cp)
 static int put_word(const struct tokenizer *t, struct encode_work *w, struct ids *out)
 {
     struct sv word = { w->escaped.p, w->escaped.n };
-    size_t from = out->n, i = 0;
+    size_t from = out->n, i = 0, longest = t->max_text < TOKEN_MAX_PIECE_BYTES ? t->max_text : TOKEN_MAX_PIECE_BYTES;
     int rc = w->escaped.failed ? ILAB_E_NOMEM : 0;
 
     while (i < word.n && !rc) {
-        size_t n = word.n - i < t->max_text ? word.n - i : t->max_text;
+        size_t n = word.n - i < longest ? word.n - i : longest;
         int32_t id = -1;
         for (; n && (id = vocab_find(t, (struct sv){ word.p + i, n })) < 0; n--)
             ;

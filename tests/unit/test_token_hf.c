@@ -252,6 +252,85 @@ static void test_byte_level(void **state)
     tokenizer_free(t);
 }
 
+/* Pre-tokenizers as families publish them, and the names that they get in GGUF. */
+#define SPLIT(regex, behavior) "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" regex "\"},\"behavior\":" behavior "}"
+#define ISOLATED "\"Isolated\",\"invert\":false"
+#define BYTES "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":true,\"use_regex\":false}"
+#define SEQUENCE(parts) "{\"type\":\"Sequence\",\"pretokenizers\":[" parts "]}"
+#define WORDS(digits) "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+#define U "[\\\\p{Lu}\\\\p{Lt}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]"
+#define L "[\\\\p{Ll}\\\\p{Lm}\\\\p{Lo}\\\\p{M}]"
+#define TAIL " ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n/]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct { const char *pre, *ignore, *name; } row[] = {
+        { "{\"type\":\"ByteLevel\",\"add_prefix_space\":false}", "false", "gpt-2" },
+        { SEQUENCE("{\"type\":\"Digits\",\"individual_digits\":true},{\"type\":\"ByteLevel\"}"), "false", "refact" },
+        { SEQUENCE(SPLIT(WORDS("\\\\p{N}{1,3}"), ISOLATED) "," BYTES), "true", "llama-bpe" },
+        { SEQUENCE(SPLIT(WORDS("\\\\p{N}{1,3}"), "\"Removed\",\"invert\":true") "," BYTES), "false", "dbrx" },
+        { SEQUENCE(SPLIT(WORDS("\\\\p{N}"), ISOLATED) "," BYTES), "false", "qwen2" },
+        { SEQUENCE(SPLIT("[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?" U "*" L "+|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?" U "+" L "*|\\\\p{N}|" TAIL, ISOLATED) "," BYTES), "true", "tekken" },
+        { SEQUENCE(SPLIT("\\\\p{N}{1,3}", ISOLATED) "," SPLIT("[\\u4e00-\\u9fa5\\u3040-\\u309f\\u30a0-\\u30ff]+", ISOLATED) "," SPLIT(
+              "[!\\\"#$%&'()*+,\\\\-./:;<=>?@\\\\[\\\\\\\\\\\\]^_`{|}~][A-Za-z]+|[^\\\\r\\\\n\\\\p{L}\\\\p{P}\\\\p{S}]?[\\\\p{L}\\\\p{M}]+| ?[\\\\p{P}\\\\p{S}]+[\\\\r\\\\n]*"
+              "|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+", ISOLATED) "," BYTES), "false", "deepseek-v3" },
+        { SEQUENCE(SPLIT("[a-f]+", ISOLATED) "," BYTES), "false", "" },
+    };
+
+    for (size_t k = 0; k < ARRAY_LEN(row); k++) {
+        struct sb b;
+        ilab_err e = { 0 };
+        sb_init(&b, LIMIT);
+        sb_addf(&b, "{\"pre_tokenizer\":%s,\"model\":{\"type\":\"BPE\",\"ignore_merges\":%s,\"vocab\":{" BYTE_VOCAB "},\"merges\":[\"a b\"]}}", row[k].pre, row[k].ignore);
+        char seed[32];
+        snprintf(seed, sizeof seed, "pre_%zu", k);
+        struct tokenizer *t = open_json(seed, b.p, NULL, &e);
+        if (!t)
+            fail_msg("%s: %s", row[k].name, e.msg);
+        assert_string_equal(t->pre_name, row[k].name);
+        struct gguf_writer *w = gguf_writer_new();
+        assert_int_equal(tokenizer_to_gguf(t, w, &e), *row[k].name ? 0 : ILAB_E_INVALID);
+        gguf_writer_free(w);
+        tokenizer_free(t);
+        sb_release(&b);
+    }
+}
+
+/* GPT-2's vocabulary as its tokenizer.json has it. */
+static void test_gpt2_json(void **state)
+{
+    (void)state;
+    struct tokenizer *gguf = load_gguf(SHARED "/vocab/ggml-vocab-gpt-2.gguf"), *t = NULL;
+    struct hf_facts f = { .n_vocab = -1, .add_bos = -1, .add_eos = -1 };
+    struct sb b;
+    ilab_err e = { 0 };
+
+    sb_init(&b, LIMIT);
+    sb_addc(&b, "{\"added_tokens\":[{\"id\":50256,\"content\":\"<|endoftext|>\",\"special\":true}],\"pre_tokenizer\":{\"type\":\"ByteLevel\"},\"model\":{\"vocab\":{");
+    for (int i = 0; i < gguf->n; i++) {
+        sb_addc(&b, i ? "," : "");
+        sb_add_json_str(&b, gguf->text[i]);
+        sb_addf(&b, ":%d", i);
+    }
+    sb_addc(&b, "},\"merges\":[");
+    for (int i = 0; i < gguf->n_merge; i++) {
+        sb_addc(&b, i ? "," : "");
+        sb_add_json_str(&b, gguf->merge[i]);
+    }
+    sb_addc(&b, "]}}");
+    json_t *root = json_parse_unique((struct sv){ b.p, b.n }, "made", &e);
+    if (!root || tokenizer_from_hf_json(&t, root, &f, &e))
+        fail_msg("%s", e.msg);
+    json_decref(root);
+    assert_string_equal(t->pre_name, "gpt-2");
+    assert_int_equal(t->n_merge, gguf->n_merge);
+    assert_same_lines(t, gguf, SHARED "/eval/wikitext-2-test.txt");
+    sb_release(&b);
+    tokenizer_free(t);
+    tokenizer_free(gguf);
+}
+
 /* ▁ in the vocabulary: SentencePiece BPE, scores from the order of merges. */
 static void test_sentence_bpe(void **state)
 {
@@ -584,6 +663,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_granite),    cmocka_unit_test(test_granite_model), cmocka_unit_test(test_tinystories), cmocka_unit_test(test_byte_level),
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_gpt2_json),
         cmocka_unit_test(test_sentence_bpe), cmocka_unit_test(test_unigram),     cmocka_unit_test(test_wordpiece),   cmocka_unit_test(test_spm_model),
         cmocka_unit_test(test_spm_train),  cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_no_memory),
