@@ -25,12 +25,10 @@ enum {
     UNPACK_ROWS = 4,              /* unpacking costs as much as so many rows of A */
     EXACT_ROWS = 16,              /* up to so many rows of A products with floats run here */
     EXACT_K = 128,                /* … in blocks of k that stay in the first-level cache */
-    SUPER_BURSTS = 3,             /* per pair and chunk: before each of two tiles and the product */
-    BLOCK_BURSTS = 5,             /* … before each half of a tile and the product */
-    EXACT_BURSTS = 3,
+    BURST = 28,                   /* lines fetched at once, if possible */
     LARGE_PAIR = 200 << 10,       /* bytes: what is fetched ahead has to stay in the second-level cache */
     CHUNKS_AHEAD = 2,
-    UNPACK_AT_ONCE = 4,           /* blocks of 32 */
+    UNPACK_HALF = 4,              /* sub-blocks of 32 */
     LINE = 64
 };
 
@@ -184,7 +182,7 @@ static inline void fetch(const uint8_t *p, int64_t n)
 }
 /* Memory that is fetched in a few bursts between the steps of the work: more misses at once than the core can keep would hold
  * up everything else (measured: one burst of 72 lines gives half the bandwidth of three of 24). n pieces, `step` bytes apart. */
-struct ahead { const uint8_t *p; int64_t n, burst, step, bytes; };
+struct ahead { const uint8_t *p; int64_t n, burst, step, bytes; int halves; /* tiles are unpacked in two steps */ };
 static inline void fetch_burst(struct ahead *a)
 {
     int64_t n = min64(a->n, a->burst);
@@ -227,7 +225,7 @@ static void unpack(const struct job *j, struct work *w, struct qtile *t, const s
     }
     fetch_burst(ahead);
     if (ops->unpack[b->type]) {
-        int half = !qkind_super(a->kind) && n_sub > UNPACK_AT_ONCE ? UNPACK_AT_ONCE : n_sub;
+        int half = ahead->halves && n_sub > UNPACK_HALF ? UNPACK_HALF : n_sub;
         ops->unpack[b->type](t, src, row, 0, half);
         if (half < n_sub) {
             fetch_burst(ahead);
@@ -260,7 +258,7 @@ static int64_t lines_a_chunk(const struct part *a, const struct part *next)
 static struct ahead coming(const struct step *st, int64_t chunk)
 {
     const struct part *a = st->a, *next = st->next;
-    const int64_t n_burst = !a->kind ? EXACT_BURSTS : qkind_super(a->kind) ? SUPER_BURSTS : BLOCK_BURSTS;
+    const int64_t n_tile = a->kind && a->p->n_row > QG_ROWS ? ceil_div(a->p->n_row, QG_ROWS) : 1;
     if (PAIR_COLS * (int64_t)a->p->t->row_bytes > LARGE_PAIR) {
         int64_t at = chunk + CHUNKS_AHEAD, unit = st->unit;
         if (at >= a->n_chunk) {
@@ -271,15 +269,17 @@ static struct ahead coming(const struct step *st, int64_t chunk)
         if (!a || !streams(a) || at >= a->n_chunk)
             return (struct ahead){ 0 };
         int64_t row = (int64_t)a->p->t->row_bytes;
-        return (struct ahead){ pair_at(a, unit) + at * chunk_bytes(a), pair_rows(a, unit), ceil_div(PAIR_COLS, n_burst), row,
-                               min64(chunk_bytes(a), row - at * chunk_bytes(a)) };
+        return (struct ahead){ pair_at(a, unit) + at * chunk_bytes(a), pair_rows(a, unit), PAIR_COLS / (2 * QG_PAIR + n_tile) + 1, row,
+                               min64(chunk_bytes(a), row - at * chunk_bytes(a)), 1 };
     }
     if (!next || !streams(next))
         return (struct ahead){ 0 };
     int64_t share = next == a ? a->chunk_lines : lines_a_chunk(a, next), left = next->pair_lines - chunk * share;
     if (left <= 0)
         return (struct ahead){ 0 };
-    return (struct ahead){ pair_at(next, st->next_unit) + chunk * share * LINE, min64(share, left), share / n_burst + 1, LINE, LINE };
+    int halves = share > BURST * (QG_PAIR + n_tile);
+    int64_t burst = share / (halves ? 2 * QG_PAIR + n_tile : QG_PAIR + n_tile) + 1;
+    return (struct ahead){ pair_at(next, st->next_unit) + chunk * share * LINE, min64(share, left), burst, LINE, LINE, halves };
 }
 
 /* Nobody has fetched a thread's first pair. */
@@ -289,9 +289,9 @@ static void fetch_first(const struct step *st)
     if (!streams(a))
         return;
     int64_t row = (int64_t)a->p->t->row_bytes;
-    struct ahead all = { pair_at(a, st->unit), a->pair_lines, INT64_MAX, LINE, LINE };
+    struct ahead all = { pair_at(a, st->unit), a->pair_lines, INT64_MAX, LINE, LINE, 0 };
     if (PAIR_COLS * row > LARGE_PAIR)
-        all = (struct ahead){ pair_at(a, st->unit), pair_rows(a, st->unit), INT64_MAX, row, min64(CHUNKS_AHEAD * chunk_bytes(a), row) };
+        all = (struct ahead){ pair_at(a, st->unit), pair_rows(a, st->unit), INT64_MAX, row, min64(CHUNKS_AHEAD * chunk_bytes(a), row), 0 };
     fetch_burst(&all);
 }
 

@@ -81,7 +81,8 @@ static inline int qkind_super(const struct qkind *k) { return k->family < QF_BLO
 struct qgemm_ops {
     /* One chunk of one row: x[n], n ≤ 256; super_block: one scale. */
     void (*quantize)(struct qact *dst, const float *x, int n, int super_block);
-    /* Sixteen rows, row_bytes apart; NULL: with the type's decoder. Block types: blocks s0 … n_sub of the chunk; super-blocks whole. */
+    /* Sixteen rows, row_bytes apart; NULL: with the type's decoder. Sub-blocks s0 … n_sub of the chunk (of super-blocks:
+     * 0 … 4 before 4 … 8, or 0 … 8). */
     void (*unpack[QT_COUNT])(struct qtile *t, const uint8_t *src, int64_t row_bytes, int s0, int n_sub);
     /* rows[16] of decoded rows → tile */
     void (*interleave)(struct qtile *t, const struct qrow *rows, const struct qkind *k);

@@ -46,10 +46,10 @@ INLINE void super_header(struct qtile *t, const uint8_t *src, int64_t row, int a
 static void unpack_q4_k(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub)
 {
     const vi low = u_set8(15);
-    (void)s0, (void)n_sub;
     EACH_VROWS(at) {
-        super_header(t, src, row, at);
-        for (int run = 0; run < 4; run++)
+        if (s0 == 0)
+            super_header(t, src, row, at);
+        for (int run = s0 / 2; run < n_sub / 2; run++)
             EACH_PART(part) {
                 vi r[DW];
                 load_dw(r, src + 16 + 32 * run + 4 * part, row);
@@ -65,13 +65,14 @@ static void unpack_q4_k(struct qtile *t, const uint8_t *src, int64_t row, int s0
 static void unpack_q5_k(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub)
 {
     const vi low = u_set8(15), fifth = u_set8(16);
-    (void)s0, (void)n_sub;
     EACH_VROWS(at) {
-        super_header(t, src, row, at);
+        if (s0 == 0)
+            super_header(t, src, row, at);
         EACH_PART(part) {
             vi h[DW];
             load_dw(h, src + 16 + 4 * part, row);
-            for (int run = 0; run < 4; run++) {
+            UNROLL_DW(i) h[i] = s0 == 0 ? h[i] : u_shr16(h[i], 4);
+            for (int run = s0 / 2; run < n_sub / 2; run++) {
                 vi r[DW];
                 load_dw(r, src + 48 + 32 * run + 4 * part, row);
                 UNROLL_DW(i) { /* bits 0 and 1 of h come to bit 4, then the next two */
@@ -88,14 +89,15 @@ static void unpack_q5_k(struct qtile *t, const uint8_t *src, int64_t row, int s0
 static void unpack_q6_k(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub)
 {
     const vi low = u_set8(15), high = u_set8(48);
-    (void)s0, (void)n_sub;
     EACH_VROWS(at) {
-        vi s[4], end[4];
-        load4(s, src + 192, row);
-        load4(end, src + 194, row); /* its last two bytes are d */
-        put_low_halves(t->d + at, u_shr32(end[3], 16));
-        UNROLL4(g) put_scales(t, at, g, s[g], 1);
-        for (int half = 0; half < 2; half++)
+        if (s0 == 0) {
+            vi s[4], end[4];
+            load4(s, src + 192, row);
+            load4(end, src + 194, row); /* its last two bytes are d */
+            put_low_halves(t->d + at, u_shr32(end[3], 16));
+            UNROLL4(g) put_scales(t, at, g, s[g], 1);
+        }
+        for (int half = s0 / 4; half < n_sub / 4; half++)
             EACH_PART(part) {
                 vi h[DW], r0[DW], r1[DW];
                 load_dw(h, src + 128 + 32 * half + 4 * part, row);
@@ -115,18 +117,19 @@ static void unpack_q6_k(struct qtile *t, const uint8_t *src, int64_t row, int s0
 static void unpack_q2_k(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub)
 {
     const vi two = u_set8(3), four = u_set8(15);
-    (void)s0, (void)n_sub;
     EACH_VROWS(at) {
-        vi s[4], end[4];
-        load4(end, src + 68, row); /* its last four bytes are d, dmin */
-        put_low_halves(t->d + at, end[3]);
-        put_low_halves(t->dmin + at, u_shr32(end[3], 16));
-        load4(s, src, row);
-        UNROLL4(g) {
-            put_scales(t, at, g, u_and(s[g], four), 0);
-            put_minima(t, at, g, u_and(u_shr16(s[g], 4), four));
+        if (s0 == 0) {
+            vi s[4], end[4];
+            load4(end, src + 68, row); /* its last four bytes are d, dmin */
+            put_low_halves(t->d + at, end[3]);
+            put_low_halves(t->dmin + at, u_shr32(end[3], 16));
+            load4(s, src, row);
+            UNROLL4(g) {
+                put_scales(t, at, g, u_and(s[g], four), 0);
+                put_minima(t, at, g, u_and(u_shr16(s[g], 4), four));
+            }
         }
-        for (int half = 0; half < 2; half++)
+        for (int half = s0 / 4; half < n_sub / 4; half++)
             EACH_PART(part) {
                 vi r[DW];
                 load_dw(r, src + 16 + 32 * half + 4 * part, row);
@@ -141,22 +144,29 @@ static void unpack_q2_k(struct qtile *t, const uint8_t *src, int64_t row, int s0
     }
 }
 
+INLINE void q3_k_header(struct qtile *t, const uint8_t *src, int64_t row, int at)
+{
+    const vi four = u_set8(15), high = u_set8(48);
+    vi s[4], g[4];
+    load4(s, src + 94, row); /* two bytes before the twelve of the scales, and d behind them */
+    put_low_halves(t->d + at, u_shr32(s[3], 16));
+    UNROLL4(i) g[i] = i < 3 ? u_or(u_shr32(s[i], 16), u_shl32(s[i + 1], 16)) : s[i];
+    vi part[4] = { u_or(u_and(g[0], four), u_and(u_shl16(g[2], 4), high)), u_or(u_and(g[1], four), u_and(u_shl16(g[2], 2), high)),
+                   u_or(u_and(u_shr16(g[0], 4), four), u_and(g[2], high)), u_or(u_and(u_shr16(g[1], 4), four), u_and(u_shr16(g[2], 2), high)) };
+    UNROLL4(i) put_scales(t, at, i, u_sub8(part[i], u_set8(32)), 1);
+}
+
 static void unpack_q3_k(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub)
 {
-    const vi two = u_set8(3), four = u_set8(15), bit2 = u_set8(4), high = u_set8(48);
-    (void)s0, (void)n_sub;
+    const vi two = u_set8(3), bit2 = u_set8(4);
     EACH_VROWS(at) {
-        vi s[4], g[4];
-        load4(s, src + 94, row); /* two bytes before the twelve of the scales, and d behind them */
-        put_low_halves(t->d + at, u_shr32(s[3], 16));
-        UNROLL4(i) g[i] = i < 3 ? u_or(u_shr32(s[i], 16), u_shl32(s[i + 1], 16)) : s[i];
-        vi part[4] = { u_or(u_and(g[0], four), u_and(u_shl16(g[2], 4), high)), u_or(u_and(g[1], four), u_and(u_shl16(g[2], 2), high)),
-                       u_or(u_and(u_shr16(g[0], 4), four), u_and(g[2], high)), u_or(u_and(u_shr16(g[1], 4), four), u_and(u_shr16(g[2], 2), high)) };
-        UNROLL4(i) put_scales(t, at, i, u_sub8(part[i], u_set8(32)), 1);
+        if (s0 == 0)
+            q3_k_header(t, src, row, at);
         EACH_PART(p) {
             vi h[DW];
             load_dw(h, src + 4 * p, row);
-            for (int half = 0; half < 2; half++) {
+            UNROLL_DW(i) h[i] = s0 == 0 ? h[i] : u_shr16(h[i], 4);
+            for (int half = s0 / 4; half < n_sub / 4; half++) {
                 vi r[DW];
                 load_dw(r, src + 32 + 32 * half + 4 * p, row);
                 UNROLL_DW(i) { /* four bits of h in turn come to bit 2; 4 is added, so that the offset is 8 */
@@ -184,7 +194,7 @@ INLINE void put_levels(struct qtile *t, int at, int s, const uint8_t *src, int64
     }
 }
 
-INLINE void iq4_xs(struct qtile *t, const uint8_t *src, int64_t row, const int full)
+INLINE void iq4_xs(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub, const int full)
 {
     const vi level = u_xor(u_table(IQ4_LEVEL), u_set8(full ? (char)0x80 : 0)), offset = u_set32(32);
     EACH_VROWS(at) {
@@ -192,11 +202,11 @@ INLINE void iq4_xs(struct qtile *t, const uint8_t *src, int64_t row, const int f
         load4(h, src, row); /* d and the high bits of the scales, the low bits, the first eight bytes */
         put_low_halves(t->d + at, h[0]);
 #pragma GCC unroll 8
-        for (int j = 0; j < 8; j++) {
+        for (int j = 0; j < 8 && s0 == 0; j++) {
             vi scale = u_or(u_and(u_shr32(h[1], 4 * j), u_set32(15)), u_shl32(u_and(u_shr32(h[0], 16 + 2 * j), u_set32(3)), 4));
             put(&t->scale.i[j][at], u_sub32(scale, offset));
         }
-        for (int s = 0; s < 8; s++)
+        for (int s = s0; s < n_sub; s++)
             put_levels(t, at, s, src + 8 + 16 * s, row, level);
     }
 }
@@ -281,7 +291,7 @@ UNPACK_NIBBLES(q5_1, 1, 1)
 #define UNPACK_FULL(suffix, full) \
     static void unpack_q8_0##suffix(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub) { q8_0(t, src, row, s0, n_sub, full); } \
     static void unpack_iq4_nl##suffix(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub) { iq4_nl(t, src, row, s0, n_sub, full); } \
-    static void unpack_iq4_xs##suffix(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub) { (void)s0, (void)n_sub; iq4_xs(t, src, row, full); }
+    static void unpack_iq4_xs##suffix(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub) { iq4_xs(t, src, row, s0, n_sub, full); }
 #define UNPACK_TABLE(suffix) { \
     [QT_Q4_K] = unpack_q4_k, [QT_Q5_K] = unpack_q5_k, [QT_Q6_K] = unpack_q6_k, [QT_Q2_K] = unpack_q2_k, [QT_Q3_K] = unpack_q3_k, \
     [QT_IQ4_XS] = unpack_iq4_xs##suffix, [QT_Q8_0] = unpack_q8_0##suffix, [QT_IQ4_NL] = unpack_iq4_nl##suffix, [QT_MXFP4] = unpack_mxfp4, \

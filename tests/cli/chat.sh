@@ -76,7 +76,7 @@ check cli/chat-bad-session-exit $? 1
 has cli/chat-bad-session "$(cat out)" 'Session file bad.json is not a valid JSON file.'
 
 # a conversation that outgrows the context goes on; a single message that does not fit is refused
-ctx=$("$ilab" model info "$model" | sed -nE 's/ *context_length *//p')
+ctx=$("$ilab" model info "$model" | sed -nE 's/^ +context_length +//p')
 for i in $(seq 12); do for k in $(seq $((ctx / 8))); do printf 'river '; done; echo "question $i?"; done >many
 "$ilab" chat --max-tokens 8 <many >out 2>&1
 check cli/chat-overflow-exit $? 0
