@@ -25,10 +25,9 @@ enum {
     UNPACK_ROWS = 4,              /* unpacking costs as much as so many rows of A */
     EXACT_ROWS = 16,              /* up to so many rows of A products with floats run here */
     EXACT_K = 128,                /* … in blocks of k that stay in the first-level cache */
-    BURST = 28,                   /* lines fetched at once, if possible */
-    LARGE_PAIR = 200 << 10,       /* bytes: what is fetched ahead has to stay in the second-level cache */
+    BURST = 24,                   /* lines fetched at once, if possible */
+    LARGE_PAIR = 280 << 10,       /* bytes: what is fetched ahead has to stay in the second-level cache */
     CHUNKS_AHEAD = 2,
-    UNPACK_HALF = 4,              /* sub-blocks of 32 */
     LINE = 64
 };
 
@@ -182,7 +181,7 @@ static inline void fetch(const uint8_t *p, int64_t n)
 }
 /* Memory that is fetched in a few bursts between the steps of the work: more misses at once than the core can keep would hold
  * up everything else (measured: one burst of 72 lines gives half the bandwidth of three of 24). n pieces, `step` bytes apart. */
-struct ahead { const uint8_t *p; int64_t n, burst, step, bytes; int halves; /* tiles are unpacked in two steps */ };
+struct ahead { const uint8_t *p; int64_t n, burst, step, bytes; int width; /* sub-blocks that are unpacked between bursts; 0: all */ };
 static inline void fetch_burst(struct ahead *a)
 {
     int64_t n = min64(a->n, a->burst);
@@ -225,11 +224,11 @@ static void unpack(const struct job *j, struct work *w, struct qtile *t, const s
     }
     fetch_burst(ahead);
     if (ops->unpack[b->type]) {
-        int half = ahead->halves && n_sub > UNPACK_HALF ? UNPACK_HALF : n_sub;
-        ops->unpack[b->type](t, src, row, 0, half);
-        if (half < n_sub) {
-            fetch_burst(ahead);
-            ops->unpack[b->type](t, src, row, half, n_sub);
+        int width = ahead->width ? ahead->width : n_sub;
+        for (int s = 0; s < n_sub; s += width) {
+            if (s > 0)
+                fetch_burst(ahead);
+            ops->unpack[b->type](t, src, row, s, s + width < n_sub ? s + width : n_sub);
         }
         return;
     }
@@ -258,7 +257,11 @@ static int64_t lines_a_chunk(const struct part *a, const struct part *next)
 static struct ahead coming(const struct step *st, int64_t chunk)
 {
     const struct part *a = st->a, *next = st->next;
-    const int64_t n_tile = a->kind && a->p->n_row > QG_ROWS ? ceil_div(a->p->n_row, QG_ROWS) : 1;
+    /* bursts: before unpacking each tile, or each half of it, or each of its blocks (types without super-blocks), and each product */
+    static const int width[3] = { 0, 4, 1 };
+    const int64_t n_tile = a->kind && a->p->n_row > QG_ROWS ? (a->p->n_row + QG_ROWS - 1) / QG_ROWS : 1;
+    const int64_t n_point[3] = { n_tile + QG_PAIR, n_tile + QG_PAIR * 2, n_tile + QG_PAIR * 8 };
+    const int finest = a->kind && !qkind_super(a->kind) ? 2 : 1;
     if (PAIR_COLS * (int64_t)a->p->t->row_bytes > LARGE_PAIR) {
         int64_t at = chunk + CHUNKS_AHEAD, unit = st->unit;
         if (at >= a->n_chunk) {
@@ -269,17 +272,19 @@ static struct ahead coming(const struct step *st, int64_t chunk)
         if (!a || !streams(a) || at >= a->n_chunk)
             return (struct ahead){ 0 };
         int64_t row = (int64_t)a->p->t->row_bytes;
-        return (struct ahead){ pair_at(a, unit) + at * chunk_bytes(a), pair_rows(a, unit), PAIR_COLS / (2 * QG_PAIR + n_tile) + 1, row,
-                               min64(chunk_bytes(a), row - at * chunk_bytes(a)), 1 };
+        return (struct ahead){ pair_at(a, unit) + at * chunk_bytes(a), pair_rows(a, unit), PAIR_COLS / n_point[1] + 1, row,
+                               min64(chunk_bytes(a), row - at * chunk_bytes(a)), width[1] };
     }
     if (!next || !streams(next))
         return (struct ahead){ 0 };
     int64_t share = next == a ? a->chunk_lines : lines_a_chunk(a, next), left = next->pair_lines - chunk * share;
     if (left <= 0)
         return (struct ahead){ 0 };
-    int halves = share > BURST * (QG_PAIR + n_tile);
-    int64_t burst = share / (halves ? 2 * QG_PAIR + n_tile : QG_PAIR + n_tile) + 1;
-    return (struct ahead){ pair_at(next, st->next_unit) + chunk * share * LINE, min64(share, left), burst, LINE, LINE, halves };
+    int fine = 0;
+    while (fine < finest && share > BURST * n_point[fine])
+        fine++;
+    return (struct ahead){ pair_at(next, st->next_unit) + chunk * share * LINE, min64(share, left), share / n_point[fine] + 1, LINE, LINE,
+                           width[fine] };
 }
 
 /* Nobody has fetched a thread's first pair. */
