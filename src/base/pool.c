@@ -4,10 +4,11 @@
  * are unclaimed (low half).  A thread claims a task by a compare-and-swap that lowers the low half; when
  * it succeeds, the run cannot have ended since the word was read, so fn, ud and n_tasks that were read in
  * between belong to that run.  Threads spin for a while between runs (a forward pass is hundreds of short
- * runs with little in between; waking a thread takes 50 microseconds) and then sleep.  A pool with one thread
- * a core pins its threads, all but the caller's, so that two never share a core while another idles
- * (ILAB_PIN=0: not).  Sleeping uses Dekker's pattern: each side writes its own flag and then
- * reads the other's, both sequentially consistent, so that no wake-up is lost.
+ * runs with little in between; waking a thread takes 50 microseconds) and then sleep.  ILAB_PIN=1 pins the
+ * threads of a pool with one thread a core, all but the caller's: that gains nothing on an idle machine, and
+ * beside other programs it was half as fast, for a pinned thread cannot go to the core that is free.
+ * Sleeping uses Dekker's pattern: each side writes its own flag and then reads the other's, both sequentially
+ * consistent, so that no wake-up is lost.
  *
  * What it does not do: nested runs, several callers at once.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -106,7 +107,7 @@ static void *worker_main(void *arg) {
 static void pin(struct pool *p) {
     const char *wanted = getenv("ILAB_PIN");
     cpu_set_t all;
-    if ((wanted && strcmp(wanted, "0") == 0) || sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) != p->n_threads) return;
+    if (!wanted || strcmp(wanted, "1") != 0 || sched_getaffinity(0, sizeof all, &all) || CPU_COUNT(&all) != p->n_threads) return;
     for (int cpu = 0, i = 0; cpu < CPU_SETSIZE && i <= p->n_started; cpu++) {
         if (!CPU_ISSET(cpu, &all)) continue;
         cpu_set_t one;
