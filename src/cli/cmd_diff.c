@@ -1,6 +1,6 @@
 /* cmd_diff.c — `ilab diff`: what changed in the taxonomy, and is it valid?  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
-#include "data/data.h"
+#include "taxonomy/taxonomy.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* data.h — front header of layer 6 `data`: taxonomy, qna files, documents, facts, the generation pipeline.
+/* data.h — front header of layer 6 `data`: facts, the generation pipeline.
  *
  * Sees a language model only through lm.h. Holds no knowledge of any subject: every wording comes from the model,
  * the qna file or the document; what this folder does itself are string operations.
@@ -8,44 +8,10 @@
 
 #include "base/base.h"
 #include "lm/lm.h"
+#include "taxonomy/taxonomy.h"
 #include "text/text.h"
 
-/* ---- taxonomy.c: which leaves changed ---- */
-struct leaf_list { char **path; size_t n, cap; };          /* relative to the taxonomy folder, sorted */
-/* Untracked and changed *.yaml leaves against `base` (instructlab-reference §2.4); base "empty": every leaf, no git needed;
- * path may be one file. */
-int taxonomy_changed(const char *taxonomy, const char *base, struct leaf_list *out, ilab_err *e);
-void leaf_list_release(struct leaf_list *l);
-
-/* ---- qna.c: one leaf ---- */
-struct seed { const char *question, *answer, *context; int line; };
-struct leaf {
-    struct arena mem;
-    const char *file;                                       /* as given */
-    char *path;                                             /* knowledge->university->… */
-    int is_knowledge, version;
-    const char *created_by, *domain, *task_description;
-    struct seed *seed; int n_seed;
-    const char *repo, *commit; const char **pattern; int n_pattern;
-    int document_line;                                      /* of the keys below `document:` */
-};
-/* One finding; `error` 0 = warning. text: MESSAGE as the reference words it, remedy: what to do. */
-struct finding { int line, col, error; const char *where /* .seed_examples[2].answer */, *text, *remedy; };
-struct findings { struct arena mem; struct finding *v; size_t n, cap; int n_errors; };
-void findings_release(struct findings *f);
-/* Reads, lints and checks a file against the schema of its folder; *out only when there is no error (else NULL, with
- * findings, sorted by place). Returns nonzero only when the file cannot be read, or for lack of memory. */
-int leaf_read(const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e);
-/* The same for a text that is in memory already; `file` is its name. */
-int leaf_read_text(struct sv text, const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e);
-void leaf_free(struct leaf *l);
-
-/* ---- document.c: where a document lies; split.c: how it is cut ---- */
-struct document { char *name; char *text; size_t n; };
-struct documents { struct document *v; size_t n; };
-/* document.repo: a folder (relative to the qna file, to the taxonomy or absolute) or anything that git clones. */
-int documents_load(const struct leaf *l, const char *taxonomy, struct documents *out, ilab_err *e);
-void documents_release(struct documents *d);
+/* ---- split.c: how a document is cut ---- */
 /* Chunks of at most max_words words along headings, blank lines, sentences. Views into text. */
 int chunk_split(struct sv text, int max_words, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
 /* Sentences without Markdown decoration (into the arena). */

@@ -2,7 +2,7 @@
  *
  * The rules of each schema version are rows (instructlab-reference §2.2). A finding has the reference's wording, and a remedy
  * of ours. A file is turned into a leaf only when it has no error.  SPDX-License-Identifier: Apache-2.0 */
-#include "data/data.h"
+#include "taxonomy/taxonomy.h"
 
 #include <stdlib.h>
 #include <string.h>

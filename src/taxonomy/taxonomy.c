@@ -3,7 +3,7 @@
  * Candidates are untracked files and files that differ between the merge point with the base and the working tree, deletions
  * excluded (instructlab-reference §2.4). The merge point is git's own merge-base; a base that cannot be found is an error.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "data/data.h"
+#include "taxonomy/taxonomy.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * Patterns are globs relative to that folder; Markdown and plain text are read. Links to folders are not followed, and
  * nothing is that a clone links to: a foreign repository must not pull this machine's files into the training data.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "data/data.h"
+#include "taxonomy/taxonomy.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>
