@@ -1,4 +1,4 @@
-/* run.c — the loop of a training run: steps, progress, validation, checkpoints, resume.
+/* run.c — the loop of a training run: steps, progress, validation. Its parts: run_size, run_state, run_metrics.
  *
  * Invariants:
  *  (1) Everything that influences the weights is in the checkpoint or follows from settings and data; so a run that was killed at
@@ -11,175 +11,6 @@
 
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
-
-struct loop {
-    struct run *r;
-    struct tape *tape;
-    struct param *param; int n_param;
-    struct optim *optim;
-    struct packing *packing, *val;
-    struct run_state s;
-    struct schedule_opts schedule;
-    FILE *metrics;
-    char *checkpoint, *stable, *metrics_path;
-    int lock, resumed;
-    double begun /* wall clock of this session */, before /* seconds of earlier sessions */, saved_at;
-    double step_seconds, rate /* tokens/s, smoothed */, flops; int64_t session_tokens;
-};
-
-int data_shape(const struct dataset *d, int n_vocab, struct data_shape *out, ilab_err *e) {
-    *out = (struct data_shape){ 0 };
-    for (size_t i = 0; i < d->n; i++) {
-        const struct sample *s = &d->v[i];
-        int n_row = sample_n_row(s);
-        out->max_row = n_row > out->max_row ? n_row : out->max_row;
-        for (int k = 0; k < s->n; k++) {
-            if (s->id[k] < 0 || s->id[k] >= n_vocab)
-                return err_set(e, ILAB_E_INVALID, "sample %zu has token %d, the model knows %d: it was made with another tokenizer", i + 1, s->id[k], n_vocab);
-            out->n_target += s->mask[k] != 0;
-        }
-    }
-    if (!out->max_row)
-        return err_set(e, ILAB_E_INVALID, "the data has no sample to learn from");
-    return 0;
-}
-
-int64_t run_total_steps(struct packing *p, const struct train_opts *o) {
-    int64_t total = 0;
-    for (int i = 0; i < o->epochs && (!o->max_steps || total < o->max_steps); i++)
-        total += packing_n_batches(p, i);
-    return o->max_steps && (o->epochs < 1 || total > o->max_steps) ? o->max_steps : total;
-}
-
-double run_flops(const struct model *m, const struct adapter *ad, double rows, double rows_squared, double n_target) {
-    const struct hparams *h = &m->hp;
-    double c = h->n_embd, q = (double)h->n_head * h->head_dim, kv = (double)h->n_kv_head * h->head_dim, f = h->n_ff;
-    double linear = c * (q + 2 * kv) + q * c + 3 * c * f, sum = 0;
-    int backward = !ad;                         /* gradients reach down to the lowest adapted layer */
-    for (int l = 0; l < h->n_layer; l++) {
-        for (int k = 0; ad && k < LIN_COUNT; k++) {
-            const struct lora *lo = &ad->lora[l * LIN_COUNT + k];
-            if (!lo->on)
-                continue;
-            backward = 1;
-            sum += 6 * rows * ad->rank * ((double)lo->n_in + lo->n_out);
-        }
-        sum += rows * linear * (!backward ? 2 : ad ? 4 : 6) + rows_squared * q * (backward ? 6 : 2);
-    }
-    return sum + n_target * c * h->n_vocab * (ad ? 4 : 6);
-}
-
-/* ---- settings ---- */
-
-/* Value of `key` in lines key=value. */
-static struct sv setting(struct sv lines, struct sv key) {
-    struct sv line;
-    while (sv_split(&lines, '\n', &line))
-        if (line.n > key.n && line.p[key.n] == '=' && memcmp(line.p, key.p, key.n) == 0)
-            return (struct sv){ line.p + key.n + 1, line.n - key.n - 1 };
-    return (struct sv){ NULL, 0 };
-}
-
-/* Adds "rank is 16, was 8" for each setting that differs; keys without `prefix` are left out. Returns their number. */
-static int settings_differ(const char *then, const char *now, const char *prefix, struct sb *out) {
-    struct sv rest = sv_of(now), line;
-    int n = 0;
-    while (sv_split(&rest, '\n', &line)) {
-        ptrdiff_t at = sv_find(line, SV("="), 0);
-        if (at < 0 || !sv_starts(line, prefix))
-            continue;
-        struct sv key = { line.p, (size_t)at }, value = { line.p + at + 1, line.n - (size_t)at - 1 }, was = setting(sv_of(then), key);
-        if (was.p && sv_eq(was, value))
-            continue;
-        sb_addf(out, "%s%.*s is '%.*s', was '%.*s'", n++ ? "; " : "", SV_ARG(key), SV_ARG(value), (int)was.n, was.p ? was.p : "");
-    }
-    return n;
-}
-
-/* ---- start and resume ---- */
-
-static int64_t steps_for_tokens(struct loop *l, int64_t tokens) {
-    double mean = (double)packing_n_rows(l->packing) / packing_n_batches(l->packing, 0);
-    return tokens > 0 ? (int64_t)ceil((double)tokens / mean) : 0;
-}
-
-static int resume(struct loop *l, ilab_err *e) {
-    struct run *r = l->r;
-    char *then = NULL;
-    struct run_state old;
-    const char *path = l->checkpoint;
-    int loose = r->token_goal > 0, rc = checkpoint_peek(path, &then, &old, e);
-    if (rc)
-        return rc;
-    struct sb diff;
-    sb_init(&diff, 4096);
-    const int differs = settings_differ(then, r->settings, loose ? "model." : "", &diff);
-    if (differs && !loose && old.step >= old.total_steps) {
-        log_info("the run in '%s' is finished; a new one begins", r->o->out_dir);
-        sb_release(&diff);
-        mem_free(then);
-        return 0;
-    }
-    if (differs)
-        rc = err_set(e, ILAB_E_INVALID, "cannot resume the run in '%s': %s; finish it with the same settings, or take another folder (--ckpt-output-dir), or forget it (--restart)", r->o->out_dir, diff.p ? diff.p : "");
-    if (!rc && loose && settings_differ(then, r->settings, "", &diff))
-        log_info("resuming with other settings: %s", diff.p ? diff.p : "");
-    sb_release(&diff);
-    mem_free(then);
-    if (rc)
-        return rc;
-    if (loose && r->token_goal > old.token_goal && old.decay_start >= 0 && old.step > old.decay_start && file_exists(l->stable) == 1) {
-        log_info("more tokens are wanted: going on from step %lld, before the decay of the learning rate", (long long)old.decay_start);
-        path = l->stable;
-    }
-    rc = checkpoint_read(path, &l->s, l->param, l->n_param, l->optim, e);
-    if (rc)
-        return rc;
-    /* Another order of samples: the position in the epoch means nothing any more. */
-    int other_data = l->s.data_hash != r->data_hash || l->s.seed != r->o->seed || l->s.batch_tokens != r->o->batch_tokens;
-    if (other_data) {
-        l->s.epoch++;
-        l->s.i_batch = 0;
-    }
-    if (loose && (other_data || l->s.token_goal != r->token_goal))
-        l->s.total_steps = l->s.step + steps_for_tokens(l, r->token_goal - l->s.tokens);
-    if (l->s.i_batch > packing_n_batches(l->packing, (int)l->s.epoch))
-        return err_set(e, ILAB_E_FORMAT, "'%s' does not fit the data", path);
-    l->resumed = 1;
-    log_info("resuming at step %lld of %lld", (long long)l->s.step, (long long)l->s.total_steps);
-    return 0;
-}
-
-static int open_metrics(struct loop *l, ilab_err *e) {
-    int64_t keep = l->resumed ? l->s.metrics_bytes : 0;
-    if (file_exists(l->metrics_path) == 1 && file_size(l->metrics_path) > keep && truncate(l->metrics_path, keep) != 0)
-        return err_set(e, ILAB_E_IO, "cannot shorten '%s'", l->metrics_path);
-    l->metrics = fopen(l->metrics_path, "a");
-    if (!l->metrics || fseek(l->metrics, 0, SEEK_END) != 0)
-        return err_set(e, ILAB_E_IO, "cannot write '%s'", l->metrics_path);
-    return 0;
-}
-
-static int check_room(struct loop *l, int max_row, int max_target, ilab_err *e) {
-    struct plan_row row[32];
-    struct run *r = l->r;
-    char need[32], have[32];
-    size_t n_param = r->ad ? r->ad->n_params : r->m->n_params, bytes = 2 * sizeof(float) * n_param, free_bytes = mem_available();
-    int n = tape_plan(r->m, r->ad, max_row, max_target, row, ARRAY_LEN(row));
-    for (int i = 0; i < n && i < (int)ARRAY_LEN(row); i++)
-        bytes += row[i].bytes;
-    format_bytes(need, sizeof need, (double)bytes);
-    format_bytes(have, sizeof have, (double)free_bytes);
-    if (free_bytes && bytes > free_bytes)
-        return err_set(e, ILAB_E_LIMIT, "training needs %s of memory, %s are free; choose a smaller micro-batch", need, have);
-    uint64_t disk = disk_free(r->o->out_dir), files = 8 * sizeof(float) * (uint64_t)n_param; /* two checkpoints and the result */
-    format_bytes(need, sizeof need, (double)files);
-    format_bytes(have, sizeof have, (double)disk);
-    if (files > disk)
-        return err_set(e, ILAB_E_LIMIT, "'%s' needs %s of disk space, %s are free", r->o->out_dir, need, have);
-    return 0;
-}
 
 static int set_up(struct loop *l, ilab_err *e) {
     struct run *r = l->r;
@@ -202,7 +33,7 @@ static int set_up(struct loop *l, ilab_err *e) {
         max_row = packing_max_row(l->val);
     size_t n_target = shape.n_target > val_shape.n_target ? shape.n_target : val_shape.n_target;
     int max_target = n_target < (size_t)max_row ? (int)n_target : max_row;
-    rc = check_room(l, max_row, max_target, e);
+    rc = run_check_room(r, max_row, max_target, e);
     if (!rc)
         rc = model_rope_reserve(r->m, longest, e);
     if (!rc)
@@ -214,9 +45,9 @@ static int set_up(struct loop *l, ilab_err *e) {
     if (rc)
         return rc;
     l->s = (struct run_state){ .token_goal = r->token_goal, .data_hash = r->data_hash, .decay_start = -1 };
-    l->s.total_steps = r->token_goal > 0 ? steps_for_tokens(l, r->token_goal) : run_total_steps(l->packing, o);
+    l->s.total_steps = r->token_goal > 0 ? run_steps_for_tokens(l->packing, r->token_goal) : run_total_steps(l->packing, o);
     if (o->resume && file_exists(l->checkpoint) == 1)
-        rc = resume(l, e);
+        rc = run_resume(l, e);
     if (rc)
         return rc;
     l->s.token_goal = r->token_goal;
@@ -229,22 +60,10 @@ static int set_up(struct loop *l, ilab_err *e) {
     l->s.decay_start = l->schedule.kind == SCHEDULE_WSD
         ? (int64_t)floor((double)l->schedule.total_steps * (1.0 - (double)l->schedule.decay_share)) : -1;
     l->before = l->s.seconds;
-    return open_metrics(l, e);
+    return metrics_open(l, e);
 }
 
 /* ---- steps ---- */
-
-static int save(struct loop *l, const char *path, ilab_err *e) {
-    if (fflush(l->metrics) != 0)
-        return err_set(e, ILAB_E_IO, "cannot write '%s'", l->metrics_path);
-    l->s.metrics_bytes = ftell(l->metrics);
-    l->s.seconds = l->before + now_seconds() - l->begun;
-    int rc = checkpoint_write(path, l->r->settings, &l->s, l->param, l->n_param, l->optim, e);
-    if (!rc && path == l->checkpoint && l->r->on_checkpoint)
-        rc = l->r->on_checkpoint(l->r->ud, e);
-    l->saved_at = now_seconds();
-    return rc;
-}
 
 static int validate(struct loop *l, ilab_err *e) {
     double sum = 0, weight = 0;
@@ -259,16 +78,8 @@ static int validate(struct loop *l, ilab_err *e) {
                 return rc;
         }
     l->s.val_loss = weight > 0 ? sum / weight : 0;
-    fprintf(l->metrics, "{\"step\":%lld,\"val_loss\":%.6f}\n", (long long)l->s.step, l->s.val_loss);
-    fflush(l->metrics);
+    metrics_validation(l);
     return 0;
-}
-
-static void write_metrics(struct loop *l, double loss, double lr, double norm, double seconds, int64_t rows) {
-    fprintf(l->metrics, "{\"step\":%lld,\"epoch\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.5g,\"tokens\":%lld,\"seconds\":%.1f,\"tokens_per_s\":%.0f}\n",
-            (long long)l->s.step, (long long)l->s.epoch, loss, lr, norm, (long long)l->s.tokens, l->before + now_seconds() - l->begun,
-            seconds > 0 ? (double)rows / seconds : 0.0);
-    fflush(l->metrics);
 }
 
 static int one_step(struct loop *l, ilab_err *e) {
@@ -313,7 +124,7 @@ static int one_step(struct loop *l, ilab_err *e) {
     l->rate = l->rate > 0 ? 0.9 * l->rate + 0.1 * rate : rate;
     l->flops += run_flops(r->m, r->ad, (double)rows, squares, (double)n_target);
     if (r->o->metrics_steps < 2 || l->s.step % r->o->metrics_steps == 0 || l->s.step == l->s.total_steps)
-        write_metrics(l, loss, (double)lr, norm, seconds, rows);
+        metrics_step(l, loss, (double)lr, norm, seconds, rows);
     return 0;
 }
 
@@ -330,7 +141,7 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
     while (!rc && l->s.step < l->s.total_steps) {
         /* The last state at the full rate: more tokens may be wanted later. */
         if (l->r->token_goal > 0 && l->s.step == l->s.decay_start && l->s.step > 0)
-            rc = save(l, l->stable, e);
+            rc = run_save(l, l->stable, e);
         if (!rc)
             rc = one_step(l, e);
         int last = l->s.step == l->s.total_steps;
@@ -344,7 +155,7 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
             progress_at(p, l->s.step, "loss %.3f, %.0f tokens/s", l->s.last_loss, l->rate);
         int stop = signal_pending() != 0;
         if (last || stop || checkpoint_due(l))
-            rc = save(l, l->checkpoint, e);
+            rc = run_save(l, l->checkpoint, e);
         if (!rc && stop && !last)
             rc = err_set(e, ILAB_E_CANCEL, "stopped after step %lld of %lld; the state is saved in '%s', the same command goes on from there",
                          (long long)l->s.step, (long long)l->s.total_steps, o->out_dir);

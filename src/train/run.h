@@ -39,7 +39,7 @@ int checkpoint_peek(const char *path, char **settings, struct run_state *s, ilab
 /* Changes weights and moments only when the whole file is sound. */
 int checkpoint_read(const char *path, struct run_state *s, const struct param *p, int n_param, struct optim *o, ilab_err *e);
 
-/* ---- run.c ---- */
+/* ---- run.c: the loop ---- */
 struct run {
     struct gemm_ctx *g; struct model *m; struct adapter *ad;   /* ad NULL: all weights */
     const struct dataset *d, *val;
@@ -51,13 +51,43 @@ struct run {
 };
 int run_steps(struct run *r, struct train_report *rep, ilab_err *e);
 int run_write_manifest(const struct run *r, const struct train_report *rep, ilab_err *e);   /* train.c */
+/* Everything that a running loop has open. */
+struct loop {
+    struct run *r;
+    struct tape *tape;
+    struct param *param; int n_param;
+    struct optim *optim;
+    struct packing *packing, *val;
+    struct run_state s;
+    struct schedule_opts schedule;
+    FILE *metrics;
+    char *checkpoint, *stable, *metrics_path;
+    int lock, resumed;
+    double begun /* wall clock of this session */, before /* seconds of earlier sessions */, saved_at;
+    double step_seconds, rate /* tokens/s, smoothed */, flops; int64_t session_tokens;
+};
+
+/* ---- run_size.c: how much there is to do, and whether there is room for it ---- */
 /* Multiply-adds count 2. rows, Σ over segments of n_row², targets. */
 double run_flops(const struct model *m, const struct adapter *ad, double rows, double rows_squared, double n_target);
 /* Longest sample in rows, number of target ids; checks every id against the vocabulary. */
 struct data_shape { int max_row; size_t n_target; };
 int data_shape(const struct dataset *d, int n_vocab, struct data_shape *out, ilab_err *e);
-/* Total steps of a run by epochs and max_steps. */
+/* Total steps of a run by epochs and max_steps; the steps that make about so many tokens. */
 int64_t run_total_steps(struct packing *p, const struct train_opts *o);
+int64_t run_steps_for_tokens(struct packing *p, int64_t tokens);
+/* Memory and disk for micro-batches of max_row rows. */
+int run_check_room(const struct run *r, int max_row, int max_target, ilab_err *e);
+
+/* ---- run_state.c: saving and going on ---- */
+int run_save(struct loop *l, const char *path, ilab_err *e);
+/* Continues from l->checkpoint; ILAB_E_INVALID: settings or data differ. A finished run of other settings is left behind. */
+int run_resume(struct loop *l, ilab_err *e);
+
+/* ---- run_metrics.c: metrics.jsonl ---- */
+int metrics_open(struct loop *l, ilab_err *e);                 /* drops lines of steps that will be repeated */
+void metrics_step(struct loop *l, double loss, double lr, double norm, double seconds, int64_t rows);
+void metrics_validation(struct loop *l);
 
 /* ---- scratch_data.c ---- */
 /* Encodes the files in parallel into `bin` unless it is there with the same key; opens it as a dataset over the map. */

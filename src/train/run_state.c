@@ -1,0 +1,92 @@
+/* run_state.c — saving a run, and going on with one: what must agree, and what may differ.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "train/run.h"
+
+#include <string.h>
+
+/* Value of `key` in lines key=value. */
+static struct sv setting(struct sv lines, struct sv key) {
+    struct sv line;
+    while (sv_split(&lines, '\n', &line))
+        if (line.n > key.n && line.p[key.n] == '=' && memcmp(line.p, key.p, key.n) == 0)
+            return (struct sv){ line.p + key.n + 1, line.n - key.n - 1 };
+    return (struct sv){ NULL, 0 };
+}
+
+/* Adds "rank is 16, was 8" for each setting that differs; keys without `prefix` are left out. Returns their number. */
+static int settings_differ(const char *then, const char *now, const char *prefix, struct sb *out) {
+    struct sv rest = sv_of(now), line;
+    int n = 0;
+    while (sv_split(&rest, '\n', &line)) {
+        ptrdiff_t at = sv_find(line, SV("="), 0);
+        if (at < 0 || !sv_starts(line, prefix))
+            continue;
+        struct sv key = { line.p, (size_t)at }, value = { line.p + at + 1, line.n - (size_t)at - 1 }, was = setting(sv_of(then), key);
+        if (was.p && sv_eq(was, value))
+            continue;
+        sb_addf(out, "%s%.*s is '%.*s', was '%.*s'", n++ ? "; " : "", SV_ARG(key), SV_ARG(value), (int)was.n, was.p ? was.p : "");
+    }
+    return n;
+}
+
+/* ---- save and resume ---- */
+
+int run_save(struct loop *l, const char *path, ilab_err *e) {
+    if (fflush(l->metrics) != 0)
+        return err_set(e, ILAB_E_IO, "cannot write '%s'", l->metrics_path);
+    l->s.metrics_bytes = ftell(l->metrics);
+    l->s.seconds = l->before + now_seconds() - l->begun;
+    int rc = checkpoint_write(path, l->r->settings, &l->s, l->param, l->n_param, l->optim, e);
+    if (!rc && path == l->checkpoint && l->r->on_checkpoint)
+        rc = l->r->on_checkpoint(l->r->ud, e);
+    l->saved_at = now_seconds();
+    return rc;
+}
+
+int run_resume(struct loop *l, ilab_err *e) {
+    struct run *r = l->r;
+    char *then = NULL;
+    struct run_state old;
+    const char *path = l->checkpoint;
+    int loose = r->token_goal > 0, rc = checkpoint_peek(path, &then, &old, e);
+    if (rc)
+        return rc;
+    struct sb diff;
+    sb_init(&diff, 4096);
+    const int differs = settings_differ(then, r->settings, loose ? "model." : "", &diff);
+    if (differs && !loose && old.step >= old.total_steps) {
+        log_info("the run in '%s' is finished; a new one begins", r->o->out_dir);
+        sb_release(&diff);
+        mem_free(then);
+        return 0;
+    }
+    if (differs)
+        rc = err_set(e, ILAB_E_INVALID, "cannot resume the run in '%s': %s; finish it with the same settings, or take another folder (--ckpt-output-dir), or forget it (--restart)", r->o->out_dir, diff.p ? diff.p : "");
+    if (!rc && loose && settings_differ(then, r->settings, "", &diff))
+        log_info("resuming with other settings: %s", diff.p ? diff.p : "");
+    sb_release(&diff);
+    mem_free(then);
+    if (rc)
+        return rc;
+    if (loose && r->token_goal > old.token_goal && old.decay_start >= 0 && old.step > old.decay_start && file_exists(l->stable) == 1) {
+        log_info("more tokens are wanted: going on from step %lld, before the decay of the learning rate", (long long)old.decay_start);
+        path = l->stable;
+    }
+    rc = checkpoint_read(path, &l->s, l->param, l->n_param, l->optim, e);
+    if (rc)
+        return rc;
+    /* Another order of samples: the position in the epoch means nothing any more. */
+    int other_data = l->s.data_hash != r->data_hash || l->s.seed != r->o->seed || l->s.batch_tokens != r->o->batch_tokens;
+    if (other_data) {
+        l->s.epoch++;
+        l->s.i_batch = 0;
+    }
+    if (loose && (other_data || l->s.token_goal != r->token_goal))
+        l->s.total_steps = l->s.step + run_steps_for_tokens(l->packing, r->token_goal - l->s.tokens);
+    if (l->s.i_batch > packing_n_batches(l->packing, (int)l->s.epoch))
+        return err_set(e, ILAB_E_FORMAT, "'%s' does not fit the data", path);
+    l->resumed = 1;
+    log_info("resuming at step %lld of %lld", (long long)l->s.step, (long long)l->s.total_steps);
+    return 0;
+}
