@@ -1,6 +1,7 @@
 /* cli.h — internal to src/cli: commands and options as rows.
  *
- * One row of an option prints its help line, parses it, and names its key in config.yaml. Order of precedence: command line,
+ * One row of a command (commands.c) and of an option parses it and prints its help, its man page and its completions; an
+ * option's row also names its key of the configuration (config_keys.c). Order of precedence: command line, environment,
  * configuration file, default. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef ILAB_CLI_H
@@ -10,28 +11,45 @@
 #include "text/text.h"
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_INTERRUPTED = 130 };
-enum opt_kind { OPT_FLAG, OPT_NO_FLAG /* clears the int */, OPT_STR, OPT_INT, OPT_FLOAT };
+enum opt_kind { OPT_FLAG, OPT_NO_FLAG /* clears the int */, OPT_STR, OPT_INT, OPT_FLOAT, OPT_LIST /* struct opt_list; repeatable */ };
+enum { OPT_LIST_MAX = 64 };
+struct opt_list { int n; const char *v[OPT_LIST_MAX]; };
+enum { OPT_HIDDEN = 1 /* works, but help does not name it */ };
 struct opt {
     const char *name;             /* "model-path"; NULL ends the table */
     char alias;                   /* 'm', or 0; a longer alias stands in alias2 */
     const char *alias2;           /* "qq", "gm": reached by one dash */
     enum opt_kind kind;
-    size_t off;                   /* of an int, const char * or double in the command's struct */
+    size_t off;                   /* of an int, const char *, double or opt_list in the command's struct */
     double lo, hi;
     const char *arg;              /* what help calls the value */
     const char *config;           /* "generate.taxonomy_path" or NULL */
     const char *help;
+    unsigned flags;               /* OPT_HIDDEN */
+    const char *choices;          /* "simple full": the only values, or NULL; completions offer them */
+    const char *env;              /* environment variable that is its default, or NULL */
 };
+/* Where an option's value came from. */
+enum opt_source { FROM_DEFAULT, FROM_CONFIG, FROM_ENVIRONMENT, FROM_COMMAND_LINE };
+/* Options that every command has (option.c, COMMON). */
+struct common_args { int debug_params, debug_params_json, detached; };
 struct config;
+struct cmd;
 struct cli {
     const char *config_path;
     int config_named;             /* --config was given: the file must be there */
     struct config *config;        /* NULL for commands that need none */
     int n_word; const char **word;/* positional arguments */
+    const struct cmd *cmd;        /* the command that runs */
+    int by_group;                 /* it was called `ilab GROUP NAME`: the later command line */
+    int compat;                   /* --compat: 0 none, 14 (0.14), 26 (0.26) */
+    int verbose;
+    struct common_args common;
+    unsigned char *source;        /* enum opt_source of each row of cmd->opts */
 };
 struct cmd {
-    const char *name;             /* "generate" */
-    const char *group;            /* "data": `ilab data generate` is the same command; NULL: none */
+    const char *name;             /* "generate"; "model info": only in that group */
+    const char *group;            /* "data": `ilab data generate` is the same command; NULL: none, or it is in the name */
     size_t args_bytes;
     const void *defaults;
     const struct opt *opts;
@@ -40,15 +58,37 @@ struct cmd {
     int max_words;
     const char *words;            /* how help names the positional arguments */
     const char *summary, *help;   /* help: paragraphs and examples below the options */
+    const char *detach;           /* "Generation": can run detached (`-dt`), listed by this type; NULL: cannot */
+    int hidden;                   /* help does not list it */
+    const char *word_choices;     /* "bash zsh fish": the only positional arguments, or NULL */
 };
 extern const struct cmd *const CMDS[];
 extern const int N_CMDS;
+struct group { const char *name, *summary; };
+extern const struct group GROUPS[];
+extern const int N_GROUPS;
+/* Old names: `ilab check` is `ilab diff --quiet`. */
+struct cmd_alias { const char *name, *notice; const char *words[4]; };
+extern const struct cmd_alias ALIASES[];
+extern const int N_ALIASES;
+/* commands.c: the group ("model") and the last word ("info") of a command's name; group "" for commands without one. */
+struct sv cmd_group(const struct cmd *c);
+const char *cmd_leaf(const struct cmd *c);
+/* The command that argv names, *used how many of its words; NULL: none. */
+const struct cmd *cmd_find(int n, char **argv, int *used);
+void commands_help(void);
+int group_help(const char *group);                                    /* 0: printed; 1: no such group */
+/* An unknown command's message with the nearest name; the exit code. */
+int command_unknown(int n, char **argv);
 
 /* option.c */
 /* Parses argv[0..n) into args (already filled with defaults and configuration). EXIT_USAGE after a message; -1: help was printed. */
 int options_parse(const struct cmd *cmd, int n, char **argv, void *args, struct cli *c);
-int options_from_config(const struct cmd *cmd, const struct config *config, void *args);
+int options_from_config(const struct cmd *cmd, struct cli *c, void *args);
 void options_help(const struct cmd *cmd);
+void option_notes(const struct cmd *cmd, const struct opt *o, char *out, size_t cap); /* "[default: 4; config: 'train.num_epochs']" */
+void options_debug(const struct cmd *cmd, const struct cli *c, const void *args); /* --debug-params[-json] */
+const struct opt *common_option(const struct cmd *cmd, int i);        /* row i of those every command has; NULL: no more */
 
 /* config.c */
 /* Missing keys are listed on stderr, one a line; e then tells what to do. */

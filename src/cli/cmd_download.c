@@ -16,7 +16,7 @@ static const struct opt OPTS[] = {
     { "release", 0, "rl", OPT_STR, O(release), 0, 0, "REF", NULL, "branch, tag or commit of an OWNER/NAME" },
     { "filename", 0, NULL, OPT_STR, O(filename), 0, 0, "FILE", NULL, "file of an OWNER/NAME; name of the result otherwise" },
     { "model-dir", 0, NULL, OPT_STR, O(dir), 0, 0, "DIR", NULL, "where it goes" },
-    { "hf-token", 0, NULL, OPT_STR, O(token), 0, 0, "TOKEN", NULL, "for OWNER/NAME; default: the environment's HF_TOKEN" },
+    { "hf-token", 0, NULL, OPT_STR, O(token), 0, 0, "TOKEN", NULL, "for an OWNER/NAME that is not public", 0, NULL, "HF_TOKEN" },
     { "force", 0, NULL, OPT_FLAG, O(force), 0, 0, NULL, NULL, "replace a file that exists" },
     { 0 },
 };
@@ -112,7 +112,7 @@ static int understand(const struct download_args *a, const char *what, struct so
 
 static int fetch(const struct download_args *a, const struct source *s, const char *to, char sha256[65], ilab_err *e)
 {
-    const char *token = a->token ? a->token : getenv("HF_TOKEN");
+    const char *token = a->token;
     char header[600];
     struct http_downloaded got;
     struct http_download d = { .url = s->url, .path = to, .label = path_base(to) };

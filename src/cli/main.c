@@ -6,58 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-static void top_help(void)
-{
-    printf("Usage: ilab [--config PATH] [--version] [--help] COMMAND [ARGS]\n\n"
-           "  Teaches a local language model the facts of a document, on this computer.\n\n"
-           "  New here?  ilab init --non-interactive, put a qna.yaml below taxonomy/knowledge/,\n"
-           "  then: ilab diff, ilab generate, ilab train, ilab chat.\n\nCommands:\n");
-    for (int i = 0; i < N_CMDS; i++) {
-        printf("  %-18s %s\n", CMDS[i]->name, CMDS[i]->summary);
-    }
-    printf("\n  `ilab COMMAND --help` explains a command with examples. The groups of later InstructLab\n"
-           "  releases work too: config init, taxonomy diff, data generate, model train, model chat …\n");
-}
-
-/* How many words of argv name this command: "train" 1, "model train" 2, "model complete" 2; 0: another one. */
-static int matches(const struct cmd *c, int n, char **argv)
-{
-    const char *space = strchr(c->name, ' ');
-    if (space)
-        return n >= 2 && strlen(argv[0]) == (size_t)(space - c->name) && !strncmp(argv[0], c->name, (size_t)(space - c->name)) && !strcmp(argv[1], space + 1) ? 2 : 0;
-    if (!strcmp(argv[0], c->name)) return 1;
-    return n >= 2 && c->group && !strcmp(argv[0], c->group) && !strcmp(argv[1], c->name) ? 2 : 0;
-}
-
-static int unknown_command(int n, char **argv)
-{
-    const char *names[64];
-    int count = 0, is_group = 0;
-    for (int i = 0; i < N_CMDS && count < 60; i++) {
-        const char *space = strchr(CMDS[i]->name, ' ');
-        const size_t len = strlen(argv[0]);
-        const int of_group = (CMDS[i]->group && !strcmp(CMDS[i]->group, argv[0])) || (space && (size_t)(space - CMDS[i]->name) == len && !strncmp(CMDS[i]->name, argv[0], len));
-        is_group |= of_group;
-        names[count++] = space ? space + 1 : CMDS[i]->name;
-    }
-    if (is_group && (n < 2 || argv[1][0] == '-')) {
-        printf("Usage: ilab %s COMMAND [ARGS]\n\nCommands:\n", argv[0]);
-        for (int i = 0; i < N_CMDS; i++) {
-            const size_t len = strlen(argv[0]);
-            if (CMDS[i]->group && !strcmp(CMDS[i]->group, argv[0])) printf("  %-12s %s\n", CMDS[i]->name, CMDS[i]->summary);
-            else if (!strncmp(CMDS[i]->name, argv[0], len) && CMDS[i]->name[len] == ' ') printf("  %-12s %s\n", CMDS[i]->name + len + 1, CMDS[i]->summary);
-        }
-        return n < 2 || !strcmp(argv[1], "--help") ? EXIT_DONE : EXIT_USAGE;
-    }
-    static const char *const GROUP[] = { "config", "taxonomy", "data", "model", "system" };
-    for (size_t i = 0; i < ARRAY_LEN(GROUP) && !is_group; i++) names[count++] = GROUP[i];
-    const char *word = is_group ? argv[1] : argv[0];
-    const int near = nearest_name(word, names, count);
-    fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\nTry 'ilab --help' for help.\n\nError: No such command '%s'.%s%s%s\n", word,
-            near >= 0 ? " Did you mean '" : "", near >= 0 ? names[near] : "", near >= 0 ? "'?" : "");
-    return EXIT_USAGE;
-}
-
 /* The names that the reference takes, in any case. 0, or EXIT_USAGE after a message. */
 static int log_level_from(const struct config *c, const char *path)
 {
@@ -83,6 +31,7 @@ static int run_command(const struct cmd *cmd, struct cli *c, int n, char **argv)
     void *args = xcalloc(1, cmd->args_bytes ? cmd->args_bytes : 1);
     for (int i = 0; i < n; i++) wants_help |= !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
     if (cmd->defaults) memcpy(args, cmd->defaults, cmd->args_bytes);
+    c->cmd = cmd;
     const int reads = cmd->needs_config > 0 || (!cmd->needs_config && (c->config_named || file_exists(c->config_path)));
     if (!wants_help && reads && strcmp(c->config_path, "DEFAULT")) {
         if (config_load(&c->config, c->config_path, &e)) {
@@ -90,15 +39,20 @@ static int run_command(const struct cmd *cmd, struct cli *c, int n, char **argv)
             rc = EXIT_USAGE;
         } else {
             rc = log_level_from(c->config, c->config_path);
-            if (!rc) rc = options_from_config(cmd, c->config, args);
         }
     }
+    if (!rc && !wants_help) rc = options_from_config(cmd, c, args);
     if (!rc) rc = options_parse(cmd, n, argv, args, c);
+    if (!rc && (c->common.debug_params || c->common.debug_params_json)) {
+        options_debug(cmd, c, args);
+        rc = -1;
+    }
     if (!rc) {
         signal_install();
         rc = cmd->run(c, args);
     }
     mem_free(args);
+    mem_free(c->source);
     mem_free(c->word);
     config_free(c->config);
     return rc < 0 ? EXIT_DONE : rc;
@@ -112,39 +66,88 @@ static int finish(int code)
     return code ? code : EXIT_FAILED;
 }
 
+static int bad_usage(const char *fmt, const char *what)
+{
+    fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\nTry 'ilab --help' for help.\n\nError: ");
+    fprintf(stderr, fmt, what);
+    fputc('\n', stderr);
+    return EXIT_USAGE;
+}
+
+static int set_compat(struct cli *c, const char *version)
+{
+    static const struct { const char *name; int compat; } VERSIONS[] = { { "0.14", 14 }, { "0.26", 26 }, { "", 0 } };
+    for (size_t i = 0; i < ARRAY_LEN(VERSIONS); i++)
+        if (!strcmp(version, VERSIONS[i].name)) return c->compat = VERSIONS[i].compat, 0;
+    return bad_usage("Invalid value for '--compat': '%s' is not one of '0.14', '0.26'.", version);
+}
+
+/* The options in front of the command. *at is the first word behind them; -1: go on. */
+static int global_options(struct cli *c, int argc, char **argv, int *at)
+{
+    int i = 1, rc;
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        static const char *const TAKES[] = { "--config", "--compat" };
+        const char *value = NULL;
+        size_t which = ARRAY_LEN(TAKES);
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
+            commands_help();
+            return EXIT_DONE;
+        }
+        if (!strcmp(argv[i], "--version")) {
+            printf("ilab, version %s\n", ILAB_VERSION);
+            return EXIT_DONE;
+        }
+        if (!strcmp(argv[i], "--verbose") || (argv[i][1] == 'v' && !argv[i][strspn(argv[i] + 1, "v") + 1])) {
+            log_set_level(LOG_DEBUG);
+            c->verbose = 1;
+            continue;
+        }
+        for (size_t k = 0; k < ARRAY_LEN(TAKES); k++) {
+            const size_t len = strlen(TAKES[k]);
+            if (!strcmp(argv[i], TAKES[k])) {
+                which = k;
+                if (i + 1 >= argc) return bad_usage("Option '%s' requires an argument.", argv[i]);
+                value = argv[++i];
+                break;
+            }
+            if (!strncmp(argv[i], TAKES[k], len) && argv[i][len] == '=') which = k, value = argv[i] + len + 1;
+        }
+        if (!value) return bad_usage("No such option: %s", argv[i]);
+        if (which == 0) c->config_path = value, c->config_named = 1;
+        else if ((rc = set_compat(c, value))) return rc;
+    }
+    *at = i;
+    return -1;
+}
+
 int main(int argc, char **argv)
 {
     struct cli c = { .config_path = "config.yaml" };
-    int i = 1;
-    for (; i < argc && argv[i][0] == '-'; i++) {
-        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h")) {
-            top_help();
-            return finish(EXIT_DONE);
-        } else if (!strcmp(argv[i], "--version")) {
-            printf("ilab, version %s\n", ILAB_VERSION);
-            return finish(EXIT_DONE);
-        } else if (!strncmp(argv[i], "--config=", 9)) {
-            c.config_path = argv[i] + 9;
-            c.config_named = 1;
-        } else if (!strcmp(argv[i], "--config")) {
-            if (i + 1 >= argc) {
-                fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\nTry 'ilab --help' for help.\n\nError: Option '--config' requires an argument.\n");
-                return EXIT_USAGE;
-            }
-            c.config_path = argv[++i];
-            c.config_named = 1;
-        } else {
-            fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\nTry 'ilab --help' for help.\n\nError: No such option: %s\n", argv[i]);
-            return EXIT_USAGE;
-        }
-    }
+    int i = 1, used = 0;
+    const char *compat = getenv("ILAB_COMPAT");
+    int rc = compat ? set_compat(&c, compat) : 0;
+    if (rc) return rc;
+    rc = global_options(&c, argc, argv, &i);
+    if (rc >= 0) return finish(rc);
     if (i >= argc) {
-        top_help();
+        commands_help();
         return finish(EXIT_DONE);
     }
-    for (int k = 0; k < N_CMDS; k++) {
-        const int used = matches(CMDS[k], argc - i, argv + i);
-        if (used) return finish(run_command(CMDS[k], &c, argc - i - used, argv + i + used));
+    const struct cmd *cmd = cmd_find(argc - i, argv + i, &used);
+    if (cmd) {
+        c.by_group = used == 2;
+        return finish(run_command(cmd, &c, argc - i - used, argv + i + used));
     }
-    return finish(unknown_command(argc - i, argv + i));
+    for (int k = 0; k < N_ALIASES; k++) {
+        if (strcmp(argv[i], ALIASES[k].name)) continue;
+        char *words[256];
+        int n = 0;
+        for (; ALIASES[k].words[n]; n++) words[n] = (char *)(uintptr_t)ALIASES[k].words[n];
+        for (int w = i + 1; w < argc && n < (int)ARRAY_LEN(words); w++) words[n++] = argv[w];
+        if (ALIASES[k].notice) fprintf(stderr, "%s\n", ALIASES[k].notice);
+        cmd = cmd_find(n, words, &used);
+        return finish(run_command(cmd, &c, n - used, words + used));
+    }
+    return finish(command_unknown(argc - i, argv + i));
 }
