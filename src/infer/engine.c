@@ -2,7 +2,7 @@
  *
  * Panels of the linear layers are kept when they are small (MODEL_PACK): then no product has to unpack
  * weights again. Any other model runs straight from the file map, with activations rounded to 8 bits.  SPDX-License-Identifier: Apache-2.0 */
-#include "infer/pager.h"
+#include "infer/infer.h"
 
 #include <string.h>
 
@@ -29,7 +29,7 @@ static int engine_page(struct engine *en, ilab_err *e) {
     if (rc || !en->pager) return rc;
     char size[32], room[32], part[32], speed[32], time[48];
     double bytes, rate;
-    pager_expect(en->pager, &bytes, &rate);
+    pager_expect(en->pager, 0, &bytes, &rate);
     format_bytes(size, sizeof size, (double)gguf_file_bytes(en->model->gguf));
     format_bytes(room, sizeof room, (double)mem_available());
     format_bytes(part, sizeof part, bytes);

@@ -3,7 +3,6 @@
  * Invariant: rows are independent (kern.h, order of accumulation), so neither the composition of a batch
  * nor the grouping of logit rows changes a value.  SPDX-License-Identifier: Apache-2.0 */
 #include "infer/step.h"
-#include "infer/pager.h"
 
 #include <string.h>
 
@@ -65,9 +64,9 @@ int stepper_forward(struct stepper *s, const struct kv_pool *kv, const struct ba
     kv_pool_bind(kv, &bound);
     embed_rows(gemm_kern(en->gemm), en->model, b, 0, b->n_row, s->acts.x);
     for (int l = 0; l < en->model->hp.n_layer; l++) {
-        pager_enter(en->pager, l, b->n_row);
+        pager_enter(en->pager, l, b->n_row, PAGER_CIRCLE);
         layer_forward(en->gemm, en->model, en->adapter, l, l, b, &s->acts, s->acts.x);
-        pager_leave(en->pager, l, b->n_row);
+        pager_leave(en->pager, l, b->n_row, PAGER_CIRCLE);
     }
     if (gemm_failed(en->gemm)) return err_set(e, ILAB_E_NOMEM, "not enough memory for a step of %d rows", b->n_row);
     return en->model->gguf ? gguf_check(en->model->gguf, e) : 0;

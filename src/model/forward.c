@@ -49,15 +49,23 @@ static struct gemm linear_gemm(const struct linear *l, const float *x, int n_row
     return p;
 }
 
+void lora_inner(struct gemm_ctx *g, const struct lora *lo, int rank, float scale, const float *x, int n_row, float *h)
+{
+    if (!lo || !lo->on || !h) return;
+    const int64_t in = lo->n_in;
+    struct tensor a = f32_matrix(lo->a, rank, in);
+    gemm_run(g, &(struct gemm){ .n_row = n_row, .n_col = rank, .n_k = in, .c = h, .c_row = rank, .a = x, .a_row = in, .a_col = 1,
+                                .form = GEMM_B_TENSOR, .t = &a });
+    gemm_kern(g)->scale(h, scale, (int64_t)n_row * rank);
+}
+
 /* y += (scale · x Aᵀ) Bᵀ; h keeps the bracket. */
 static void lora_add(struct gemm_ctx *g, const struct lora *lo, int rank, float scale, const float *x, int n_row, float *y, float *h)
 {
     if (!lo || !lo->on || !h) return;
-    const int64_t in = lo->n_in, out = lo->n_out;
-    struct tensor a = f32_matrix(lo->a, rank, in), b = f32_matrix(lo->b, out, rank);
-    gemm_run(g, &(struct gemm){ .n_row = n_row, .n_col = rank, .n_k = in, .c = h, .c_row = rank, .a = x, .a_row = in, .a_col = 1,
-                                .form = GEMM_B_TENSOR, .t = &a });
-    gemm_kern(g)->scale(h, scale, (int64_t)n_row * rank);
+    const int64_t out = lo->n_out;
+    struct tensor b = f32_matrix(lo->b, out, rank);
+    lora_inner(g, lo, rank, scale, x, n_row, h);
     gemm_run(g, &(struct gemm){ .n_row = n_row, .n_col = out, .n_k = rank, .c = y, .c_row = out, .load_c = 1, .a = h, .a_row = rank,
                                 .a_col = 1, .form = GEMM_B_TENSOR, .t = &b });
 }
@@ -120,15 +128,16 @@ void block_end(const struct layer_job *j, const float *x, float *out, const floa
 /* ---- one layer ---- */
 
 enum { SHARE = 1 };
-static void acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem, int share)
+/* share: what only a backward pass needs shares memory. common: what layer_redo makes again is in there. */
+static void acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem, int share, struct layer_acts *common)
 {
     const size_t t = (size_t)n_row, c = (size_t)hp->n_embd, q = (size_t)hp->n_head * (size_t)hp->head_dim,
                  kv = (size_t)hp->n_kv_head * (size_t)hp->head_dim, f = (size_t)(hp->n_expert ? hp->n_ff_shared : hp->n_ff);
     const int pre = normed_before(hp), gated = !hp->plain_ffn, keep = !share && hp->qk_norm != QK_NORM_NONE;
     const struct { float **p; size_t width; float **instead; } row[] = {
-        { &a->x, c, NULL }, { &a->norm1, pre ? c : 0, NULL }, { &a->inv_rms1, 1, NULL }, { &a->q, q, NULL }, { &a->k, kv, NULL }, { &a->v, kv, NULL },
-        { &a->att, q, NULL }, { &a->x_mid, c, share && pre ? &a->x : NULL }, { &a->norm2, pre ? c : 0, share && pre ? &a->norm1 : NULL },
-        { &a->inv_rms2, 1, NULL }, { &a->gate, gated ? f : 0, NULL }, { &a->up, f, NULL }, { &a->act, f, share ? gated ? &a->gate : &a->up : NULL },
+        { &a->x, c, NULL }, { &a->norm1, pre ? c : 0, common ? &common->norm1 : NULL }, { &a->inv_rms1, 1, NULL }, { &a->q, q, NULL }, { &a->k, kv, NULL }, { &a->v, kv, NULL },
+        { &a->att, q, NULL }, { &a->x_mid, c, share && pre ? &a->x : NULL }, { &a->norm2, pre ? c : 0, share && pre ? &a->norm1 : common ? &common->norm2 : NULL },
+        { &a->inv_rms2, 1, NULL }, { &a->gate, gated ? f : 0, NULL }, { &a->up, f, NULL }, { &a->act, f, share ? gated ? &a->gate : &a->up : common ? &common->act : NULL },
         { &a->q_raw, keep ? q : 0, NULL }, { &a->k_raw, keep ? kv : 0, NULL }, { &a->q_inv, keep ? (size_t)hp->n_head : 0, NULL },
         { &a->k_inv, keep ? (size_t)hp->n_kv_head : 0, NULL },
         { &a->branch, adds_directly(hp) ? 0 : c, share && pre && !hp->n_ff_shared ? &a->norm1 : NULL }, /* two experts read norm2, one after the other */
@@ -143,12 +152,39 @@ static void acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row,
 
 void layer_acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem)
 {
-    acts_plan(a, hp, n_row, rank, mem, 0);
+    acts_plan(a, hp, n_row, rank, mem, 0, NULL);
 }
 
 void layer_acts_plan_forward(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem)
 {
-    acts_plan(a, hp, n_row, rank, mem, SHARE);
+    acts_plan(a, hp, n_row, rank, mem, SHARE, NULL);
+}
+
+void layer_acts_plan_lean(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem, const struct layer_acts *common)
+{
+    struct layer_acts shared = *common;
+    acts_plan(a, hp, n_row, rank, mem, 0, &shared);
+}
+
+int layer_can_redo(const struct hparams *hp) { return hp->norm_place == NORM_PRE && !hp->n_expert; }
+
+struct redo_job { const struct kern *k; const struct hparams *hp; const struct layer *w; struct layer_acts *a; };
+static void redo_rows(void *ud, int r0, int r1)
+{
+    const struct redo_job *j = ud;
+    const struct layer_acts *a = j->a;
+    const size_t c = (size_t)j->hp->n_embd, f = (size_t)j->hp->n_ff, at = (size_t)r0 * f;
+    for (int r = r0; r < r1; r++) {
+        norm_row(j->k, j->hp, a->norm1 + (size_t)r * c, a->inv_rms1 + r, a->x + (size_t)r * c, j->w->attn_norm, j->w->attn_norm_bias, (int)c);
+        norm_row(j->k, j->hp, a->norm2 + (size_t)r * c, a->inv_rms2 + r, a->x_mid + (size_t)r * c, j->w->ffn_norm, j->w->ffn_norm_bias, (int)c);
+    }
+    activate(j->k, j->hp, a->act + at, a->gate ? a->gate + at : NULL, a->up + at, NULL, NULL, r1 - r0, (int)f); /* biases are in already */
+}
+
+void layer_redo(struct gemm_ctx *g, const struct model *m, int layer, int n_row, struct layer_acts *a)
+{
+    struct redo_job j = { gemm_kern(g), &m->hp, &m->layer[layer], a };
+    rows_run(gemm_pool(g), redo_rows, &j, n_row);
 }
 
 void layer_forward(struct gemm_ctx *g, const struct model *m, const struct adapter *ad, int layer, int kv_layer,

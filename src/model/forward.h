@@ -15,13 +15,15 @@ struct layer_job {
     const struct lora *lo;       /* [LIN_COUNT] of this layer, or NULL */
     const struct batch *b;
     const struct layer_acts *a;
-    float *y;                    /* [T,C] the layer's output */
+    float *y;                    /* [T,C] the layer's output; NULL: not wanted */
     int layer, kv_layer;
 };
 
 /* Products that share their input x, on all threads at once; adapters after them. */
 struct product { const struct linear *w; const struct lora *lo; float *y; int load; float *h; };
 void products_run(const struct layer_job *j, const struct product *p, int n, const float *x);
+/* h = scale · x Aᵀ. */
+void lora_inner(struct gemm_ctx *g, const struct lora *lo, int rank, float scale, const float *x, int n_row, float *h);
 static inline struct product layer_product(const struct layer_job *j, int kind, float *y, int load)
 {
     return (struct product){ &j->w->lin[kind], j->lo ? j->lo + kind : NULL, y, load, j->a->lora_h[kind] };

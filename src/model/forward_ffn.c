@@ -15,7 +15,7 @@ static void begin_rows(void *ud, int r0, int r1)
     for (int r = r0; r < r1; r++) {
         const size_t at = (size_t)r * (size_t)c;
         if (normed_before(hp)) norm_row(j->k, hp, a->norm2 + at, a->inv_rms2 + r, a->x_mid + at, j->w->ffn_norm, j->w->ffn_norm_bias, c);
-        if (!adds_directly(hp)) continue;
+        if (!adds_directly(hp) || !j->y) continue;
         if (j->y != a->x_mid) memcpy(j->y + at, a->x_mid + at, (size_t)c * sizeof(float));
         if (bias) j->k->add(j->y + at, bias, c);
     }
@@ -50,7 +50,8 @@ static void dense_forward(const struct layer_job *j, const float *x, float *out,
     products_run(j, in, j->m->hp.plain_ffn ? 1 : 2, x);
     rows_run(gemm_pool(j->g), dense_rows, (void *)j, j->b->n_row);
     const struct product down = layer_product(j, LIN_DOWN, out, load);
-    products_run(j, &down, 1, a->act);
+    if (j->y) products_run(j, &down, 1, a->act);
+    else if (j->ad) lora_inner(j->g, down.lo, j->ad->rank, j->ad->scale, a->act, j->b->n_row, down.h);
 }
 
 struct shared_job { const struct layer_job *j; const float *x; };
@@ -94,5 +95,5 @@ void feed_forward_block(const struct layer_job *j)
     if (!hp->n_expert) dense_forward(j, x, out, direct);
     else experts_forward(j, x, out, direct);
     if (hp->n_ff_shared) shared_forward(j, x, out);
-    block_end(j, a->x_mid, j->y, j->w->lin[LIN_DOWN].bias, j->w->ffn_post_norm, j->w->ffn_post_norm_bias);
+    if (j->y) block_end(j, a->x_mid, j->y, j->w->lin[LIN_DOWN].bias, j->w->ffn_post_norm, j->w->ffn_post_norm_bias);
 }

@@ -176,7 +176,8 @@ void layer_acts_plan_forward(struct layer_acts *a, const struct hparams *hp, int
 /* Calls fn for blocks of rows on the pool; fn may only write what belongs to its rows. Few rows run here, at once. */
 typedef void rows_fn(void *ud, int row0, int row1);
 void rows_run(struct pool *pool, rows_fn *fn, void *ud, int n_row);
-/* y = layer(a->x); y may be a->x where nobody needs that any more. Keys and values of the rows are stored in the segments' pages
+/* y = layer(a->x); y may be a->x where nobody needs that any more. y NULL (layer_can_redo only): the activations are wanted, not the
+ * result. Keys and values of the rows are stored in the segments' pages
  * (kv_layer = layer, or 0 when pages hold one layer), then attention reads the pages. */
 void layer_forward(struct gemm_ctx *g, const struct model *m, const struct adapter *ad, int layer, int kv_layer,
                    const struct batch *b, struct layer_acts *a, float *y);
@@ -190,6 +191,27 @@ void embed_rows(const struct kern *k, const struct model *m, const struct batch 
 /* logits[i] = output(norm(x[row[i]])) for n chosen rows, scaled and capped; norm and inv_rms: scratch [n,C], [n]. */
 void output_logits(struct gemm_ctx *g, const struct model *m, const float *x, const int32_t *row, int n,
                    float *norm, float *inv_rms, float *logits /* [n,V] */);
+
+/* ---- training on less memory (forward.c) ---- */
+/* As layer_acts_plan, but norm1, norm2 and act are those of `common`: layer_redo makes them again from the rest, bit for bit. */
+int layer_can_redo(const struct hparams *hp);   /* 0: not for this architecture, use layer_acts_plan */
+void layer_acts_plan_lean(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem, const struct layer_acts *common);
+void layer_redo(struct gemm_ctx *g, const struct model *m, int layer, int n_row, struct layer_acts *a);
+
+/* ---- weights larger than the memory (pager.c): only advice to the kernel, results never depend on it ---- */
+struct pager;
+enum pager_walk { PAGER_CIRCLE /* 0 … L-1, and again: inference */, PAGER_UP /* first … L-1, then down: training */, PAGER_DOWN /* L-1 … turn, then up */ };
+/* *out is NULL when everything fits into `budget` bytes. The file stays the caller's. */
+int pager_new(struct pager **out, const struct gguf *g, int n_layer, double budget, ilab_err *e);
+void pager_free(struct pager *p);
+double pager_least(const struct gguf *g, int n_layer);  /* bytes that must be there even so: what no layer owns, and two layers */
+/* Where the ways of PAGER_UP and PAGER_DOWN begin and end. NULL is fine here and below. */
+void pager_way(struct pager *p, int first, int turn);
+/* Around layer `layer` of a pass over n_row rows. */
+void pager_enter(struct pager *p, int layer, int n_row, enum pager_walk walk);
+void pager_leave(struct pager *p, int layer, int n_row, enum pager_walk walk);
+/* Bytes of the layers ≥ from_layer that come from the disk each time, and the rate at which a first read went (bytes a second). */
+void pager_expect(const struct pager *p, int from_layer, double *bytes, double *rate);
 
 /* ---- embedding models (embed.c) ---- */
 /* A vector [C] of length 1 for each of n_seq texts, whose ids follow each other; pooling as the file says (mean if it does

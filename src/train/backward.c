@@ -249,7 +249,12 @@ static void layer_backward(struct tape *t, const struct batch *b, int layer)
 
 void layers_backward(struct tape *t, const struct batch *b)
 {
-    for (int l = t->m->hp.n_layer - 1; l >= t->lowest; l--) layer_backward(t, b, l);
+    for (int l = t->m->hp.n_layer - 1; l >= t->lowest; l--) {
+        pager_enter(t->o.pager, l, b->n_row, PAGER_DOWN);
+        layer_restore(t, b, l);
+        layer_backward(t, b, l);
+        pager_leave(t->o.pager, l, b->n_row, PAGER_DOWN);
+    }
     if (!tape_full(t)) return;
     struct embed_job j = { t, b, t->lookup_grad ? t->lookup_grad : tape_grad(t, t->m->embedding.w.data) };
     pool_tasks(gemm_pool(t->g), embed_task, &j, EMBED_OWNERS);

@@ -20,15 +20,6 @@ static int any_quantised(const struct model *m)
     return m->output.w.type != QT_F32;
 }
 
-static void carve_activations(struct tape *t, struct arena *a)
-{
-    const struct hparams *hp = &t->m->hp;
-    struct layer_acts unused;
-    t->slot = arena_alloc(a, (size_t)t->n_slot * sizeof *t->slot, 64);
-    for (int i = 0; i < t->n_slot; i++) layer_acts_plan(t->slot ? t->slot + i : &unused, hp, t->max_row, t->rank, a);
-    t->x_out = floats(a, (size_t)t->max_row, (size_t)hp->n_embd);
-}
-
 static void carve_pages(struct tape *t, struct arena *a)
 {
     const struct attn_shape shape = layer_attn_shape(t->m, 0, QT_F32);
@@ -97,19 +88,28 @@ static int carve(struct tape *t, struct arena *a, struct plan_row *row, int max)
     return n;
 }
 
+int adapter_lowest_layer(const struct adapter *ad)
+{
+    for (int i = 0; ad && i < ad->n_layer * LIN_COUNT; i++)
+        if (ad->lora[i].on) return i / LIN_COUNT;
+    return ad ? ad->n_layer - 1 : 0;
+}
+
 /* Sizes that the plan depends on. */
-static struct tape tape_sized(const struct model *m, const struct adapter *ad, int max_row, int max_target)
+static struct tape tape_sized(const struct model *m, const struct adapter *ad, int max_row, int max_target, const struct tape_opts *o)
 {
     const int all = m->hp.n_layer * LIN_COUNT, few = max_row / 8 + 64;
     struct tape t = { .m = (struct model *)m, .ad = (struct adapter *)ad, .max_row = max_row };
-    t.chunk = max_target < LOSS_CHUNK ? max_target : LOSS_CHUNK;
-    if (t.chunk < 1) t.chunk = 1;
+    if (o) t.o = *o;
+    t.chunk = t.o.logit_rows > 0 ? t.o.logit_rows : LOSS_FLOATS / (m->hp.n_vocab > 0 ? m->hp.n_vocab : 1);
+    if (t.chunk > LOSS_CHUNK) t.chunk = LOSS_CHUNK;
+    if (t.chunk < LOSS_CHUNK_LEAST && !t.o.logit_rows) t.chunk = LOSS_CHUNK_LEAST;
+    if (t.chunk > max_target) t.chunk = max_target > 0 ? max_target : 1;
     t.n_page = (max_row + KERN_PANEL - 1) / KERN_PANEL + (max_row < few ? max_row : few);
     if (ad) {
         t.rank = ad->rank;
         for (int i = 0; i < all; i++) t.n_param += ad->lora[i].on ? 2 : 0;
-        while (t.lowest < all && !ad->lora[t.lowest].on) t.lowest++;
-        t.lowest = t.lowest == all ? m->hp.n_layer - 1 : t.lowest / LIN_COUNT;
+        t.lowest = adapter_lowest_layer(ad);
         t.params = ad->params;
         t.n_params = ad->n_params;
     } else {
@@ -117,13 +117,23 @@ static struct tape tape_sized(const struct model *m, const struct adapter *ad, i
         t.params = m->params;
         t.n_params = m->n_params;
     }
-    t.n_slot = m->hp.n_layer - t.lowest + (t.lowest < 2 ? t.lowest : 2);
+    t.n_slot = m->hp.n_layer - t.lowest;
+    t.work_layer = t.redo_layer = -1;
+    if (t.o.recompute > t.n_slot) t.o.recompute = t.n_slot;
     return t;
 }
 
+int tape_n_trained(const struct tape *t) { return t->n_slot; }
+
 int tape_plan(const struct model *m, const struct adapter *ad, int max_row, int max_target, struct plan_row *row, int max_rows_out)
 {
-    struct tape t = tape_sized(m, ad, max_row, max_target);
+    return tape_plan_with(m, ad, max_row, max_target, NULL, row, max_rows_out);
+}
+
+int tape_plan_with(const struct model *m, const struct adapter *ad, int max_row, int max_target, const struct tape_opts *o,
+                   struct plan_row *row, int max_rows_out)
+{
+    struct tape t = tape_sized(m, ad, max_row, max_target, o);
     struct arena a;
     arena_init_counting(&a);
     int n = carve(&t, &a, row, max_rows_out);
@@ -175,13 +185,19 @@ void tape_zero_grad(struct tape *t)
 
 int tape_new(struct tape **out, struct gemm_ctx *g, struct model *m, struct adapter *ad, int max_row, int max_target, ilab_err *e)
 {
+    return tape_new_with(out, g, m, ad, max_row, max_target, NULL, e);
+}
+
+int tape_new_with(struct tape **out, struct gemm_ctx *g, struct model *m, struct adapter *ad, int max_row, int max_target,
+                  const struct tape_opts *o, ilab_err *e)
+{
     *out = NULL;
     if (max_row < 1 || max_target < 0) return err_set(e, ILAB_E_INVALID, "training pass of %d rows and %d targets", max_row, max_target);
     if (!ad && !m->params) return err_set(e, ILAB_E_INVALID, "full training needs a model that was opened as trainable");
     if (ad && ad->n_layer != m->hp.n_layer) return err_set(e, ILAB_E_INVALID, "adapter has %d layers, the model %d", ad->n_layer, m->hp.n_layer);
     int rc = model_trainable(m, !ad, e);
     if (rc || (rc = model_rope_reserve(m, max_row, e))) return rc;
-    struct tape sized = tape_sized(m, ad, max_row, max_target), *t = mem_alloc(sizeof *t);
+    struct tape sized = tape_sized(m, ad, max_row, max_target, o), *t = mem_alloc(sizeof *t);
     if (!t) return err_set(e, ILAB_E_NOMEM, "no memory for a training pass");
     struct arena plan;
     arena_init_counting(&plan);
@@ -196,7 +212,7 @@ int tape_new(struct tape **out, struct gemm_ctx *g, struct model *m, struct adap
         tape_free(t);
         char size[32];
         format_bytes(size, sizeof size, (double)need);
-        return err_set(e, ILAB_E_NOMEM, "no memory for training: %s needed; fewer tokens a step need less", size);
+        return err_set(e, ILAB_E_NOMEM, "no memory for training: %s needed; fewer tokens at a time (--max-batch-len) or --memory need less", size);
     }
     t->n_param = 0;
     if (ad) {
@@ -248,22 +264,6 @@ static int check_input(const struct tape *t, const struct batch *b, const struct
     return 0;
 }
 
-struct embed_job { const struct tape *t; const struct batch *b; float *x; };
-static void embed_block(void *ud, int r0, int r1)
-{
-    const struct embed_job *j = ud;
-    embed_rows(gemm_kern(j->t->g), j->t->m, j->b, r0, r1, j->x);
-}
-
-static void forward(struct tape *t, const struct batch *b)
-{
-    const int n_layer = t->m->hp.n_layer;
-    struct embed_job j = { t, b, tape_acts(t, 0)->x };
-    rows_run(gemm_pool(t->g), embed_block, &j, b->n_row);
-    for (int l = 0; l < n_layer; l++)
-        layer_forward(t->g, t->m, t->ad, l, 0, b, tape_acts(t, l), l + 1 < n_layer ? tape_acts(t, l + 1)->x : t->x_out);
-}
-
 /* Takes segments from *next on until rows or pages are used up. */
 static struct batch next_part(struct tape *t, const struct batch *b, int *next)
 {
@@ -290,7 +290,7 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
         struct batch part = next_part(t, b, &next);
         while (target < y->n && y->row[target] < row0 + part.n_row) target++;
         if (target == first) continue; /* nothing to learn here */
-        forward(t, &part);
+        layers_forward(t, &part, backward);
         if (backward) memset(t->dx, 0, (size_t)part.n_row * (size_t)t->m->hp.n_embd * sizeof(float));
         loss_run(t, y, first, target - first, row0, o, scale, backward, loss_sum, weight_sum);
         if (backward) layers_backward(t, &part);

@@ -5,7 +5,8 @@
 
 #include "train/train.h"
 
-enum { LOSS_CHUNK = 256 /* target rows that have logits at the same time */, DEQUANT_FLOATS = 1 << 20 };
+enum { LOSS_CHUNK = 256 /* target rows that have logits at the same time, at most */, LOSS_CHUNK_LEAST = 32, LOSS_FLOATS = 1 << 24 /* their logits, about */,
+       DEQUANT_FLOATS = 1 << 20 };
 
 struct tape {
     struct gemm_ctx *g;
@@ -13,9 +14,14 @@ struct tape {
     struct adapter *ad;              /* NULL: full training */
     int max_row, chunk, rank;
     int lowest;                      /* lowest adapted layer; 0 in full training */
+    struct tape_opts o;
     struct arena mem;
-    /* Activations. Layers below `lowest` never run backward: they take turns on two slots. */
+    /* Activations of the layers from `lowest` on. The first o.recompute of them own their x alone: the rest is `work`, which the
+     * others use for what layer_redo makes again when o.lean. */
     struct layer_acts *slot; int n_slot;
+    struct layer_acts work;
+    int work_layer, redo_layer;      /* whose activations work holds; whose norms. -1: nobody's */
+    struct layer_acts below;         /* layers below `lowest` never run backward: they run in place here */
     float *x_out;                    /* [T,C] output of the last layer */
     float *page_mem; void **page; int n_page;
     struct segment *seg;             /* [T] the part of the batch that is worked on */
@@ -41,11 +47,18 @@ struct tape {
     struct param *param; int n_param;
 };
 
+/* ---- recompute.c ---- */
+void carve_activations(struct tape *t, struct arena *a);
+/* Embedding and all layers, up to t->x_out. backward: activations of the trained layers are kept as t->o says. */
+void layers_forward(struct tape *t, const struct batch *b, int backward);
+/* The activations of a trained layer, complete; from the top layer downwards. */
+void layer_restore(struct tape *t, const struct batch *b, int layer);
+
 /* The gradient of a trained weight. */
 static inline float *tape_grad(const struct tape *t, const float *w) { return t->grad + (w - t->params); }
 static inline struct layer_acts *tape_acts(const struct tape *t, int layer)
 {
-    return t->slot + (layer < t->lowest ? layer % 2 : layer - t->lowest + (t->lowest < 2 ? t->lowest : 2));
+    return t->slot + (layer - t->lowest);
 }
 static inline int tape_full(const struct tape *t) { return !t->ad; }
 

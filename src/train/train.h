@@ -26,6 +26,19 @@ int tape_new(struct tape **out, struct gemm_ctx *g, struct model *m, struct adap
 /* The same plan on a counting arena. One row of the table a buffer. */
 struct plan_row { const char *what; size_t bytes; };
 int tape_plan(const struct model *m, const struct adapter *ad, int max_row, int max_target, struct plan_row *row, int max_rows_out);
+/* How a pass uses memory; results never depend on it. Zero: everything is kept, which is fastest. */
+struct tape_opts {
+    int recompute;         /* of so many of the trained layers, from the lowest on, only the input is kept: they run forward again before backward */
+    int lean;              /* norms and activations of the others are made again (layer_can_redo) */
+    int logit_rows;        /* target rows that have logits at the same time; 0: 256, fewer where the vocabulary is large */
+    struct pager *pager;   /* weights that come from the disk layer by layer; NULL: all stay. Borrowed */
+};
+int tape_new_with(struct tape **out, struct gemm_ctx *g, struct model *m, struct adapter *ad, int max_row, int max_target,
+                  const struct tape_opts *o, ilab_err *e);
+int tape_plan_with(const struct model *m, const struct adapter *ad, int max_row, int max_target, const struct tape_opts *o,
+                   struct plan_row *row, int max_rows_out);
+int tape_n_trained(const struct tape *t);                                    /* layers from the lowest that is trained on */
+int adapter_lowest_layer(const struct adapter *ad);                          /* 0 for NULL (all weights) and for an empty adapter of one layer */
 void tape_free(struct tape *t);
 int tape_params(struct tape *t, struct param **out);                         /* count; array owned by the tape */
 void tape_zero_grad(struct tape *t);

@@ -1,14 +1,15 @@
 /* pager.c — runs a model that is larger than the memory without thrashing.
  *
- * A pass walks the layers in a circle. The kernel drops what was used longest ago, which is what comes next: with a file a little
- * larger than the memory it would read all of it again each time. So as many layers as fit stay, and the others are read ahead
- * by a thread while earlier layers compute, and given back (MADV_PAGEOUT) as soon as they are done. The layers that stay are
- * spread evenly between those that come and go, so that reading has time. Experts of a mixture are read on demand when few
+ * Inference walks the layers in a circle, training up and down again. The kernel drops what was used longest ago, which is what
+ * comes next: with a file a little larger than the memory it would read all of it again each time. So as many layers as fit stay,
+ * and the others are read ahead by a thread while earlier layers compute, and given back (MADV_PAGEOUT) as soon as they are done,
+ * unless they are the next ones themselves (at a turn). The layers that stay are spread evenly between those that come and go, so that
+ * reading has time. Experts of a mixture are read on demand when few
  * rows pass (most are not used then), and the kernel keeps the popular ones.
  *
  * Only advice is given to the kernel: results never depend on it.  Source: madvise(2).
  * SPDX-License-Identifier: Apache-2.0 */
-#include "infer/pager.h"
+#include "model/model.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -30,7 +31,8 @@ struct pager {
     struct range *range; int n_range;
     uint8_t *streams;                     /* [n_layer] this layer comes and goes */
     int n_layer;
-    double bytes_a_pass, rate;
+    int first, turn;                      /* lowest layers of the ways up and down */
+    double rate;
     pthread_t thread; int started;
     pthread_mutex_t mutex; pthread_cond_t wake;
     int want, want_experts, stop;         /* layer to read ahead, -1: none */
@@ -97,21 +99,32 @@ static void choose(struct pager *p, double budget, double fixed, double layers)
     int stay = each > 0 && room > 0 ? (int)(room / each) - 2 : 0; /* two more are under way */
     if (stay < 0) stay = 0;
     for (int l = 0; l < p->n_layer; l++) p->streams[l] = (int64_t)(l + 1) * stay / p->n_layer == (int64_t)l * stay / p->n_layer;
-    for (int i = 0; i < p->n_range; i++)
-        if (p->streams[p->range[i].layer]) p->bytes_a_pass += (double)p->range[i].n;
+}
+
+/* Bytes of the layers and of all else. */
+static void sizes(const struct gguf *g, double *layers, double *fixed)
+{
+    *layers = *fixed = 0;
+    for (int i = 0; i < gguf_n_tensor(g); i++) {
+        const struct tensor *t = gguf_tensor_at(g, i);
+        *(layer_of(t->name) >= 0 ? layers : fixed) += (double)t->n_bytes;
+    }
+}
+
+double pager_least(const struct gguf *g, int n_layer)
+{
+    double layers, fixed;
+    sizes(g, &layers, &fixed);
+    return fixed + 2 * layers / (n_layer > 0 ? n_layer : 1);
 }
 
 int pager_new(struct pager **out, const struct gguf *g, int n_layer, double budget, ilab_err *e)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    double all = 0, layers = 0;
+    double layers, fixed;
     *out = NULL;
-    for (int i = 0; i < gguf_n_tensor(g); i++) {
-        const struct tensor *t = gguf_tensor_at(g, i);
-        all += (double)t->n_bytes;
-        if (layer_of(t->name) >= 0) layers += (double)t->n_bytes;
-    }
-    if (all <= budget) return 0;
+    sizes(g, &layers, &fixed);
+    if (layers + fixed <= budget) return 0;
     struct pager *p = mem_calloc(1, sizeof *p);
     if (!p) return err_set(e, ILAB_E_NOMEM, "no memory");
     p->n_layer = n_layer;
@@ -128,7 +141,7 @@ int pager_new(struct pager **out, const struct gguf *g, int n_layer, double budg
         const struct range r = range_of(gguf_tensor_at(g, i), page);
         if (r.layer >= 0 && r.layer < n_layer && r.n) p->range[p->n_range++] = r;
     }
-    choose(p, budget, all - layers, layers);
+    choose(p, budget, fixed, layers);
     measure(p);
     p->started = !pthread_create(&p->thread, NULL, reader, p); /* without it, pages come when they are touched */
     *out = p;
@@ -152,32 +165,54 @@ void pager_free(struct pager *p)
     mem_free(p);
 }
 
-void pager_enter(struct pager *p, int layer, int n_row)
+void pager_way(struct pager *p, int first, int turn)
 {
-    if (!p || !p->started) return;
-    for (int i = 1; i <= p->n_layer; i++) {
-        const int next = (layer + i) % p->n_layer;
-        if (!p->streams[next]) continue;
-        pthread_mutex_lock(&p->mutex);
-        p->want = next;
-        p->want_experts = n_row >= EXPERTS_ALL_ROWS;
-        pthread_cond_signal(&p->wake);
-        pthread_mutex_unlock(&p->mutex);
-        return;
-    }
+    if (p) p->first = first, p->turn = turn;
 }
 
-void pager_leave(struct pager *p, int layer, int n_row)
+static int streaming(const struct pager *p, int from, int to)
 {
-    if (!p || !p->streams[layer]) return;
+    for (int l = from; from <= to ? l <= to : l >= to; l += from <= to ? 1 : -1)
+        if (l >= 0 && l < p->n_layer && p->streams[l]) return l;
+    return -1;
+}
+
+/* The layer that has to be there next after `layer`, among those that come and go; -1: none. */
+static int next_layer(const struct pager *p, int layer, enum pager_walk walk)
+{
+    const int last = p->n_layer - 1;
+    int next = -1;
+    if (walk != PAGER_DOWN && layer < last) next = streaming(p, layer + 1, last);
+    if (walk == PAGER_UP && next < 0) next = streaming(p, last, p->turn);
+    if (walk == PAGER_DOWN && layer > p->turn) next = streaming(p, layer - 1, p->turn);
+    return next >= 0 ? next : streaming(p, walk == PAGER_CIRCLE ? 0 : p->first, last);
+}
+
+void pager_enter(struct pager *p, int layer, int n_row, enum pager_walk walk)
+{
+    if (!p || !p->started) return;
+    const int next = next_layer(p, layer, walk);
+    if (next < 0 || next == layer) return;
+    pthread_mutex_lock(&p->mutex);
+    p->want = next;
+    p->want_experts = n_row >= EXPERTS_ALL_ROWS;
+    pthread_cond_signal(&p->wake);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+void pager_leave(struct pager *p, int layer, int n_row, enum pager_walk walk)
+{
+    if (!p || !p->streams[layer] || next_layer(p, layer, walk) == layer) return;
     for (int i = 0; i < p->n_range; i++) {
         const struct range *r = &p->range[i];
         if (r->layer == layer && (n_row >= EXPERTS_ALL_ROWS || !r->experts)) madvise((void *)r->at, r->n, MADV_PAGEOUT);
     }
 }
 
-void pager_expect(const struct pager *p, double *bytes_a_pass, double *rate)
+void pager_expect(const struct pager *p, int from_layer, double *bytes, double *rate)
 {
-    *bytes_a_pass = p ? p->bytes_a_pass : 0;
+    *bytes = 0;
     *rate = p ? p->rate : 0;
+    for (int i = 0; p && i < p->n_range; i++)
+        if (p->streams[p->range[i].layer] && p->range[i].layer >= from_layer) *bytes += (double)p->range[i].n;
 }

@@ -1,0 +1,82 @@
+/* recompute.c — activations of a pass: which are kept, which are made again before the backward pass of their layer.
+ *
+ * Three grades, chosen layer by layer (struct tape_opts): all is kept; norms and the activation function's result are made again
+ * (no product); only the layer's input is kept and its forward pass runs a second time, without its last product (gradient
+ * checkpointing, Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016). What is made again has the same bits, because
+ * a row's operations have one order. Layers below the lowest trained one run in place. Weights that come from the disk are announced
+ * to the pager here.  SPDX-License-Identifier: Apache-2.0 */
+#include "train/tape.h"
+
+#include <string.h>
+
+static float *floats(struct arena *a, size_t rows, size_t cols) { return arena_alloc(a, rows * cols * sizeof(float), 64); }
+
+void carve_activations(struct tape *t, struct arena *a)
+{
+    const struct hparams *hp = &t->m->hp;
+    const int n = t->max_row, redo = t->o.lean && layer_can_redo(hp), recompute = t->o.recompute < t->n_slot ? t->o.recompute : t->n_slot;
+    t->slot = arena_alloc(a, (size_t)t->n_slot * sizeof *t->slot, 64);
+    if (redo || recompute > 0) layer_acts_plan(&t->work, hp, n, t->rank, a);
+    for (int i = 0; i < t->n_slot; i++) {
+        struct layer_acts own = t->work;
+        if (i < recompute) own.x = floats(a, (size_t)n, (size_t)hp->n_embd);
+        else if (redo) layer_acts_plan_lean(&own, hp, n, t->rank, a, &t->work);
+        else layer_acts_plan(&own, hp, n, t->rank, a);
+        if (t->slot) t->slot[i] = own;
+    }
+    if (t->lowest > 0) layer_acts_plan_forward(&t->below, hp, n, 0, a);
+    t->x_out = floats(a, (size_t)n, (size_t)hp->n_embd);
+}
+
+/* ---- forward ---- */
+
+struct embed_job { const struct tape *t; const struct batch *b; float *x; };
+static void embed_block(void *ud, int r0, int r1)
+{
+    const struct embed_job *j = ud;
+    embed_rows(gemm_kern(j->t->g), j->t->m, j->b, r0, r1, j->x);
+}
+
+/* Embedding and the layers that are not trained; the result goes to the lowest trained layer's input. */
+static void below_forward(struct tape *t, const struct batch *b, enum pager_walk walk)
+{
+    float *x = t->lowest > 0 ? t->below.x : tape_acts(t, 0)->x;
+    struct embed_job j = { t, b, x };
+    rows_run(gemm_pool(t->g), embed_block, &j, b->n_row);
+    for (int l = 0; l < t->lowest; l++) {
+        pager_enter(t->o.pager, l, b->n_row, walk);
+        layer_forward(t->g, t->m, NULL, l, 0, b, &t->below, l + 1 < t->lowest ? x : tape_acts(t, t->lowest)->x);
+        pager_leave(t->o.pager, l, b->n_row, walk);
+    }
+}
+
+void layers_forward(struct tape *t, const struct batch *b, int backward)
+{
+    const int n_layer = t->m->hp.n_layer;
+    const enum pager_walk walk = backward ? PAGER_UP : PAGER_CIRCLE;
+    pager_way(t->o.pager, 0, t->lowest);
+    below_forward(t, b, walk);
+    for (int l = t->lowest; l < n_layer; l++) {
+        pager_enter(t->o.pager, l, b->n_row, walk);
+        layer_forward(t->g, t->m, t->ad, l, 0, b, tape_acts(t, l), l + 1 < n_layer ? tape_acts(t, l + 1)->x : t->x_out);
+        pager_leave(t->o.pager, l, b->n_row, walk);
+    }
+    t->work_layer = t->lowest + t->o.recompute - 1;
+    t->redo_layer = n_layer - 1;
+}
+
+/* ---- again ---- */
+
+void layer_restore(struct tape *t, const struct batch *b, int layer)
+{
+    struct layer_acts *a = tape_acts(t, layer);
+    const int i = layer - t->lowest, redo = t->o.lean && layer_can_redo(&t->m->hp);
+    if (i < t->o.recompute && t->work_layer != layer) {
+        /* dnorm is free between two layers; what cannot be left out goes there. */
+        layer_forward(t->g, t->m, t->ad, layer, 0, b, a, layer_can_redo(&t->m->hp) ? NULL : t->dnorm);
+        t->work_layer = layer;
+    } else if (redo && t->redo_layer != layer) {
+        layer_redo(t->g, t->m, layer, b->n_row, a);
+    }
+    t->redo_layer = layer;
+}
