@@ -506,7 +506,8 @@ int leaf_read(const char *file, const char *taxonomy, struct leaf **out, struct 
     size_t n = 0;
     *out = NULL;
     *f = (struct findings){ 0 };
-    int rc = file_read(file, QNA_MAX_FILE, &text, &n, e);
+    int rc = leaf_file_check(file, e);
+    if (!rc) rc = file_read(file, QNA_MAX_FILE, &text, &n, e);
     if (!rc) rc = leaf_read_text((struct sv){ text, n }, file, taxonomy, out, f, e);
     mem_free(text);
     return rc;

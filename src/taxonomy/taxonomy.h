@@ -8,12 +8,25 @@
 #include "base/base.h"
 #include "text/text.h"
 
-/* ---- taxonomy.c: which leaves changed ---- */
-struct leaf_list { char **path; size_t n, cap; };          /* relative to the taxonomy folder, sorted */
-/* Untracked and changed *.yaml leaves against `base` (instructlab-reference §2.4); base "empty": every leaf, no git needed;
- * path may be one file. */
+/* ---- taxonomy.c, git_changes.c: which leaves there are, which changed ---- */
+enum leaf_change { LEAF_NEW, LEAF_CHANGED, LEAF_UNCHANGED, LEAF_UNKNOWN /* nobody asked git */ };
+enum { TAXONOMY_EVERY = 1 /* unchanged leaves, too */, TAXONOMY_QNA_ONLY = 2 /* only files named qna.yaml (reference 0.26), not each *.yaml */,
+       TAXONOMY_REFERENCE_BASE = 4 /* base as the reference reads it: X/Y is a remote branch, else each branch whose name ends so */ };
+/* What stands where a leaf should and cannot be one: a folder that cannot be read, a name with control characters … */
+struct leaf_problem { char *path, *text; };
+struct leaf_list {
+    char **path; unsigned char *change; size_t n, cap, cap_change; /* relative to the taxonomy folder, sorted */
+    struct leaf_problem *problem; size_t n_problem, cap_problem;
+    unsigned flags;
+};
+/* New and changed leaves against `base` (instructlab-reference §2.4), or every leaf with its state; base "empty": every leaf,
+ * no git needed; path may be one file. Needs no network. */
+int taxonomy_leaves(const char *taxonomy, const char *base, unsigned flags, struct leaf_list *out, ilab_err *e);
+/* The same without flags; problems become warnings. */
 int taxonomy_changed(const char *taxonomy, const char *base, struct leaf_list *out, ilab_err *e);
 void leaf_list_release(struct leaf_list *l);
+/* ILAB_E_INVALID for a folder, pipe, socket or device, which reading might wait for; 0 for all else. */
+int leaf_file_check(const char *file, ilab_err *e);
 
 /* ---- qna.c: one leaf ---- */
 struct seed { const char *question, *answer, *context; int line; };
