@@ -150,6 +150,12 @@ static int wants_clone(const struct leaf *l, const char *dir)
     return bare || (!strncmp(l->repo, "file://", 7) && holds(dir, ".git"));
 }
 
+int document_is_remote(const struct leaf *l)
+{
+    const char *const scheme = strstr(l->repo, "://"), *const at = strchr(l->repo, '@'), *const colon = strchr(l->repo, ':');
+    return (scheme && strncmp(l->repo, "file://", 7)) || (!scheme && at && colon && colon > at);
+}
+
 int documents_load(const struct leaf *l, const char *taxonomy, struct documents *out, ilab_err *e)
 {
     *out = (struct documents){ 0 };

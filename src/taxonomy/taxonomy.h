@@ -51,11 +51,24 @@ int leaf_read(const char *file, const char *taxonomy, struct leaf **out, struct 
 int leaf_read_text(struct sv text, const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e);
 void leaf_free(struct leaf *l);
 
+/* ---- each.c: many leaves ---- */
+#define LEAF_MARK "<fill in" /* begins a text that `ilab taxonomy new` leaves to its user */
+int leaf_text_is_mark(const char *text);
+struct leaf_read_result {
+    const char *path; char *file; enum leaf_change change;
+    struct leaf *leaf; struct findings findings;           /* of leaf_read; marks that are left are errors, with leaf still there */
+    int rc; ilab_err err;                                  /* nonzero: the file could not be read */
+};
+/* One call a leaf, in the order of the list, from the caller's thread; what r holds is freed after it. Nonzero stops. */
+typedef int leaf_each_fn(void *ud, struct leaf_read_result *r, ilab_err *e);
+int leaves_each(const char *taxonomy, const struct leaf_list *l, leaf_each_fn *fn, void *ud, ilab_err *e);
+
 /* ---- document.c: where a document lies ---- */
 struct document { char *name; char *text; size_t n; };
 struct documents { struct document *v; size_t n; };
 /* document.repo: a folder (relative to the qna file, to the taxonomy or absolute) or anything that git clones. */
 int documents_load(const struct leaf *l, const char *taxonomy, struct documents *out, ilab_err *e);
 void documents_release(struct documents *d);
+int document_is_remote(const struct leaf *l); /* document.repo is an address that only git can reach (file:// is not) */
 
 #endif
