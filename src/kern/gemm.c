@@ -32,7 +32,8 @@ struct gemm_ctx *gemm_ctx_new(const struct kern *k, struct pool *pool)
     g->pool = pool;
     g->n_thread = pool ? pool_threads(pool) : 1;
     size_t n_b = (size_t)GEMM_NC * GEMM_KC + GEMM_MAX_NC, n_rows = (size_t)KERN_PANEL * GEMM_KC;
-    size_t n_a = (size_t)panel_step(GEMM_KC) * (GEMM_A_ROWS / GEMM_MR), one = n_b + n_a + n_rows;
+    size_t n_a = (size_t)panel_step(GEMM_KC) * (GEMM_A_ROWS / GEMM_MR), n_tile = (sizeof(struct qtile) + 63) / 64 * 16;
+    size_t one = n_b + n_a + 2 * n_rows + n_tile;
     g->thread = mem_calloc((size_t)g->n_thread, sizeof *g->thread);
     g->base = mem_aligned((size_t)g->n_thread * one * sizeof *g->base);
     if (!g->thread || !g->base) {
@@ -44,6 +45,8 @@ struct gemm_ctx *gemm_ctx_new(const struct kern *k, struct pool *pool)
         g->thread[i].b = p;
         g->thread[i].a = p + n_b;
         g->thread[i].rows = p + n_b + n_a;
+        g->thread[i].values = p + n_b + n_a + n_rows;
+        g->thread[i].tile = (struct qtile *)(void *)(p + n_b + n_a + 2 * n_rows);
     }
     return g;
 }
@@ -55,6 +58,7 @@ void gemm_ctx_free(struct gemm_ctx *g)
     for (int i = 0; g->thread && i < g->n_thread; i++)
         mem_free(g->thread[i].attn);
     qgemm_scratch_free(g->q);
+    qvalues_free(g->qv);
     mem_free(g->rows);
     mem_free(g->partial);
     mem_free(g->thread);
@@ -116,25 +120,28 @@ void gemm_zero(struct gemm_ctx *g, const struct gemm *p)
 
 /* ---- packing ---- */
 /* Columns j0 … j0+n_j of Bᵀ = t, rows k0 … k0+kc, into panels dst[n_j/16][panel_step]. */
-static void pack_tensor(const struct kern *k, float *rows, float *dst, int64_t panel_step, const struct tensor *t,
+static void pack_tensor(const struct kern *k, const struct gemm_scratch *s, float *dst, int64_t panel_step, const struct tensor *t,
                         int64_t n_col, int64_t j0, int64_t n_j, int64_t k0, int64_t kc)
 {
-    const struct qtype_info *q = qtype_info(t->type);
-    int direct = t->type == QT_F32 && (uintptr_t)t->data % sizeof(float) == 0 && t->row_bytes % sizeof(float) == 0;
-    for (int64_t j = j0; j < j0 + n_j; j += KERN_PANEL, dst += panel_step) {
-        int n = n_col - j < KERN_PANEL ? (int)(n_col - j) : KERN_PANEL;
-        const char *src = (const char *)t->data + (size_t)j * t->row_bytes + (size_t)(k0 / q->elems) * (size_t)q->bytes;
-        if (direct) {
-            k->pack_nt(dst, (const float *)(const void *)src, (int64_t)(t->row_bytes / sizeof(float)), n, kc);
-            continue;
+    for (int64_t j = j0; j < j0 + n_j; j += KERN_PANEL, dst += panel_step)
+        weight_values(k, s->tile, s->rows, dst, t, j, n_col - j < KERN_PANEL ? (int)(n_col - j) : KERN_PANEL, k0, kc);
+}
+
+/* Rows k0 … k0+kc, columns j0 … j0+n_j of a tensor that is used as it lies: sixteen rows at a time become floats the other way round
+ * and are turned back panel by panel. */
+static void pack_tensor_rows(const struct kern *k, const struct gemm_scratch *s, float *dst, int64_t panel_step, const struct tensor *t,
+                             int64_t n_col, int64_t j0, int64_t n_j, int64_t k0, int64_t kc)
+{
+    const int64_t end = n_col - j0 < n_j ? n_col : j0 + n_j;
+    for (int64_t r = 0; r < kc; r += KERN_PANEL) {
+        int n = kc - r < KERN_PANEL ? (int)(kc - r) : KERN_PANEL;
+        for (int64_t j = j0; j < end; j += QG_CHUNK) {
+            int64_t wide = end - j < QG_CHUNK ? end - j : QG_CHUNK;
+            weight_values(k, s->tile, s->rows, s->values, t, k0 + r, n, j, wide);
+            for (int64_t c = 0; c < wide; c += KERN_PANEL)
+                k->pack_nt(dst + (j - j0 + c) / KERN_PANEL * panel_step + r * KERN_PANEL, s->values + c * KERN_PANEL, KERN_PANEL,
+                           wide - c < KERN_PANEL ? (int)(wide - c) : KERN_PANEL, n);
         }
-        if (t->type == QT_F16 || t->type == QT_BF16) {
-            k->pack_half(dst, src, (int64_t)t->row_bytes, n, kc, t->type == QT_BF16);
-            continue;
-        }
-        for (int i = 0; i < n; i++)
-            q->dequantize(rows + i * kc, src + (size_t)i * t->row_bytes, kc);
-        k->pack_nt(dst, rows, kc, n, kc);
     }
 }
 
@@ -197,7 +204,7 @@ static void pack_task(void *ud, int i_task, int i_thread)
     int64_t kc = k_block(b->n_k, qtype_info(b->t->type)->elems, GEMM_KC);
     for (int64_t k0 = 0; k0 < b->n_k; k0 += kc) {
         int64_t n = b->n_k - k0 < kc ? b->n_k - k0 : kc;
-        pack_tensor(b->g->k, s->rows, b->dst + (j0 / KERN_PANEL * b->n_k + k0) * KERN_PANEL, b->n_k * KERN_PANEL, b->t, b->n_col,
+        pack_tensor(b->g->k, s, b->dst + (j0 / KERN_PANEL * b->n_k + k0) * KERN_PANEL, b->n_k * KERN_PANEL, b->t, b->n_col,
                     j0, n_j, k0, n);
     }
 }
@@ -283,7 +290,9 @@ static void gemm_task(void *ud, int i_task, int i_thread)
     do { /* at least once: with n_k = 0 C still has to be cleared */
         int64_t kc = p->n_k - k0 < pl->kc ? p->n_k - k0 : pl->kc;
         if (pl->pack_b && p->form == GEMM_B_TENSOR)
-            pack_tensor(pl->g->k, s->rows, s->b, panel_step(kc), p->t, p->n_col, j0, j1 - j0, k0, kc);
+            pack_tensor(pl->g->k, s, s->b, panel_step(kc), p->t, p->n_col, j0, j1 - j0, k0, kc);
+        else if (pl->pack_b && p->form == GEMM_B_TENSOR_ROWS)
+            pack_tensor_rows(pl->g->k, s, s->b, panel_step(kc), p->t, p->n_col, j0, j1 - j0, k0, kc);
         else if (pl->pack_b)
             pack_rows(s->b, panel_step(kc), p->b, p->b_row, p->n_col, j0, j1 - j0, k0, kc);
         for (int64_t i = i0; i < i1; i += GEMM_A_ROWS) {
@@ -305,18 +314,20 @@ static const int CUTS[] = { 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96,
 static void make_plan(struct plan *pl, int serial)
 {
     const struct gemm *p = pl->p;
-    int n_thread = pl->g->n_thread, elems = p->form == GEMM_B_TENSOR ? qtype_info(p->t->type)->elems : 1;
-    pl->pack_b = p->form == GEMM_B_TENSOR || (p->form == GEMM_B_ROWS && p->n_row >= PACK_B_MIN_ROWS);
+    const int tensor_rows = p->form == GEMM_B_TENSOR_ROWS, block = p->t && p->form >= GEMM_B_TENSOR ? qtype_info(p->t->type)->elems : 1;
+    const int n_thread = pl->g->n_thread, elems = tensor_rows ? KERN_PANEL : block;
+    const int64_t col_unit = tensor_rows && block > 32 ? block : 32; /* columns of a task begin with a block of the tensor */
+    pl->pack_b = p->form == GEMM_B_TENSOR || tensor_rows || (p->form == GEMM_B_ROWS && p->n_row >= PACK_B_MIN_ROWS);
     pl->pack_a = p->a_col != 1 && p->n_col >= PACK_A_MIN_COLS && p->n_row >= 2;
     int stream = !pl->pack_b && p->n_row <= GEMM_MR && p->a_col == 1; /* B is read once: no use in blocks of k */
     pl->kc = stream ? (p->n_k > 0 ? p->n_k : 1) : k_block(p->n_k, elems, pl->pack_a && elems <= GEMM_KC_SHORT ? GEMM_KC_SHORT : GEMM_KC);
-    double a_cost = pl->pack_a ? 10 : 0, b_cost = !pl->pack_b ? 0 : p->form == GEMM_B_TENSOR && p->t->type != QT_F32 ? 60 : 10;
+    double a_cost = pl->pack_a ? 10 : 0, b_cost = !pl->pack_b ? 0 : p->form >= GEMM_B_TENSOR && p->t->type != QT_F32 ? 20 : 10;
     double best = INFINITY, k = (double)(p->n_k > 0 ? p->n_k : 1);
-    int64_t most_c = (int64_t)GEMM_NC * GEMM_KC / pl->kc / 32 * 32;
+    int64_t most_c = (int64_t)GEMM_NC * GEMM_KC / pl->kc / col_unit * col_unit;
     most_c = most_c < GEMM_MAX_NC ? most_c : GEMM_MAX_NC;
     int64_t min_c = stream ? 1 : ceil_div(p->n_col, most_c);
     for (size_t i_c = 0; i_c < ARRAY_LEN(CUTS); i_c++) {
-        int64_t n_c = CUTS[i_c] > min_c ? CUTS[i_c] : min_c, cols = ceil_div(ceil_div(p->n_col, n_c), 32) * 32;
+        int64_t n_c = CUTS[i_c] > min_c ? CUTS[i_c] : min_c, cols = ceil_div(ceil_div(p->n_col, n_c), col_unit) * col_unit;
         for (size_t i_r = 0; i_r < ARRAY_LEN(CUTS); i_r++) {
             int64_t rows = ceil_div(ceil_div(p->n_row, CUTS[i_r]), GEMM_MR) * GEMM_MR;
             int64_t n = ceil_div(p->n_col, cols) * ceil_div(p->n_row, rows);
@@ -334,7 +345,7 @@ static void make_plan(struct plan *pl, int serial)
             if (rows <= GEMM_MR || serial)
                 break;
         }
-        if (cols <= 32 || serial)
+        if (cols <= col_unit || serial)
             break;
     }
 }
@@ -369,12 +380,30 @@ static void run_exact(struct gemm_ctx *g, const struct gemm *p)
 
 void gemm_run(struct gemm_ctx *g, const struct gemm *p) { gemm_run_group(g, p, 1); }
 
+/* F32 rows are used where they lie. */
+static void run_tensor_rows(struct gemm_ctx *g, const struct gemm *p)
+{
+    struct gemm q = *p;
+    if (p->act == GEMM_ACT_Q8 && p->n_k > 0) {
+        qvalues_run(g, p);
+        return;
+    }
+    if (p->t->type == QT_F32 && (uintptr_t)p->t->data % sizeof(float) == 0 && p->t->row_bytes % sizeof(float) == 0) {
+        q.form = GEMM_B_ROWS;
+        q.b = p->t->data;
+        q.b_row = (int64_t)(p->t->row_bytes / sizeof(float));
+    }
+    run_exact(g, &q);
+}
+
 void gemm_run_group(struct gemm_ctx *g, const struct gemm *p, int n)
 {
     int n_taken = 0;
     for (int i = 0; i < n; i++)
         if (qgemm_takes(&p[i]))
             n_taken++;
+        else if (p[i].form == GEMM_B_TENSOR_ROWS)
+            run_tensor_rows(g, &p[i]);
         else
             run_exact(g, &p[i]);
     if (n_taken > 0)

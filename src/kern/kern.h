@@ -70,13 +70,16 @@ const struct kern *kern_get(unsigned cpu);
 enum gemm_act {
     GEMM_ACT_F32, /* as they are: B is dequantised; the exact chain of fused multiply-adds (training, tests) */
     GEMM_ACT_Q8   /* rounded to 8 bits in blocks of 32, integer products (qgemm.c has the order); inference. B of type F32,
-                   * F16, BF16 falls back to GEMM_ACT_F32 */
+                   * F16, BF16 falls back to GEMM_ACT_F32 (not in GEMM_B_TENSOR_ROWS) */
 };
 /* B comes in one of three forms. */
 enum gemm_b {
     GEMM_B_PACKED, /* panels: B(k, 16p+j) = b[(p·n_k + k)·16 + j]; written by gemm_pack */
     GEMM_B_ROWS,   /* b[k·b_row + j]: row-major [n_k, n_col]; F32 */
-    GEMM_B_TENSOR  /* t is [n_col rows, n_k] of any element type, used transposed: B(k,j) = t[j][k] */
+    GEMM_B_TENSOR, /* t is [n_col rows, n_k] of any element type, used transposed: B(k,j) = t[j][k] */
+    GEMM_B_TENSOR_ROWS /* t is [n_k rows, n_col] of any element type: B(k,j) = t[k][j] (gradients go back through weights so). With
+                    * GEMM_ACT_Q8 both sides are rounded along k per 32: A as for blocks of 32, W column by column after it was dequantised
+                    * (qvalues.c); no gathered rows. */
 };
 struct gemm {
     int64_t n_row, n_col, n_k;

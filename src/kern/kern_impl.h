@@ -48,7 +48,8 @@ float exp_ref(float x);
 float lanes_sum(float s[16]);
 
 struct gemm_scratch {
-    float *b, *a, *rows;          /* [NC/16][KC][16], [A_ROWS/MR][KC][16], [16][KC] */
+    float *b, *a, *rows, *values; /* [NC/16][KC][16], [A_ROWS/MR][KC][16], [16][KC], [KC][16] */
+    struct qtile *tile;           /* weights on their way to floats */
     float *attn;                  /* grown by gemm_scratch_grow */
     size_t n_attn;                /* floats */
 };
@@ -58,6 +59,7 @@ struct gemm_ctx {
     int n_thread, failed;
     struct gemm_scratch *thread;  /* [n_thread] */
     struct qgemm_scratch *q;      /* of quantised products; made when first needed */
+    struct qvalues_work *qv;      /* the same of qvalues.c */
     float *rows;                  /* rows of A brought together for a product with row_index */
     size_t n_rows;                /* floats */
     float *partial;               /* results of blocks of positions that several threads work on (attention.c) */

@@ -129,6 +129,13 @@ static struct qact *act_reserve(struct qgemm_scratch *s, int form, int64_t n_chu
     return s->act[form];
 }
 
+struct qact *qgemm_act_reserve(struct gemm_ctx *g, int form, int64_t n_chunk, int64_t n_row)
+{
+    if (!g->q)
+        g->q = scratch_new(g->n_thread);
+    return g->q ? act_reserve(g->q, form, n_chunk, n_row) : NULL;
+}
+
 /* ---- rounding A ---- */
 static void round_task(void *ud, int i_task, int i_thread)
 {

@@ -135,6 +135,46 @@ INLINE void put_low_halves(float *dst, vi v)
 #include "qgemm_unpack_body.h"
 UNPACK_FULL(, 0)
 
+/* ---- tiles and floats ---- */
+typedef __m256 vf;
+INLINE vi u_load(const void *p) { return _mm256_load_si256((const __m256i *)p); }
+INLINE vf f_load(const float *p) { return _mm256_loadu_ps(p); }
+INLINE void f_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
+INLINE vf f_set1(float v) { return _mm256_set1_ps(v); }
+INLINE vf f_of(vi v) { return _mm256_cvtepi32_ps(v); }
+INLINE vf f_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
+INLINE vf f_div(vf a, vf b) { return _mm256_div_ps(a, b); }
+INLINE vf f_add(vf a, vf b) { return _mm256_add_ps(a, b); }
+INLINE vf f_sub(vf a, vf b) { return _mm256_sub_ps(a, b); }
+/* Sizes compare as integers, NaN above all. Eight columns are reduced together: each step halves the registers. */
+INLINE void columns_most(float most[KERN_PANEL], const float *v0, const float *v1)
+{
+    const vi size = _mm256_set1_epi32(0x7fffffff);
+    for (int half = 0; half < 2; half++, v0 += 128, v1 += 128) {
+        vi m[8], a[4], b[2];
+#pragma GCC unroll 8
+        for (int c = 0; c < 8; c++) {
+            vi lo = u_max32(u_and(ld(v0 + 16 * c), size), u_and(ld(v0 + 16 * c + 8), size));
+            m[c] = u_max32(lo, u_max32(u_and(ld(v1 + 16 * c), size), u_and(ld(v1 + 16 * c + 8), size)));
+        }
+        UNROLL4(c) a[c] = u_max32(_mm256_unpacklo_epi32(m[2 * c], m[2 * c + 1]), _mm256_unpackhi_epi32(m[2 * c], m[2 * c + 1]));
+        for (int c = 0; c < 2; c++)
+            b[c] = u_max32(_mm256_unpacklo_epi64(a[2 * c], a[2 * c + 1]), _mm256_unpackhi_epi64(a[2 * c], a[2 * c + 1]));
+        put(most + 8 * half, u_max32(_mm256_permute2x128_si256(b[0], b[1], 0x20), _mm256_permute2x128_si256(b[0], b[1], 0x31)));
+    }
+}
+INLINE void round_row(uint8_t q[QG_SUB], const float *v0, const float *v1, float inverse)
+{
+    const vf by = f_set1(inverse);
+    vi i[4] = { _mm256_cvtps_epi32(f_mul(f_load(v0), by)), _mm256_cvtps_epi32(f_mul(f_load(v0 + 8), by)),
+                _mm256_cvtps_epi32(f_mul(f_load(v1), by)), _mm256_cvtps_epi32(f_mul(f_load(v1 + 8), by)) };
+    vi b = _mm256_packs_epi16(_mm256_packs_epi32(i[0], i[1]), _mm256_packs_epi32(i[2], i[3]));
+    put(q, _mm256_permutevar8x32_epi32(b, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+}
+#include "qvalues_body.h"
+static void values_avx2(float *v, const struct qtile *t, const struct qkind *k, int n_sub) { tile_values(v, t, k, n_sub, 1); }
+static void round_avx2(struct qtile *t, int n_panel, int s, const float *const v[2]) { round_columns(t, n_panel, s, v, 1); }
+
 INLINE void interleave(struct qtile *t, const struct qrow *rows, const struct qkind *k, const int keep_signed)
 {
     const __m256i flip = _mm256_set1_epi8(keep_signed && k->steps == 0 ? (char)0x80 : 0);
@@ -305,7 +345,7 @@ static void tile_avx2(float *const *c, int load, const struct qact *const *a, in
 
 const struct qgemm_ops qgemm_avx2 = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_avx2, .tile = tile_avx2,
-    .unpack = UNPACK_TABLE(),
+    .values = values_avx2, .round = round_avx2, .unpack = UNPACK_TABLE(),
 };
 
 /* ---- with AVX-VNNI ---- */
@@ -315,7 +355,6 @@ const struct qgemm_ops qgemm_avx2 = {
 #else
 #pragma GCC target("avxvnni")
 #endif
-typedef __m256 vf;
 enum { LANES = 8, LANE_ROWS = MR, PART_STEP = 32 };
 INLINE vi v_load(const void *p) { return _mm256_load_si256((const __m256i *)p); }
 INLINE vi v_zero(void) { return _mm256_setzero_si256(); }
@@ -347,8 +386,11 @@ static void tile_vnni(float *const *c, int load, const struct qact *const *a, in
 UNPACK_FULL(_offset, 1)
 static void interleave_offset(struct qtile *t, const struct qrow *rows, const struct qkind *k) { interleave(t, rows, k, 0); }
 
+static void values_offset(float *v, const struct qtile *t, const struct qkind *k, int n_sub) { tile_values(v, t, k, n_sub, 0); }
+static void round_offset(struct qtile *t, int n_panel, int s, const float *const v[2]) { round_columns(t, n_panel, s, v, 0); }
+
 const struct qgemm_ops qgemm_avx2_vnni = {
-    .quantize = qgemm_quantize_avx2, .interleave = interleave_offset, .tile = tile_vnni,
+    .quantize = qgemm_quantize_avx2, .interleave = interleave_offset, .tile = tile_vnni, .values = values_offset, .round = round_offset,
     .unpack = UNPACK_TABLE(_offset),
 };
 #ifdef __clang__

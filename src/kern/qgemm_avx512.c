@@ -114,6 +114,43 @@ INLINE void put_low_halves(float *dst, vi v) { _mm512_store_ps(dst, _mm512_cvtph
 #include "qgemm_unpack_body.h"
 UNPACK_FULL(, 1)
 
+/* ---- tiles and floats ---- */
+typedef __m512 vf;
+INLINE vi u_load(const void *p) { return _mm512_load_si512(p); }
+INLINE vf f_load(const float *p) { return _mm512_loadu_ps(p); }
+INLINE void f_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
+INLINE vf f_set1(float v) { return _mm512_set1_ps(v); }
+INLINE vf f_of(vi v) { return _mm512_cvtepi32_ps(v); }
+INLINE vf f_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
+INLINE vf f_div(vf a, vf b) { return _mm512_div_ps(a, b); }
+INLINE vf f_add(vf a, vf b) { return _mm512_add_ps(a, b); }
+INLINE vf f_sub(vf a, vf b) { return _mm512_sub_ps(a, b); }
+/* Sizes compare as integers, NaN above all. Columns are reduced together: each step halves the registers. */
+INLINE void columns_most(float most[KERN_PANEL], const float *v0, const float *v1)
+{
+    vi m[16], a[8], b[4];
+    const vi size = _mm512_set1_epi32(0x7fffffff);
+#pragma GCC unroll 16
+    for (int c = 0; c < 16; c++)
+        m[c] = u_max32(u_and(_mm512_loadu_si512(v0 + 16 * c), size), u_and(_mm512_loadu_si512(v1 + 16 * c), size));
+#pragma GCC unroll 8
+    for (int c = 0; c < 8; c++)
+        a[c] = u_max32(_mm512_unpacklo_epi32(m[2 * c], m[2 * c + 1]), _mm512_unpackhi_epi32(m[2 * c], m[2 * c + 1]));
+    UNROLL4(c) b[c] = u_max32(_mm512_unpacklo_epi64(a[2 * c], a[2 * c + 1]), _mm512_unpackhi_epi64(a[2 * c], a[2 * c + 1]));
+    for (int c = 0; c < 2; c++)
+        a[c] = u_max32(_mm512_shuffle_i32x4(b[2 * c], b[2 * c + 1], 0x88), _mm512_shuffle_i32x4(b[2 * c], b[2 * c + 1], 0xDD));
+    put(most, u_max32(_mm512_shuffle_i32x4(a[0], a[1], 0x88), _mm512_shuffle_i32x4(a[0], a[1], 0xDD)));
+}
+INLINE void round_row(uint8_t q[QG_SUB], const float *v0, const float *v1, float inverse)
+{
+    const vf by = f_set1(inverse);
+    _mm_store_si128((__m128i *)(void *)q, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(f_mul(f_load(v0), by))));
+    _mm_store_si128((__m128i *)(void *)(q + 16), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(f_mul(f_load(v1), by))));
+}
+#include "qvalues_body.h"
+static void values_avx512(float *v, const struct qtile *t, const struct qkind *k, int n_sub) { tile_values(v, t, k, n_sub, 0); }
+static void round_avx512(struct qtile *t, int n_panel, int s, const float *const v[2]) { round_columns(t, n_panel, s, v, 0); }
+
 static void interleave_avx512(struct qtile *t, const struct qrow *rows, const struct qkind *k)
 {
     for (int b = 0; b < 16; b++) {
@@ -125,7 +162,6 @@ static void interleave_avx512(struct qtile *t, const struct qrow *rows, const st
 }
 
 /* ---- the product ---- */
-typedef __m512 vf;
 enum { LANES = 16, LANE_ROWS = QG_ROWS, PART_STEP = sizeof(struct qtile) };
 INLINE vi v_load(const void *p) { return _mm512_load_si512(p); }
 INLINE vi v_zero(void) { return _mm512_setzero_si512(); }
@@ -156,7 +192,7 @@ static void tile_avx512(float *const *c, int load, const struct qact *const *a, 
 
 const struct qgemm_ops qgemm_avx512 = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_avx512, .tile = tile_avx512,
-    .unpack = UNPACK_TABLE(),
+    .values = values_avx512, .round = round_avx512, .unpack = UNPACK_TABLE(),
 };
 #ifdef __clang__
 #pragma clang attribute pop

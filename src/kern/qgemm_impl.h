@@ -86,6 +86,11 @@ struct qgemm_ops {
     void (*unpack[QT_COUNT])(struct qtile *t, const uint8_t *src, int64_t row_bytes, int s0, int n_sub);
     /* rows[16] of decoded rows → tile */
     void (*interleave)(struct qtile *t, const struct qrow *rows, const struct qkind *k);
+    /* v[k][16] of the first n_sub sub-blocks of a tile: the numbers that dequantize.c makes, bit for bit. NULL: qvalues.c dequantises. */
+    void (*values)(float *v, const struct qtile *t, const struct qkind *k, int n_sub);
+    /* Sub-block s of n_panel tiles of the kind QT_Q8_0 from floats: element 16·h + r of column c of panel p is v[h][(16·p + c)·16 + r].
+     * A column is rounded as `quantize` rounds 32 activations. */
+    void (*round)(struct qtile *t, int n_panel, int s, const float *const v[2]);
     /* C[i][0..32) of n_row ≤ QG_ROWS rows c[i] goes on from its content (load) or from 0; t[2] */
     void (*tile)(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k);
 };
@@ -100,10 +105,27 @@ void qtile_interleave_ref(struct qtile *t, const struct qrow *rows, const struct
 /* Everything of a tile but q. */
 void qtile_scales(struct qtile *t, const struct qrow *rows, const struct qkind *k);
 
+/* One panel of `round`. keep_signed: bytes as they are, else with 0x80 added. */
+#define QG_TINY 1e-30f         /* below: the block is zero (127/amax must stay finite) */
+#define QG_LARGEST 0x1.fffffep+127f
+void qtile_round_ref(struct qtile *t, int s, const float *v0, const float *v1, int keep_signed);
+
 /* 1: a product that qgemm_run takes: B quantised and A to be rounded, or few rows of A and B of floats. The rest is for gemm.c. */
 int qgemm_takes(const struct gemm *p);
 struct qgemm_scratch;
+struct qvalues_work;
 void qgemm_run(struct gemm_ctx *g, const struct gemm *p, int n);
 void qgemm_scratch_free(struct qgemm_scratch *s);
+/* Room for n rows of `chunks` chunks of A rounded per 32 (form 0) or 256 (1); NULL: no memory. */
+struct qact *qgemm_act_reserve(struct gemm_ctx *g, int form, int64_t n_chunk, int64_t n_row);
+
+/* ---- qvalues.c ---- */
+/* v[n_k][16]: columns k0 … k0+n_k (whole blocks) of rows row0 … row0+n_row (≤ 16; the rest is 0) of a matrix of any element type,
+ * as dequantize.c has them. n_k ≤ GEMM_KC; rows: [16][GEMM_KC] floats of scratch. */
+void weight_values(const struct kern *k, struct qtile *tile, float *rows, float *v, const struct tensor *t, int64_t row0, int n_row, int64_t k0,
+                   int64_t n_k);
+/* C (+)= A·W with act GEMM_ACT_Q8 (form GEMM_B_TENSOR_ROWS). */
+void qvalues_run(struct gemm_ctx *g, const struct gemm *p);
+void qvalues_free(struct qvalues_work *w);
 
 #endif

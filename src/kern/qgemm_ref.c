@@ -6,7 +6,6 @@
 #include <string.h>
 
 enum { FINITE_BITS = 0x7f7fffff };
-#define TINY_AMAX 1e-30f /* below: the block is zero (127/amax must stay finite) */
 
 static int32_t magnitude_bits(float f)
 {
@@ -25,7 +24,7 @@ static float round_block(int8_t *q, const float *x, int n)
     }
     float amax;
     memcpy(&amax, &most, sizeof amax);
-    int zero = most > FINITE_BITS || amax < TINY_AMAX;
+    int zero = most > FINITE_BITS || amax < QG_TINY;
     float inverse = zero ? 0.0f : 127.0f / amax;
     for (int i = 0; i < n; i++)
         q[i] = zero ? 0 : (int8_t)lrintf(x[i] * inverse);
@@ -125,4 +124,22 @@ static void tile_ref(float *const *c, int load, const struct qact *const *a, int
             c[i][j] = one(load ? c[i][j] : 0.0f, a[i], &t[j / KERN_PANEL], j % KERN_PANEL, n_sub, k);
 }
 
-const struct qgemm_ops qgemm_ref = { .quantize = quantize_ref, .interleave = qtile_interleave_ref, .tile = tile_ref };
+void qtile_round_ref(struct qtile *t, int s, const float *v0, const float *v1, int keep_signed)
+{
+    for (int c = 0; c < KERN_PANEL; c++) {
+        float x[QG_SUB];
+        int8_t q[QG_SUB];
+        memcpy(x, v0 + c * KERN_PANEL, KERN_PANEL * sizeof *x);
+        memcpy(x + KERN_PANEL, v1 + c * KERN_PANEL, KERN_PANEL * sizeof *x);
+        t->scale.f.d[s][c] = round_block(q, x, QG_SUB);
+        for (int i = 0; i < QG_SUB; i++)
+            t->q[s * QG_SUB / 4 + i / 4][c][i % 4] = (uint8_t)(q[i] ^ (keep_signed ? 0 : 0x80));
+    }
+}
+static void round_ref(struct qtile *t, int n_panel, int s, const float *const v[2])
+{
+    for (int p = 0; p < n_panel; p++)
+        qtile_round_ref(t + p, s, v[0] + p * KERN_PANEL * KERN_PANEL, v[1] + p * KERN_PANEL * KERN_PANEL, 0);
+}
+
+const struct qgemm_ops qgemm_ref = { .quantize = quantize_ref, .interleave = qtile_interleave_ref, .tile = tile_ref, .round = round_ref };

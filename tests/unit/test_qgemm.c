@@ -248,6 +248,111 @@ static void test_groups(void **state)
         }
 }
 
+/* ---- weights used as they lie: gradients go back through them ---- */
+static struct tensor any_weights(size_t i, int64_t n_row, int64_t n_col)
+{
+    static const int FLOATS[] = { QT_F32, QT_F16, QT_BF16 };
+    if (i < ARRAY_LEN(TYPES))
+        return weights(i, n_row, n_col);
+    const struct qtype_info *q = qtype_info(FLOATS[i - ARRAY_LEN(TYPES)]);
+    float *w = randoms((size_t)(n_row * n_col));
+    void *stored = mem_alloc((size_t)(n_row * n_col * q->bytes));
+    q->quantize(stored, w, n_row * n_col);
+    mem_free(w);
+    return (struct tensor){ .data = stored, .type = FLOATS[i - ARRAY_LEN(TYPES)], .n_dim = 2, .dim = { n_col, n_row, 1, 1 },
+                            .row_bytes = (size_t)(n_col * q->bytes), .n_bytes = (size_t)(n_row * n_col * q->bytes) };
+}
+
+static float *run_form(const struct kern *k, int threads, const struct tensor *t, enum gemm_b form, enum gemm_act act, int64_t n_row, const float *a)
+{
+    struct pool *pool = threads > 1 ? pool_new(threads) : NULL;
+    struct gemm_ctx *g = gemm_ctx_new(k, pool);
+    const int back = form == GEMM_B_TENSOR_ROWS;
+    const int64_t n_col = t->dim[back ? 0 : 1], n_k = t->dim[back ? 1 : 0];
+    float *c = mem_alloc((size_t)(n_row * n_col) * sizeof *c);
+    for (int64_t i = 0; i < n_row * n_col; i++)
+        c[i] = (float)(i % 5) - 2;
+    gemm_run(g, &(struct gemm){ .n_row = n_row, .n_col = n_col, .n_k = n_k, .c = c, .c_row = n_col, .load_c = (int)(n_row & 1), .a = a, .a_row = n_k,
+                                .a_col = 1, .form = form, .t = t, .act = act });
+    assert_false(gemm_failed(g));
+    gemm_ctx_free(g);
+    pool_free(pool);
+    return c;
+}
+
+/* One rounding of each side per 32 rows of W: the difference to the exact sum is at most half a step of each. */
+static void check_near(const float *got, const float *w, const float *a, int64_t n_row, int64_t n_out, int64_t n_in, const struct tensor *t)
+{
+    for (int64_t r = 0; r < n_row; r++)
+        for (int64_t j = 0; j < n_in; j++) {
+            double want = n_row & 1 ? (double)((r * n_in + j) % 5) - 2 : 0, most = 0, all = 0;
+            for (int64_t b = 0; b < n_out; b += 32) {
+                double wmax = 0, amax = 0, wsum = 0, asum = 0;
+                for (int64_t k = b; k < n_out && k < b + 32; k++) {
+                    double x = (double)a[r * n_out + k], y = (double)w[k * n_in + j];
+                    want += x * y;
+                    all += fabs(x * y);
+                    wsum += fabs(y);
+                    asum += fabs(x);
+                    wmax = fmax(wmax, fabs(y));
+                    amax = fmax(amax, fabs(x));
+                }
+                most += (wmax * asum + amax * wsum) / 254 + 32 * wmax * amax / (254.0 * 254.0);
+            }
+            double d = fabs((double)got[r * n_in + j] - want);
+            if (!(d <= most * 1.001 + 1e-5 * all))
+                fail_msg("%s: row %d column %d is off by %g, allowed %g", qtype_info(t->type)->name, (int)r, (int)j, d, most);
+        }
+}
+
+static void test_weights_as_they_lie(void **state)
+{
+    (void)state;
+    static const int64_t OUT[] = { 1, 16, 31, 100, 300, 416, 700 }, ROWS[] = { 1, 5, 30, 130 };
+    for (size_t i = 0; i < ARRAY_LEN(TYPES) + 3; i++)
+        for (size_t o = 0; o < ARRAY_LEN(OUT); o++) {
+            const int floats = i >= ARRAY_LEN(TYPES), wide = !floats && TYPES[i].super_block;
+            const int64_t n_out = OUT[o], n_in = wide ? 256 * (1 + (int64_t)o % 3) : floats ? 19 + 60 * (int64_t)o : 32 * (1 + 3 * (int64_t)o), n_row = ROWS[(o + i) % 4];
+            struct tensor t = any_weights(i, n_out, n_in);
+            float *w = mem_alloc((size_t)(n_out * n_in) * sizeof *w), *a = randoms((size_t)(n_row * (n_out > n_in ? n_out : n_in)));
+            float *exact = mem_alloc((size_t)(n_row * n_in) * sizeof *exact), *forward = mem_alloc((size_t)(n_row * n_out) * sizeof *forward);
+            for (int64_t r = 0; r < n_out; r++)
+                tensor_row_f32(&t, r, w + r * n_in);
+            for (int64_t k = 0; k < n_out && o == 3; k++)
+                for (int64_t j = 0; j < 7; j++)
+                    assert_true(isfinite(w[k * n_in + j]));
+            for (int64_t x = 0; x < n_row * n_in; x++) {
+                exact[x] = n_row & 1 ? (float)(x % 5) - 2 : 0;
+                for (int64_t k = 0; k < n_out; k++)
+                    exact[x] = fmaf(a[x / n_in * n_out + k], w[k * n_in + x % n_in], exact[x]);
+            }
+            for (int64_t x = 0; x < n_row * n_out; x++) {
+                forward[x] = n_row & 1 ? (float)(x % 5) - 2 : 0;
+                for (int64_t k = 0; k < n_in; k++)
+                    forward[x] = fmaf(a[x / n_out * n_in + k], w[x % n_out * n_in + k], forward[x]);
+            }
+            float *ref = run_form(LEVEL[0], 1, &t, GEMM_B_TENSOR_ROWS, GEMM_ACT_Q8, n_row, a);
+            check_near(ref, w, a, n_row, n_out, n_in, &t);
+            for (int l = 0; l < N_LEVEL; l++) {
+                float *q8 = run_form(LEVEL[l], 1 + (l + (int)o) % 3, &t, GEMM_B_TENSOR_ROWS, GEMM_ACT_Q8, n_row, a);
+                float *f32 = run_form(LEVEL[l], 1 + (l + (int)o) % 3, &t, GEMM_B_TENSOR_ROWS, GEMM_ACT_F32, n_row, a);
+                float *ahead = run_form(LEVEL[l], 1 + (l + (int)o) % 3, &t, GEMM_B_TENSOR, GEMM_ACT_F32, n_row, a);
+                same(q8, ref, (size_t)(n_row * n_in), "8 bits", &t, n_row);
+                same(f32, exact, (size_t)(n_row * n_in), "exact", &t, n_row);
+                same(ahead, forward, (size_t)(n_row * n_out), "forward", &t, n_row);
+                mem_free(q8);
+                mem_free(f32);
+                mem_free(ahead);
+            }
+            mem_free(ref);
+            mem_free(exact);
+            mem_free(forward);
+            mem_free(w);
+            mem_free(a);
+            mem_free((void *)(uintptr_t)t.data);
+        }
+}
+
 /* Infinite activations give NaN, not undefined integers; no memory gives zeros and the flag. */
 static void test_bad_input(void **state)
 {
@@ -292,6 +397,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ref_is_right), cmocka_unit_test(test_levels_agree), cmocka_unit_test(test_many_rows),
         cmocka_unit_test(test_floats),         cmocka_unit_test(test_groups), cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_weights_as_they_lie),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
