@@ -16,30 +16,12 @@ static void pool_tasks(struct pool *p, pool_task_fn *fn, void *ud, int n)
 
 /* ---- linear ---- */
 
-struct dequant_job { const struct tensor *w; int64_t row0; float *to; };
-static void dequant_rows(void *ud, int r0, int r1)
-{
-    const struct dequant_job *j = ud;
-    for (int r = r0; r < r1; r++) tensor_row_f32(j->w, j->row0 + r, j->to + (int64_t)r * j->w->dim[0]);
-}
-
-/* dx (+)= dy W. The sum over W's rows may be cut into blocks: the chain of additions stays the same. */
+/* dx (+)= dy W, as the path says. */
 static void input_backward(struct tape *t, const struct tensor *w, const float *dy, int n_row, float *dx, int load)
 {
     const int64_t in = w->dim[0], out = w->dim[1];
-    int64_t block = out;
-    if (w->type != QT_F32 && block > DEQUANT_FLOATS / in) block = DEQUANT_FLOATS / in ? DEQUANT_FLOATS / in : 1;
-    for (int64_t r = 0; r < out; r += block) {
-        int64_t n = out - r < block ? out - r : block;
-        const float *rows = (const float *)w->data + r * in;
-        if (w->type != QT_F32) {
-            struct dequant_job j = { w, r, t->dequant };
-            rows_run(gemm_pool(t->g), dequant_rows, &j, (int)n);
-            rows = t->dequant;
-        }
-        gemm_run(t->g, &(struct gemm){ .n_row = n_row, .n_col = in, .n_k = n, .c = dx, .c_row = in, .load_c = load || r > 0,
-                                       .a = dy + r, .a_row = out, .a_col = 1, .form = GEMM_B_ROWS, .b = rows, .b_row = in });
-    }
+    gemm_run(t->g, &(struct gemm){ .n_row = n_row, .n_col = in, .n_k = out, .c = dx, .c_row = in, .load_c = load, .a = dy, .a_row = out, .a_col = 1,
+                                   .form = GEMM_B_TENSOR_ROWS, .t = w, .act = t->path->backward });
 }
 
 /* dw[out,in] += dyᵀ x over n rows. */

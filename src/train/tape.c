@@ -12,14 +12,6 @@
 
 static float *floats(struct arena *a, size_t rows, size_t cols) { return arena_alloc(a, rows * cols * sizeof(float), 64); }
 
-static int any_quantised(const struct model *m)
-{
-    for (int l = 0; l < m->hp.n_layer; l++)
-        for (int k = 0; k < LIN_COUNT; k++)
-            if (m->layer[l].lin[k].w.type != QT_F32) return 1;
-    return m->output.w.type != QT_F32;
-}
-
 static void carve_pages(struct tape *t, struct arena *a)
 {
     const struct attn_shape shape = layer_attn_shape(t->m, 0, QT_F32);
@@ -45,14 +37,6 @@ static void carve_gradients(struct tape *t, struct arena *a)
     t->dh = t->rank ? floats(a, n, (size_t)t->rank) : NULL;
 }
 
-static void carve_dequant(struct tape *t, struct arena *a)
-{
-    size_t widest = (size_t)t->m->hp.n_embd;
-    if (widest < (size_t)t->m->hp.n_ff) widest = (size_t)t->m->hp.n_ff;
-    if (widest < (size_t)t->m->hp.n_head * (size_t)t->m->hp.head_dim) widest = (size_t)t->m->hp.n_head * (size_t)t->m->hp.head_dim;
-    if (any_quantised(t->m)) t->dequant = floats(a, 1, widest > DEQUANT_FLOATS ? widest : DEQUANT_FLOATS);
-}
-
 static void carve_loss(struct tape *t, struct arena *a)
 {
     const size_t n = (size_t)t->chunk, c = (size_t)t->m->hp.n_embd;
@@ -73,8 +57,8 @@ static void carve_params(struct tape *t, struct arena *a)
 
 static const struct { const char *what; void (*carve)(struct tape *, struct arena *); } STAGES[] = {
     { "activations of all layers", carve_activations }, { "attention pages", carve_pages },
-    { "gradients of activations", carve_gradients },    { "dequantised rows", carve_dequant },
-    { "logits and their gradients", carve_loss },       { "gradients of weights", carve_params },
+    { "gradients of activations", carve_gradients },    { "logits and their gradients", carve_loss },
+    { "gradients of weights", carve_params },
 };
 
 static int carve(struct tape *t, struct arena *a, struct plan_row *row, int max)
@@ -205,6 +189,7 @@ int tape_new_with(struct tape **out, struct gemm_ctx *g, struct model *m, struct
     carve(t, &plan, NULL, 0);
     *t = sized;
     t->g = g;
+    t->path = &PATHS[0];
     arena_init(&t->mem, SIZE_MAX);
     carve(t, &t->mem, NULL, 0);
     if (t->mem.used != plan.used) { /* some buffer was refused */
@@ -224,6 +209,8 @@ int tape_new_with(struct tape **out, struct gemm_ctx *g, struct model *m, struct
     *out = t;
     return 0;
 }
+
+void tape_set_path(struct tape *t, const struct path *p) { t->path = p; }
 
 void tape_free(struct tape *t)
 {
@@ -284,7 +271,9 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
               int backward, double *loss_sum, double *weight_sum, ilab_err *e)
 {
     int rc = check_input(t, b, y, e), next = 0, target = 0;
+    const enum gemm_act act = t->m->act; /* the model's owner sets it for inference */
     if (rc) return rc;
+    t->m->act = t->path->forward;
     while (next < b->n_seg) {
         const int row0 = b->seg[next].row0, first = target;
         struct batch part = next_part(t, b, &next);
@@ -295,5 +284,6 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
         loss_run(t, y, first, target - first, row0, o, scale, backward, loss_sum, weight_sum);
         if (backward) layers_backward(t, &part);
     }
+    t->m->act = act;
     return t->m->gguf ? gguf_check(t->m->gguf, e) : 0;
 }

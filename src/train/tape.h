@@ -5,8 +5,7 @@
 
 #include "train/train.h"
 
-enum { LOSS_CHUNK = 256 /* target rows that have logits at the same time, at most */, LOSS_CHUNK_LEAST = 32, LOSS_FLOATS = 1 << 24 /* their logits, about */,
-       DEQUANT_FLOATS = 1 << 20 };
+enum { LOSS_CHUNK = 256 /* target rows that have logits at the same time, at most */, LOSS_CHUNK_LEAST = 32, LOSS_FLOATS = 1 << 24 /* their logits, about */ };
 
 struct tape {
     struct gemm_ctx *g;
@@ -15,6 +14,7 @@ struct tape {
     int max_row, chunk, rank;
     int lowest;                      /* lowest adapted layer; 0 in full training */
     struct tape_opts o;
+    const struct path *path;         /* how products with frozen weights are computed; a row of PATHS */
     struct arena mem;
     /* Activations of the layers from `lowest` on. The first o.recompute of them own their x alone: the rest is `work`, which the
      * others use for what layer_redo makes again when o.lean. */
@@ -33,7 +33,6 @@ struct tape {
     float *dk, *dv;                  /* [T,Hkv·D] */
     float *dq_raw, *dk_raw;          /* before the norms of q and k; NULL without */
     float *dh;                       /* [T,R] */
-    float *dequant;                  /* rows of a quantised frozen weight as F32; NULL when all are F32 */
     /* Loss. */
     int32_t *row;                    /* [chunk] */
     float *logits;                   /* [chunk,V] */

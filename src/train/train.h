@@ -37,6 +37,12 @@ int tape_new_with(struct tape **out, struct gemm_ctx *g, struct model *m, struct
                   const struct tape_opts *o, ilab_err *e);
 int tape_plan_with(const struct model *m, const struct adapter *ad, int max_row, int max_target, const struct tape_opts *o,
                    struct plan_row *row, int max_rows_out);
+/* How products with frozen weights are computed, forward and back to the input. The first row is exact. Within a run it never changes. */
+struct path { const char *name, *what; enum gemm_act forward, backward; };
+extern const struct path PATHS[];
+extern const int N_PATH;
+const struct path *path_by_name(const char *name);                           /* NULL: none */
+void tape_set_path(struct tape *t, const struct path *p);
 int tape_n_trained(const struct tape *t);                                    /* layers from the lowest that is trained on */
 int adapter_lowest_layer(const struct adapter *ad);                          /* 0 for NULL (all weights) and for an empty adapter of one layer */
 void tape_free(struct tape *t);
