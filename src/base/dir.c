@@ -129,7 +129,12 @@ int dir_lock(const char *path, int *fd, ilab_err *e) {
         else rc = err_errno(e, errnum, "cannot lock \"%s\"", lock);
         close(f);
     } else {
-        char owner[24]; /* only for the message of the other run: failures do not matter */
+        char owner[24], *end = owner; /* only for messages: failures do not matter */
+        ssize_t had = pread(f, owner, sizeof owner - 1, 0);
+        owner[had > 0 ? had : 0] = 0;
+        long pid = strtol(owner, &end, 10);
+        if (end > owner && pid != (long)getpid())
+            log_info("process %ld left the folder \"%s\" without ending in order (killed, or the machine stopped); its lock is taken over", pid, path);
         int n = snprintf(owner, sizeof owner, "%ld\n", (long)getpid());
         if (ftruncate(f, 0) == 0 && pwrite(f, owner, (size_t)n, 0) == n) { /* written */ }
         *fd = f;
@@ -139,5 +144,7 @@ int dir_lock(const char *path, int *fd, ilab_err *e) {
 }
 
 void dir_unlock(int fd) {
-    if (fd >= 0) close(fd);
+    if (fd < 0) return;
+    if (ftruncate(fd, 0)) { /* the next run would only say that this one was killed */ }
+    close(fd);
 }

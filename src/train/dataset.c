@@ -20,8 +20,9 @@ struct reader {
     const struct tokenizer *t;
     const struct chat_template *chat;
     struct header header;
-    int max_tokens;
-    size_t n_too_long;
+    struct read_opts opts;
+    int64_t n_line;
+    struct read_report *report;
 };
 
 static void *dataset_bytes(struct dataset *d, size_t n, size_t align) {
@@ -170,12 +171,12 @@ static int line_messages(const json_t *v, struct chat_message *m, int *n, ilab_e
     return 0;
 }
 
-static int line_soft(struct reader *r, const json_t *list, struct sample *s, ilab_err *e) {
+static int line_soft(struct reader *r, const json_t *list, struct sample *s, int was_cut, ilab_err *e) {
     size_t n_list = json_array_size(list), k = 0;
     int n_vocab = tokenizer_size(r->t), n_target = 0;
     for (int i = 0; i < s->n; i++)
         n_target += s->mask[i];
-    if (!json_is_array(list) || n_list > (size_t)n_target)
+    if (!json_is_array(list) || (n_list > (size_t)n_target && !was_cut))
         return err_set(e, ILAB_E_FORMAT, "'soft' must be a list with at most one entry for each of the %d target tokens", n_target);
     s->soft = dataset_bytes(r->d, (size_t)s->n * sizeof *s->soft, _Alignof(struct soft_label));
     if (!s->soft)
@@ -224,14 +225,27 @@ static int read_sample(struct reader *r, const json_t *v, struct chat_message *m
         return rc;
     if (all && n_message)
         memset(c->mask, 1, c->ids.n);
-    if (c->ids.n > (size_t)INT32_MAX || (r->max_tokens > 0 && c->ids.n > (size_t)r->max_tokens)) {
-        r->n_too_long++;
-        return 0;
+    size_t n = c->ids.n;
+    if (n > INT32_MAX || (r->opts.max_tokens > 0 && n > (size_t)r->opts.max_tokens)) {
+        struct read_report *rep = r->report;
+        rep->first_line = rep->first_line ? rep->first_line : r->n_line;
+        rep->longest = (int64_t)n > rep->longest ? (int64_t)n : rep->longest;
+        size_t learnt = 0;
+        for (size_t i = 1; i < (size_t)r->opts.max_tokens; i++)
+            learnt += c->mask[i] != 0;
+        if (!r->opts.cut_long || !learnt) {
+            *(r->opts.cut_long ? &rep->n_cut_empty : &rep->n_left_out) += 1;
+            return 0;
+        }
+        rep->n_cut++;
+        n = (size_t)r->opts.max_tokens;
     }
-    rc = dataset_add_ids(r->d, c->ids.v, c->mask, (int)c->ids.n, (float)weight, e);
+    rc = dataset_add_ids(r->d, c->ids.v, c->mask, (int)n, (float)weight, e);
+    if (!rc)
+        r->d->v[r->d->n - 1].line = r->n_line;
     if (rc == ILAB_E_INVALID)
         return err_set(e, ILAB_E_FORMAT, n_message ? "no assistant's answer to learn from" : "no text to learn from");
-    return rc || !soft ? rc : line_soft(r, soft, &r->d->v[r->d->n - 1], e);
+    return rc || !soft ? rc : line_soft(r, soft, &r->d->v[r->d->n - 1], n < c->ids.n, e);
 }
 
 json_t *dataset_parse_line(struct sv line, const char *path, int64_t n_line, ilab_err *e) {
@@ -250,8 +264,9 @@ json_t *dataset_parse_line(struct sv line, const char *path, int64_t n_line, ila
 }
 
 int dataset_read_lines(struct dataset *d, const char *path, struct sv text, int64_t first_line, const struct tokenizer *t,
-                       int max_tokens, size_t *n_too_long, ilab_err *e) {
-    struct reader r = { .d = d, .path = path, .t = t, .chat = chat_template_of(t), .max_tokens = max_tokens };
+                       const struct read_opts *o, struct read_report *report, ilab_err *e) {
+    struct read_report own = { 0 };
+    struct reader r = { .d = d, .path = path, .t = t, .chat = chat_template_of(t), .opts = *o, .report = report ? report : &own };
     struct chat_message *m = mem_alloc(MESSAGES_MAX * sizeof *m);
     if (!m)
         return err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", path);
@@ -270,6 +285,7 @@ int dataset_read_lines(struct dataset *d, const char *path, struct sv text, int6
             break;
         }
         struct chat_ids c = { 0 };
+        r.n_line = n_line;
         rc = read_sample(&r, v, m, &c, e);
         if (rc)
             err_prefix(e, "%s:%lld: ", path, (long long)n_line);
@@ -277,19 +293,25 @@ int dataset_read_lines(struct dataset *d, const char *path, struct sv text, int6
         json_decref(v);
     }
     mem_free(m);
-    if (n_too_long)
-        *n_too_long += r.n_too_long;
+    return rc;
+}
+
+int dataset_read(struct dataset *d, const char *path, const struct tokenizer *t, const struct read_opts *o, struct read_report *r, ilab_err *e) {
+    struct file_map map;
+    if (r)
+        *r = (struct read_report){ 0 };
+    int rc = file_map_open(&map, path, e);
+    if (rc)
+        return rc;
+    rc = dataset_read_lines(d, path, (struct sv){ (const char *)map.p, map.n }, 1, t, o, r, e);
+    file_map_close(&map);
     return rc;
 }
 
 int dataset_read_jsonl(struct dataset *d, const char *path, const struct tokenizer *t, int max_tokens, size_t *n_too_long, ilab_err *e) {
-    struct file_map map;
+    struct read_report r = { 0 };
+    int rc = dataset_read(d, path, t, &(struct read_opts){ .max_tokens = max_tokens }, &r, e);
     if (n_too_long)
-        *n_too_long = 0;
-    int rc = file_map_open(&map, path, e);
-    if (rc)
-        return rc;
-    rc = dataset_read_lines(d, path, (struct sv){ (const char *)map.p, map.n }, 1, t, max_tokens, n_too_long, e);
-    file_map_close(&map);
+        *n_too_long = r.n_left_out;
     return rc;
 }

@@ -17,7 +17,7 @@ struct optim {
     struct optim_opts opts;
     const struct param *param;
     struct block *block; int n_block;
-    float *m, *v; size_t n;
+    float *m, *v; size_t n;                  /* one block of 2 n floats */
     int64_t step;
     float g_scale, lr_t, eps_t, lr_decay;   /* of the step that runs */
 };
@@ -53,13 +53,13 @@ int optim_new(struct optim **out, struct gemm_ctx *g, const struct param *p, int
         n_block += (p[i].n + BLOCK - 1) / BLOCK;
     }
     op->block = n_block <= INT32_MAX ? mem_calloc(n_block ? n_block : 1, sizeof *op->block) : NULL;
-    op->m = mem_aligned(op->n * sizeof(float));
-    op->v = mem_aligned(op->n * sizeof(float));
-    if (!op->block || !op->m || !op->v) {
+    op->m = mem_aligned(2 * op->n * sizeof(float));
+    if (!op->block || !op->m) {
         size_t n = op->n;
         optim_free(op);
         return err_set(e, ILAB_E_NOMEM, "no memory for the moments of %zu parameters", n);
     }
+    op->v = op->m + op->n;
     size_t moment = 0;
     for (int i = 0; i < n_param; i++)
         for (size_t at = 0; at < p[i].n; at += BLOCK) {
@@ -76,12 +76,11 @@ void optim_free(struct optim *o) {
         return;
     mem_free(o->block);
     mem_free(o->m);
-    mem_free(o->v);
     mem_free(o);
 }
 
 struct optim_view optim_view(struct optim *o) {
-    return (struct optim_view){ .m = o->m, .v = o->v, .n = o->n, .step = &o->step };
+    return (struct optim_view){ .state = o->m, .n = 2 * o->n, .step = &o->step };
 }
 
 static void squares_task(void *ud, int i, int i_thread) {

@@ -144,11 +144,11 @@ int packing_n_micro(struct packing *p, int epoch, int i_batch) {
     return p->n_micro;
 }
 
-void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struct batch *b, struct targets *y) {
-    enter_batch(p, epoch, i_batch);
+/* Samples sample[0 … n) as a micro-batch. */
+static void fill_views(struct packing *p, const uint32_t *sample, uint32_t n_sample, struct batch *b, struct targets *y) {
     int n = 0, n_seg = 0, n_target = 0, weighted = 0, has_soft = 0;
-    for (uint32_t i = p->micro[i_micro]; i < p->micro[i_micro + 1]; i++) {
-        const struct sample *s = &p->d->v[p->order[i]];
+    for (uint32_t i = 0; i < n_sample; i++) {
+        const struct sample *s = &p->d->v[sample[i]];
         int n_row = sample_n_row(s);
         memcpy(p->id + n, s->id, (size_t)n_row * sizeof *p->id);
         p->seg[n_seg++] = (struct segment){ .row0 = n, .n_row = n_row, .pos0 = 0 };
@@ -169,6 +169,19 @@ void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struc
     *y = (struct targets){ .n = n_target, .row = p->row, .label = p->label, .soft = has_soft ? (const struct soft_label *const *)p->soft : NULL,
                            .weight = weighted ? p->weight : NULL };
 }
+
+void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struct batch *b, struct targets *y) {
+    enter_batch(p, epoch, i_batch);
+    fill_views(p, p->order + p->micro[i_micro], p->micro[i_micro + 1] - p->micro[i_micro], b, y);
+}
+
+int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample) {
+    enter_epoch(p, epoch);
+    *sample = p->order + p->batch[i_batch];
+    return (int)(p->batch[i_batch + 1] - p->batch[i_batch]);
+}
+
+void packing_one_sample(struct packing *p, uint32_t sample, struct batch *b, struct targets *y) { fill_views(p, &sample, 1, b, y); }
 
 double packing_weight(struct packing *p, int epoch, int i_batch) {
     enter_epoch(p, epoch);

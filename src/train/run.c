@@ -6,6 +6,7 @@
  *  (2) Settings and data that would change the result refuse to resume, by name. Runs from nothing (token_goal > 0) may change all
  *      but the model's shape; the change is logged.
  *  (3) out_dir is locked while the run works in it.
+ *  (4) A stop in the middle of a step saves the state before that step.
  * Does not know how a gradient is made (tape) or where samples come from (dataset).  SPDX-License-Identifier: Apache-2.0 */
 #include "train/run.h"
 
@@ -46,10 +47,12 @@ static int set_up(struct loop *l, ilab_err *e) {
         return rc;
     l->s = (struct run_state){ .token_goal = r->token_goal, .data_hash = r->data_hash, .decay_start = -1 };
     l->s.total_steps = r->token_goal > 0 ? run_steps_for_tokens(l->packing, r->token_goal) : run_total_steps(l->packing, o);
-    if (o->resume && file_exists(l->checkpoint) == 1)
+    if (o->resume)
         rc = run_resume(l, e);
     if (rc)
         return rc;
+    if (!l->resumed)
+        run_forget(l);
     l->s.token_goal = r->token_goal;
     l->s.data_hash = r->data_hash;
     l->s.seed = o->seed;
@@ -72,6 +75,8 @@ static int validate(struct loop *l, ilab_err *e) {
         for (int k = 0; k < packing_n_micro(l->val, 0, i); k++) {
             struct batch b;
             struct targets y;
+            if (signal_pending())
+                return 0;
             packing_micro(l->val, 0, i, k, &b, &y);
             int rc = tape_step(l->tape, &b, &y, &hard, 1.0f, 0, &sum, &weight, e);
             if (rc)
@@ -93,13 +98,17 @@ static int one_step(struct loop *l, ilab_err *e) {
     int epoch = (int)l->s.epoch, i_batch = (int)l->s.i_batch;
     float scale = (float)(1.0 / packing_weight(l->packing, epoch, i_batch));
     tape_zero_grad(l->tape);
-    for (int k = 0; k < packing_n_micro(l->packing, epoch, i_batch); k++) {
+    for (int k = 0, n_micro = packing_n_micro(l->packing, epoch, i_batch); k < n_micro; k++) {
         struct batch b;
         struct targets y;
         packing_micro(l->packing, epoch, i_batch, k, &b, &y);
         int rc = tape_step(l->tape, &b, &y, &r->o->loss, scale, 1, &sum, &weight, e);
         if (rc)
             return rc;
+        if (signal_pending() && k + 1 < n_micro) {      /* a step may take minutes: it is done again */
+            l->stopped = 1;
+            return 0;
+        }
         rows += b.n_row;
         n_target += y.n;
         for (int i = 0; i < b.n_seg; i++)
@@ -110,8 +119,7 @@ static int one_step(struct loop *l, ilab_err *e) {
     tape_finish_grad(l->tape);
     double norm = isfinite(loss) ? optim_step(l->optim, lr) : loss;
     if (!isfinite(norm))
-        return err_set(e, ILAB_E_INVALID, "the loss is no longer a finite number at step %lld; start again with a lower learning rate than %g",
-                       (long long)l->s.step + 1, (double)r->o->optim.lr);
+        return run_blame(l, epoch, i_batch, e);
     double seconds = now_seconds() - start, rate = (double)rows / (seconds > 1e-9 ? seconds : 1e-9);
     l->s.step++;
     l->s.i_batch++;
@@ -131,7 +139,20 @@ static int one_step(struct loop *l, ilab_err *e) {
 static int checkpoint_due(const struct loop *l) {
     const struct train_opts *o = l->r->o;
     return (o->checkpoint_steps > 0 && l->s.step % o->checkpoint_steps == 0) ||
-           (o->checkpoint_seconds > 0 && now_seconds() - l->saved_at >= o->checkpoint_seconds);
+           (o->checkpoint_seconds > 0 && now_seconds() - l->saved_at >= (l->save_seconds * 20 > o->checkpoint_seconds ? l->save_seconds * 20 : o->checkpoint_seconds));
+}
+
+/* A state that cannot be saved now may be saved later: somebody may make room on the disk. */
+static int save_if_possible(struct loop *l, ilab_err *e) {
+    enum { TRIES = 3 };
+    ilab_err why = { 0 };
+    int rc = run_save(l, l->checkpoint, &why);
+    if (!rc || ++l->n_failed >= TRIES) {
+        l->n_failed = 0;
+        return rc ? err_set(e, rc, "%s; the last good checkpoint is kept, the same command goes on from there", why.msg) : 0;
+    }
+    log_warn("%s; the training goes on, the state will be saved later", why.msg);
+    return 0;
 }
 
 static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
@@ -145,7 +166,7 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
         if (!rc)
             rc = one_step(l, e);
         int last = l->s.step == l->s.total_steps;
-        if (!rc && l->val && (last || l->s.step % val_steps == 0))
+        if (!rc && !l->stopped && l->val && (last || l->s.step % val_steps == 0))
             rc = validate(l, e);
         if (rc)
             break;
@@ -154,8 +175,10 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
         else
             progress_at(p, l->s.step, "loss %.3f, %.0f tokens/s", l->s.last_loss, l->rate);
         int stop = signal_pending() != 0;
-        if (last || stop || checkpoint_due(l))
+        if (last || stop)
             rc = run_save(l, l->checkpoint, e);
+        else if (checkpoint_due(l))
+            rc = save_if_possible(l, e);
         if (!rc && stop && !last)
             rc = err_set(e, ILAB_E_CANCEL, "stopped after step %lld of %lld; the state is saved in '%s', the same command goes on from there",
                          (long long)l->s.step, (long long)l->s.total_steps, o->out_dir);
@@ -171,6 +194,8 @@ static void tear_down(struct loop *l) {
     packing_free(l->packing);
     packing_free(l->val);
     mem_free(l->checkpoint);
+    mem_free(l->previous);
+    mem_free(l->next);
     mem_free(l->stable);
     mem_free(l->metrics_path);
     if (l->lock >= 0)
@@ -187,11 +212,13 @@ int run_steps(struct run *r, struct train_report *rep, ilab_err *e) {
         return rc;
     rc = dir_lock(r->o->out_dir, &l.lock, e);
     if (rc)
-        return rc == ILAB_E_LIMIT ? err_set(e, rc, "another run works in '%s'", r->o->out_dir) : rc;
+        return rc;
     l.checkpoint = path_join(r->o->out_dir, "checkpoint.bin");
+    l.previous = path_join(r->o->out_dir, "checkpoint-previous.bin");
+    l.next = path_join(r->o->out_dir, "checkpoint-next.bin");
     l.stable = path_join(r->o->out_dir, "checkpoint-stable.bin");
     l.metrics_path = path_join(r->o->out_dir, "metrics.jsonl");
-    rc = l.checkpoint && l.stable && l.metrics_path ? set_up(&l, e) : err_set(e, ILAB_E_NOMEM, "no memory for a training run");
+    rc = l.checkpoint && l.previous && l.next && l.stable && l.metrics_path ? set_up(&l, e) : err_set(e, ILAB_E_NOMEM, "no memory for a training run");
     if (!rc) {
         struct progress p = { .quiet = r->o->quiet, .plain_seconds = 30 };
         progress_start(&p, "training", l.s.total_steps, l.s.step);

@@ -7,20 +7,23 @@
 #include "train/train.h"
 
 /* ---- optim.c ---- */
-struct optim_view { float *m, *v; size_t n; int64_t *step; };  /* moments in the order of the params */
+struct optim_view { float *state; size_t n; int64_t *step; };  /* all that the optimiser remembers */
 struct optim_view optim_view(struct optim *o);
 
 /* ---- dataset.c ---- */
 int sample_n_row(const struct sample *s);                      /* rows of the forward pass: up to the last one that pays loss */
 /* Reads the lines of `text`, a part of the file `path` whose first line is number first_line. */
 int dataset_read_lines(struct dataset *d, const char *path, struct sv text, int64_t first_line, const struct tokenizer *t,
-                       int max_tokens, size_t *n_too_long, ilab_err *e);
+                       const struct read_opts *o, struct read_report *report, ilab_err *e);
 /* One line as JSON; errors read file:line:col. */
 json_t *dataset_parse_line(struct sv line, const char *path, int64_t n_line, ilab_err *e);
 
 /* ---- packing.c ---- */
 int64_t packing_n_rows(const struct packing *p);               /* rows of an epoch */
 int packing_max_row(const struct packing *p);                  /* most rows of a micro-batch */
+/* The samples of a global batch (indices into the dataset); one of them as a micro-batch. Views until the next call. */
+int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample);
+void packing_one_sample(struct packing *p, uint32_t sample, struct batch *b, struct targets *y);
 
 /* ---- checkpoint.c ---- */
 /* All that a run needs to go on beside weights and moments. No random state: shuffles follow from seed and epoch. */
@@ -34,9 +37,11 @@ struct run_state {
 };
 int checkpoint_write(const char *path, const char *settings, const struct run_state *s, const struct param *p, int n_param,
                      struct optim *o, ilab_err *e);
-/* Settings text and state only; *settings is the caller's (mem_free). ILAB_E_NOTFOUND: no such file. */
+/* `next` becomes `path`, and what was `path` becomes `previous`; at no moment is there no newest file. */
+int checkpoint_replace(const char *next, const char *path, const char *previous, ilab_err *e);
+/* Settings text and state only, after the whole file's hash was proved (ILAB_E_FORMAT: damaged); *settings is the caller's (mem_free). ILAB_E_NOTFOUND: no such file. */
 int checkpoint_peek(const char *path, char **settings, struct run_state *s, ilab_err *e);
-/* Changes weights and moments only when the whole file is sound. */
+/* Changes weights and the optimiser's state only when the whole file is sound. */
 int checkpoint_read(const char *path, struct run_state *s, const struct param *p, int n_param, struct optim *o, ilab_err *e);
 
 /* ---- run.c: the loop ---- */
@@ -61,9 +66,9 @@ struct loop {
     struct run_state s;
     struct schedule_opts schedule;
     FILE *metrics;
-    char *checkpoint, *stable, *metrics_path;
-    int lock, resumed;
-    double begun /* wall clock of this session */, before /* seconds of earlier sessions */, saved_at;
+    char *checkpoint, *previous, *next, *stable, *metrics_path;
+    int lock, resumed, stopped /* in the middle of a step, which is not counted */, n_failed /* saves in a row */;
+    double begun /* wall clock of this session */, before /* seconds of earlier sessions */, saved_at, save_seconds;
     double step_seconds, rate /* tokens/s, smoothed */, flops; int64_t session_tokens;
 };
 
@@ -81,8 +86,14 @@ int run_check_room(const struct run *r, int max_row, int max_target, ilab_err *e
 
 /* ---- run_state.c: saving and going on ---- */
 int run_save(struct loop *l, const char *path, ilab_err *e);
-/* Continues from l->checkpoint; ILAB_E_INVALID: settings or data differ. A finished run of other settings is left behind. */
+/* Continues from l->checkpoint, or from the generation before when that one is damaged; ILAB_E_INVALID: settings, base or data
+ * differ. A finished run of other settings is left behind. Nothing there: 0, and l->resumed stays 0. */
 int run_resume(struct loop *l, ilab_err *e);
+void run_forget(struct loop *l);                               /* removes the checkpoints of an earlier run */
+
+/* ---- run_blame.c: a loss that is no number ---- */
+/* Sets e after running the samples of the batch one by one: which of them do it, or whether the weights do. Returns ILAB_E_INVALID. */
+int run_blame(struct loop *l, int epoch, int i_batch, ilab_err *e);
 
 /* ---- run_metrics.c: metrics.jsonl ---- */
 int metrics_open(struct loop *l, ilab_err *e);                 /* drops lines of steps that will be repeated */

@@ -63,7 +63,7 @@ int run_check_room(const struct run *r, int max_row, int max_target, ilab_err *e
     format_bytes(have, sizeof have, (double)free_bytes);
     if (free_bytes && bytes > free_bytes)
         return err_set(e, ILAB_E_LIMIT, "training needs %s of memory, %s are free; choose a smaller micro-batch", need, have);
-    uint64_t disk = disk_free(r->o->out_dir), files = 8 * sizeof(float) * (uint64_t)n_param; /* two checkpoints and the result */
+    uint64_t disk = disk_free(r->o->out_dir), files = 10 * sizeof(float) * (uint64_t)n_param; /* three checkpoints for a moment, and the result */
     format_bytes(need, sizeof need, (double)files);
     format_bytes(have, sizeof have, (double)disk);
     if (files > disk)

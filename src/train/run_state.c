@@ -4,6 +4,13 @@
 #include "train/run.h"
 
 #include <string.h>
+#include <unistd.h>
+
+/* Settings that are hashes of a file: told in words. */
+static const struct { const char *key, *says; } WHAT[] = {
+    { "base", "the base model is another one, or its file changed" },
+    { "data", "the training data changed" },
+};
 
 /* Value of `key` in lines key=value. */
 static struct sv setting(struct sv lines, struct sv key) {
@@ -25,7 +32,15 @@ static int settings_differ(const char *then, const char *now, const char *prefix
         struct sv key = { line.p, (size_t)at }, value = { line.p + at + 1, line.n - (size_t)at - 1 }, was = setting(sv_of(then), key);
         if (was.p && sv_eq(was, value))
             continue;
-        sb_addf(out, "%s%.*s is '%.*s', was '%.*s'", n++ ? "; " : "", SV_ARG(key), SV_ARG(value), (int)was.n, was.p ? was.p : "");
+        const char *what = NULL;
+        for (size_t i = 0; i < ARRAY_LEN(WHAT); i++)
+            if (sv_eq_c(key, WHAT[i].key))
+                what = WHAT[i].says;
+        sb_addf(out, "%s", n++ ? "; " : "");
+        if (what)
+            sb_addf(out, "%s (%.12s, was %.12s)", what, value.p, was.p ? was.p : "none");
+        else
+            sb_addf(out, "%.*s is '%.*s', was '%.*s'", SV_ARG(key), SV_ARG(value), (int)was.n, was.p ? was.p : "");
     }
     return n;
 }
@@ -33,22 +48,36 @@ static int settings_differ(const char *then, const char *now, const char *prefix
 /* ---- save and resume ---- */
 
 int run_save(struct loop *l, const char *path, ilab_err *e) {
-    if (fflush(l->metrics) != 0)
-        return err_set(e, ILAB_E_IO, "cannot write '%s'", l->metrics_path);
+    double begin = now_seconds();
+    int newest = path == l->checkpoint, rc = 0;
+    if (fflush(l->metrics) != 0 || ferror(l->metrics)) {
+        clearerr(l->metrics);
+        rc = err_set(e, ILAB_E_IO, "cannot write '%s': is the disk full?", l->metrics_path);
+    }
     l->s.metrics_bytes = ftell(l->metrics);
     l->s.seconds = l->before + now_seconds() - l->begun;
-    int rc = checkpoint_write(path, l->r->settings, &l->s, l->param, l->n_param, l->optim, e);
-    if (!rc && path == l->checkpoint && l->r->on_checkpoint)
+    if (!rc)
+        rc = checkpoint_write(newest ? l->next : path, l->r->settings, &l->s, l->param, l->n_param, l->optim, e);
+    if (!rc && newest)
+        rc = checkpoint_replace(l->next, path, l->previous, e);
+    if (!rc && newest && l->r->on_checkpoint)
         rc = l->r->on_checkpoint(l->r->ud, e);
     l->saved_at = now_seconds();
+    l->save_seconds = l->saved_at - begin;
     return rc;
 }
 
-int run_resume(struct loop *l, ilab_err *e) {
+void run_forget(struct loop *l) {
+    const char *const path[] = { l->checkpoint, l->previous, l->next, l->stable };
+    for (size_t i = 0; i < ARRAY_LEN(path); i++)
+        unlink(path[i]);
+}
+
+/* *other: the run there is finished and was another one. */
+static int resume_from(struct loop *l, const char *path, int *other, ilab_err *e) {
     struct run *r = l->r;
     char *then = NULL;
     struct run_state old;
-    const char *path = l->checkpoint;
     int loose = r->token_goal > 0, rc = checkpoint_peek(path, &then, &old, e);
     if (rc)
         return rc;
@@ -59,10 +88,12 @@ int run_resume(struct loop *l, ilab_err *e) {
         log_info("the run in '%s' is finished; a new one begins", r->o->out_dir);
         sb_release(&diff);
         mem_free(then);
+        *other = 1;
         return 0;
     }
     if (differs)
-        rc = err_set(e, ILAB_E_INVALID, "cannot resume the run in '%s': %s; finish it with the same settings, or take another folder (--ckpt-output-dir), or forget it (--restart)", r->o->out_dir, diff.p ? diff.p : "");
+        rc = err_set(e, ILAB_E_INVALID, "cannot resume the run in '%s' (step %lld of %lld): %s; finish it with what it began with, take another folder (--ckpt-output-dir), or forget it (--fresh)",
+                     r->o->out_dir, (long long)old.step, (long long)old.total_steps, diff.p ? diff.p : "");
     if (!rc && loose && settings_differ(then, r->settings, "", &diff))
         log_info("resuming with other settings: %s", diff.p ? diff.p : "");
     sb_release(&diff);
@@ -85,8 +116,47 @@ int run_resume(struct loop *l, ilab_err *e) {
     if (loose && (other_data || l->s.token_goal != r->token_goal))
         l->s.total_steps = l->s.step + run_steps_for_tokens(l->packing, r->token_goal - l->s.tokens);
     if (l->s.i_batch > packing_n_batches(l->packing, (int)l->s.epoch))
-        return err_set(e, ILAB_E_FORMAT, "'%s' does not fit the data", path);
+        return err_set(e, ILAB_E_INVALID, "'%s' does not fit the data", path);
     l->resumed = 1;
     log_info("resuming at step %lld of %lld", (long long)l->s.step, (long long)l->s.total_steps);
+    return 0;
+}
+
+int run_resume(struct loop *l, ilab_err *e) {
+    const char *const path[] = { l->checkpoint, l->previous };
+    int n_damaged = 0, other = 0;
+    for (size_t i = 0; i < ARRAY_LEN(path); i++) {
+        if (file_exists(path[i]) != 1)
+            continue;
+        ilab_err why = { 0 };
+        int rc = resume_from(l, path[i], &other, &why);
+        if (rc == ILAB_E_FORMAT) {
+            log_warn("%s%s", why.msg, i ? "" : "; trying the checkpoint before it");
+            n_damaged++;
+            continue;
+        }
+        if (rc)
+            return err_set(e, rc, "%s", why.msg);
+        if (n_damaged && !other)
+            log_warn("going on from '%s': the steps after step %lld are done again", path[i], (long long)l->s.step);
+        return 0;
+    }
+    return n_damaged ? err_set(e, ILAB_E_FORMAT, "no checkpoint in '%s' is sound any more; --fresh begins the run anew", l->r->o->out_dir) : 0;
+}
+
+int train_find_run(const char *out_dir, struct train_found *out) {
+    static const char *const FILES[] = { "checkpoint.bin", "checkpoint-previous.bin" };
+    *out = (struct train_found){ 0 };
+    for (size_t i = 0; i < ARRAY_LEN(FILES); i++) {
+        struct run_state s;
+        char *path = path_join(out_dir, FILES[i]), *settings = NULL;
+        int rc = path ? checkpoint_peek(path, &settings, &s, NULL) : ILAB_E_NOMEM;
+        mem_free(settings);
+        mem_free(path);
+        if (rc)
+            continue;
+        *out = (struct train_found){ .step = s.step, .total_steps = s.total_steps, .seconds = s.seconds };
+        return s.step < s.total_steps ? 1 : 2;
+    }
     return 0;
 }

@@ -12,15 +12,15 @@ struct record { int32_t n; float weight; };
 struct footer { char magic[8], key[72]; uint64_t n_sample, n_tokens, n_targets, n_too_long; };
 static const char MAGIC[8] = "ILABDAT1";
 
-struct part { struct sv text; struct dataset d; size_t n_too_long; int rc; ilab_err err; };
-struct round { const char *path; const struct tokenizer *t; int max_tokens; struct part part[PARTS]; };
+struct part { struct sv text; struct dataset d; struct read_report report; int rc; ilab_err err; };
+struct round { const char *path; const struct tokenizer *t; struct read_opts opts; struct part part[PARTS]; };
 struct store { struct file_out o; uint8_t *mask; size_t cap_mask; struct record *record; size_t cap_record; struct footer f; };
 
 static void encode_part(void *ud, int i, int i_thread) {
     (void)i_thread;
     struct round *r = ud;
     struct part *p = &r->part[i];
-    p->rc = dataset_read_lines(&p->d, r->path, p->text, 1, r->t, r->max_tokens, &p->n_too_long, &p->err);
+    p->rc = dataset_read_lines(&p->d, r->path, p->text, 1, r->t, &r->opts, &p->report, &p->err);
 }
 
 /* Splits off about CHUNK bytes that end with a line. */
@@ -60,8 +60,7 @@ static int part_error(const struct round *r, const struct file_map *map, struct 
     for (const char *c = (const char *)map->p; (c = memchr(c, '\n', (size_t)(p->text.p - c))) != NULL; c++)
         line++;
     struct dataset again = { 0 };
-    size_t n_too_long = 0;
-    int rc = dataset_read_lines(&again, r->path, p->text, line, r->t, r->max_tokens, &n_too_long, e);
+    int rc = dataset_read_lines(&again, r->path, p->text, line, r->t, &r->opts, NULL, e);
     dataset_release(&again);
     if (rc)
         return rc;
@@ -84,7 +83,7 @@ static int encode_file(struct store *s, const char *path, const struct tokenizer
     struct sv rest = { (const char *)map.p, map.n };
     r->path = path;
     r->t = t;
-    r->max_tokens = max_tokens;
+    r->opts.max_tokens = max_tokens;
     while (!rc && rest.n) {
         int n = 0;
         for (; n < PARTS && rest.n; n++)
@@ -94,7 +93,7 @@ static int encode_file(struct store *s, const char *path, const struct tokenizer
             struct part *p = &r->part[i];
             if (!rc)
                 rc = p->rc ? part_error(r, &map, p, e) : store_part(s, &p->d, e);
-            s->f.n_too_long += p->n_too_long;
+            s->f.n_too_long += p->report.n_left_out;
             *done += (int64_t)p->text.n;
             dataset_release(&p->d);
         }

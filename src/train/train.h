@@ -68,13 +68,18 @@ void optim_free(struct optim *o);
 double optim_step(struct optim *o, float lr);                                /* clips, updates; returns the gradient norm before clipping */
 
 /* ---- datasets (dataset.c) ---- */
-struct sample { int32_t *id; uint8_t *mask; int n; struct soft_label *soft; /* NULL or [n], aligned with the predicted id */ float weight; };
+struct sample { int32_t *id; uint8_t *mask; int n; struct soft_label *soft; /* NULL or [n], aligned with the predicted id */ float weight; int64_t line; /* of its file; 0: unknown */ };
 struct dataset { struct sample *v; size_t n, cap; struct arena mem; size_t n_tokens, n_targets; };
 /* Start from a zeroed struct dataset. Lines with `messages` [{role, content}], or {system, user, assistant}, or {text} (special tokens
  * parsed; the end token is appended when missing). Optional: "loss": "answers" (default for conversations; a text without an assistant's
  * turn: all) | "all" (default for text); "weight" (0, 1000]; "soft": a list for each target token, in order, of [id, logp] pairs (the first
- * SOFT_TOP count; fewer lists than targets: the rest has none). Errors with file:line. Samples longer than max_tokens (≤ 0: no limit)
- * are left out and counted in *n_too_long (NULL allowed). */
+ * SOFT_TOP count; fewer lists than targets: the rest has none). Errors with file:line; a sample with nothing to learn is one.
+ * Samples longer than max_tokens (≤ 0: no limit) are left out or cut at their end, and counted; one that would lose all that it
+ * teaches by the cut is left out. */
+struct read_opts { int max_tokens, cut_long; };
+struct read_report { size_t n_left_out /* too long */, n_cut, n_cut_empty /* left out: the cut left nothing to learn */; int64_t first_line /* of a long one */, longest /* tokens */; };
+int dataset_read(struct dataset *d, const char *path, const struct tokenizer *t, const struct read_opts *o, struct read_report *r /* NULL */, ilab_err *e);
+/* The same, long samples left out. */
 int dataset_read_jsonl(struct dataset *d, const char *path, const struct tokenizer *t, int max_tokens, size_t *n_too_long, ilab_err *e);
 /* Plain pre-training text with role markers: documents separated by `<|endoftext|>`; loss on every token, or on answers
  * only for documents that contain `<|assistant|>` when answers_only. */
@@ -101,7 +106,7 @@ struct train_opts {
     struct optim_opts optim; struct schedule_opts schedule; struct loss_opts loss;
     uint64_t seed;
     double checkpoint_seconds; int64_t checkpoint_steps;
-    const char *out_dir;            /* checkpoint.bin, metrics.jsonl, manifest.json, adapter.gguf */
+    const char *out_dir;            /* checkpoint.bin and the one before it, metrics.jsonl, manifest.json, adapter.gguf */
     int resume;                     /* continue an unfinished run found there; another base, data or setting is refused */
     int quiet;
     int64_t val_steps;              /* validation loss every so many steps; 0: ten times a run */
@@ -109,8 +114,12 @@ struct train_opts {
 };
 struct train_opts train_opts_default(void);
 struct train_report { int64_t steps; double first_loss, last_loss, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; };
+/* Is there a run in out_dir? 0: none (or none that is sound), 1: unfinished, 2: finished. */
+struct train_found { int64_t step, total_steps; double seconds; };
+int train_find_run(const char *out_dir, struct train_found *out);
 /* Trains on d (val may be NULL). For an adapter run *ad is created (or restored) and returned; for a full run m changes.
- * ILAB_E_CANCEL after an interrupt: the checkpoint was written. */
+ * ILAB_E_CANCEL after SIGINT or SIGTERM: the checkpoint was written. A loss that is no number ends the run, says which samples do
+ * it, and keeps the last checkpoint. A checkpoint that cannot be written (full disk) is tried again twice before that ends the run. */
 int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
               const struct train_opts *o, struct adapter **ad, struct train_report *r, ilab_err *e);
 /* ---- a model from nothing (scratch.c; the keys of CONFIG: docs/FORMATS.md and examples in models/) ---- */
