@@ -6,18 +6,21 @@
 #include "train/train.h"
 
 #include <math.h>
+#include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 struct train_args {
     const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory;
-    int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, restart, no_merge, quiet, first_layer;
-    double alpha, lr, soft, decay, warmup;
+    const char *long_samples;
+    int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps;
+    double alpha, lr, soft, decay, warmup, save_seconds;
 };
 /* Ours where science.md shows the reference's (rank 4, attention only, lr 5e-5, 300 tokens, 1 epoch) to teach next to nothing. */
 static const struct train_args DEFAULTS = {
     .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
     .save = "models/ggml-model-f16.gguf", .modules = "all", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
-    .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05,
+    .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05, .long_samples = "skip", .save_seconds = 60,
 };
 #define O(field) offsetof(struct train_args, field)
 static const struct opt OPTS[] = {
@@ -41,11 +44,16 @@ static const struct opt OPTS[] = {
     { "weight-decay", 0, NULL, OPT_FLOAT, O(decay), 0, 1, "X", NULL, "AdamW's" },
     { "effective-batch-size", 0, NULL, OPT_INT, O(batch), 16, 1 << 24, "TOKENS", NULL, "tokens of one step" },
     { "max-batch-len", 0, NULL, OPT_INT, O(micro), 16, 1 << 24, "TOKENS", NULL, "tokens that are in memory together; does not change the result" },
-    { "max-seq-len", 0, NULL, OPT_INT, O(max_seq), 8, 1 << 20, "TOKENS", NULL, "longer samples are left out and counted" },
+    { "max-seq-len", 0, NULL, OPT_INT, O(max_seq), 8, 1 << 20, "TOKENS", NULL, "longest sample (at most the model's context); longer ones: --long-samples" },
+    { "long-samples", 0, NULL, OPT_STR, O(long_samples), 0, 0, "WHAT", NULL, "samples that are too long: skip leaves them out, cut drops their end", 0, "skip cut" },
     { "distill", 0, NULL, OPT_FLOAT, O(soft), 0, 1, "X", NULL, "weight of the stored teacher distribution where the data has one" },
     { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core; does not change the result" },
-    { "restart", 0, NULL, OPT_FLAG, O(restart), 0, 0, NULL, NULL, "forget an unfinished run instead of going on with it" },
+    { "resume", 0, NULL, OPT_FLAG, O(resume), 0, 0, NULL, NULL, "go on with the unfinished run without asking (default where nobody can answer)" },
+    { "fresh", 0, NULL, OPT_FLAG, O(fresh), 0, 0, NULL, NULL, "forget an unfinished run instead of going on with it" },
+    { "restart", 0, NULL, OPT_FLAG, O(fresh), 0, 0, NULL, NULL, "the same", OPT_HIDDEN },
+    { "checkpoint-seconds", 0, NULL, OPT_FLOAT, O(save_seconds), 0, 1e9, "X", NULL, "save the state so often (never more than 5 % of the time); 0: not by time" },
+    { "checkpoint-steps", 0, NULL, OPT_INT, O(save_steps), 0, 1000000000, "N", NULL, "save the state every N steps; 0: not by steps" },
     { "dry-run", 0, NULL, OPT_FLAG, O(dry_run), 0, 0, NULL, NULL, "memory by buffer and time from two measured steps; trains nothing" },
     { "json", 0, NULL, OPT_FLAG, O(json), 0, 0, NULL, NULL, "the report as JSON on stdout" },
     { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "no table of answers before and after" },
@@ -172,12 +180,21 @@ static void report_json(const struct train_report *r, const char *adapter, const
     sb_release(&b);
 }
 
+/* The state is saved. A service that is told to end has done its work; a person who presses Ctrl-C sees that it was not the end. */
+static int stopped(const ilab_err *e)
+{
+    fprintf(stderr, "%s\n", e->msg);
+    return signal_pending() == SIGTERM ? EXIT_DONE : EXIT_INTERRUPTED;
+}
+
 static int from_scratch(const struct train_args *a, struct gemm_ctx *g)
 {
     ilab_err e = { 0 };
     struct train_report r;
-    const struct scratch_opts o = { .config = a->scratch, .quiet = a->quiet, .fresh = a->restart };
-    if (train_from_scratch(g, &o, &r, &e)) return fail(&e, "Training failed: ");
+    const struct scratch_opts o = { .config = a->scratch, .quiet = a->quiet, .fresh = a->fresh };
+    const int rc = train_from_scratch(g, &o, &r, &e);
+    if (rc == ILAB_E_CANCEL) return stopped(&e);
+    if (rc) return fail(&e, "Training failed: ");
     if (a->json) report_json(&r, NULL, NULL);
     return EXIT_DONE;
 }
@@ -202,18 +219,39 @@ static void session_release(struct session *s)
 /* A base that is a directory has no tokenizer keys to copy. */
 static void put_tokenizer(void *t, struct gguf_writer *w) { tokenizer_to_gguf(t, w, NULL); }
 
+/* No sample is dropped or shortened without a word. */
+static int read_data(struct session *s, const struct train_args *a, struct train_opts *o, ilab_err *e)
+{
+    struct read_report r;
+    const int n_ctx = s->m->hp.n_ctx, by_model = n_ctx > 0 && n_ctx < a->max_seq;
+    const char *limit = by_model ? "the model's context" : "--max-seq-len";
+    o->max_sample_tokens = by_model ? n_ctx : a->max_seq;
+    const struct read_opts how = { .max_tokens = o->max_sample_tokens, .cut_long = !strcmp(a->long_samples, "cut") };
+    int rc = dataset_read(&s->d, s->data, s->t, &how, &r, e);
+    if (rc) return rc;
+    const size_t n_long = r.n_left_out + r.n_cut + r.n_cut_empty;
+    if (!s->d.n && !n_long) return err_set(e, ILAB_E_FORMAT, "'%s' holds no sample", s->data);
+    if (!s->d.n)
+        return err_set(e, ILAB_E_FORMAT, "no sample of '%s' teaches anything: all %zu are longer than %d tokens, %s (the longest has %lld)%s", s->data, n_long, how.max_tokens, limit,
+                       (long long)r.longest, how.cut_long ? ", and their answers begin behind that" : "; --long-samples cut keeps their beginning");
+    if (r.n_left_out)
+        log_warn("%zu of %zu samples are longer than %d tokens (%s) and are left out; the first is line %lld, the longest has %lld tokens; %s--long-samples cut keeps their beginning",
+                 r.n_left_out, s->d.n + r.n_left_out, how.max_tokens, limit, (long long)r.first_line, (long long)r.longest, by_model ? "" : "raise --max-seq-len, or ");
+    if (r.n_cut) log_warn("%zu of %zu samples are longer than %d tokens (%s) and lose their end; the first is line %lld, the longest has %lld tokens", r.n_cut,
+                          s->d.n + r.n_cut_empty, how.max_tokens, limit, (long long)r.first_line, (long long)r.longest);
+    if (r.n_cut_empty) log_warn("%zu samples are left out: their answers begin behind token %d, so nothing to learn would stay", r.n_cut_empty, how.max_tokens);
+    return 0;
+}
+
 static int prepare(struct session *s, const struct train_args *a, struct train_opts *o, ilab_err *e)
 {
-    size_t n_too_long = 0;
     int rc = 0;
     if (a->data) s->data = xstrdup(a->data);
     else rc = newest_dataset(a->input_dir, &s->data, &s->test, e);
     if (!rc && !(s->base = model_locate(a->model, e))) rc = ILAB_E_NOTFOUND;
     if (!rc) rc = model_open(&s->m, s->base, o->full ? MODEL_TRAINABLE : 0, s->g, e);
     if (!rc) rc = tokenizer_of_model(&s->t, s->m->gguf, s->base, e);
-    if (!rc) rc = dataset_read_jsonl(&s->d, s->data, s->t, o->max_sample_tokens, &n_too_long, e);
-    if (!rc && n_too_long) log_warn("%zu samples are longer than %d tokens and are left out", n_too_long, o->max_sample_tokens);
-    if (!rc && !s->d.n) rc = err_set(e, ILAB_E_FORMAT, "'%s' holds no sample", s->data);
+    if (!rc) rc = read_data(s, a, o, e);
     return rc;
 }
 
@@ -238,10 +276,69 @@ static int check_room(const struct session *s, const struct train_args *a, const
     return 0;
 }
 
+static enum opt_source source_of(const struct cli *c, const char *name)
+{
+    for (int i = 0; c->source && c->cmd->opts[i].name; i++)
+        if (!strcmp(c->cmd->opts[i].name, name)) return (enum opt_source)c->source[i];
+    return FROM_DEFAULT;
+}
+
+/* Options that were typed and cannot both be meant. 0, or EXIT_USAGE after a message. */
+static int contradictions(const struct cli *c, const struct train_args *a)
+{
+    const int full = !strcmp(a->pipeline, "full"), scratch = a->scratch != NULL;
+    const struct { int when; const char *option, *says; } ROWS[] = {
+        { a->resume && a->fresh, "resume", "--resume and --fresh contradict each other" },
+        { a->no_merge, "save-path", "--save-path names a merged model, --no-merge wants none" },
+        { full, "lora-rank", "--pipeline full trains all weights and has no adapter: leave --lora-rank out" },
+        { full, "lora-alpha", "--pipeline full trains all weights and has no adapter: leave --lora-alpha out" },
+        { full, "lora-target-modules", "--pipeline full trains all weights and has no adapter: leave --lora-target-modules out" },
+        { full, "lora-first-layer", "--pipeline full trains all weights and has no adapter: leave --lora-first-layer out" },
+        { full && !scratch, "no-merge", "--pipeline full writes no adapter: with --no-merge nothing would come out of it" },
+        { scratch && !full, "from-scratch", "--from-scratch makes a new model and needs --pipeline full" },
+        { scratch, "model-path", "--from-scratch makes a new model: --model-path has nothing to name" },
+        { scratch, "data-path", "with --from-scratch the data are named in its CONFIG, not by --data-path" },
+        { scratch, "num-epochs", "with --from-scratch the length of the run is named in its CONFIG (tokens), not by --num-epochs" },
+        { scratch, "save-path", "with --from-scratch the result is named in its CONFIG (output), not by --save-path" },
+        { scratch && a->dry_run, "dry-run", "--dry-run does not work with --from-scratch" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++)
+        if (ROWS[i].when && source_of(c, ROWS[i].option) == FROM_COMMAND_LINE) {
+            fprintf(stderr, "Error: %s\n", ROWS[i].says);
+            return EXIT_USAGE;
+        }
+    return 0;
+}
+
+/* Whether to go on with what is in the folder: as told, else as answered, else yes. 0; else an exit code after a message. */
+static int ask_resume(const struct train_args *a, int *fresh)
+{
+    struct train_found f;
+    const int found = train_find_run(a->out, &f);
+    char line[64], time[32];
+    *fresh = a->fresh;
+    if (a->resume && found != 1) {
+        fprintf(stderr, "Error: --resume: there is no unfinished run in '%s'\n", a->out);
+        return EXIT_FAILED;
+    }
+    if (found != 1 || a->fresh || a->resume || a->json || a->dry_run || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) return 0;
+    format_duration(time, sizeof time, f.seconds);
+    for (;;) {
+        fprintf(stderr, "There is an unfinished run in '%s': step %lld of %lld, %s of work. Go on with it? [Y/n] ", a->out, (long long)f.step, (long long)f.total_steps, time);
+        if (!fgets(line, sizeof line, stdin)) {
+            fprintf(stderr, "\n");
+            return EXIT_INTERRUPTED;
+        }
+        if (strchr("yY\n", line[0])) return 0;
+        if (strchr("nN", line[0])) return *fresh = 1, 0;
+    }
+}
+
 static int run(struct cli *c, void *args)
 {
-    (void)c;
     const struct train_args *a = args;
+    int fresh = 0, code = contradictions(c, a);
+    if (code) return code;
     ilab_err e = { 0 };
     struct session s = { 0 };
     struct train_report r = { 0 };
@@ -254,6 +351,7 @@ static int run(struct cli *c, void *args)
         fprintf(stderr, "Error: --pipeline %s: use lora (or simple, its old name) or full\n", a->pipeline);
         return EXIT_USAGE;
     }
+    if (!a->scratch && (code = ask_resume(a, &fresh))) return code;
     s.pool = pool_new(a->threads);
     s.g = s.pool ? gemm_ctx_new(kern_get(cpu_detect()), s.pool) : NULL;
     if (!s.g) return fail(&(ilab_err){ ILAB_E_NOMEM, "no memory" }, "Training failed: ");
@@ -264,9 +362,10 @@ static int run(struct cli *c, void *args)
     }
     o.full = !strcmp(a->pipeline, "full");
     o.rank = a->rank, o.alpha = (float)a->alpha, o.first_layer = a->first_layer, o.epochs = a->epochs;
-    o.batch_tokens = a->batch, o.micro_tokens = a->micro < a->batch ? a->micro : a->batch, o.max_sample_tokens = a->max_seq < o.micro_tokens ? a->max_seq : o.micro_tokens;
+    o.batch_tokens = a->batch, o.micro_tokens = a->micro < a->batch ? a->micro : a->batch;
+    o.checkpoint_seconds = a->save_seconds, o.checkpoint_steps = a->save_steps;
     o.optim.lr = (float)a->lr, o.optim.weight_decay = (float)a->decay, o.loss.soft_mix = (float)a->soft;
-    o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !a->restart, o.quiet = a->json;
+    o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json;
     int rc = parse_modules(a->modules, &o.which, &e);
     if (!rc) rc = prepare(&s, a, &o, &e);
     if (!rc && a->warmup > 0) o.schedule.warmup_steps = (int64_t)(a->warmup * (double)a->epochs * (double)s.d.n_tokens / a->batch) + 1;
@@ -283,9 +382,8 @@ static int run(struct cli *c, void *args)
     if (!rc && s.test) rc = copy_file(s.test, a->data_dir, "test_gen.jsonl", &e);
     if (!rc) rc = train_run(s.g, s.m, s.t, &s.d, NULL, &o, &s.ad, &r, &e);
     if (rc == ILAB_E_CANCEL) {
-        fprintf(stderr, "%s\n", e.msg);
         session_release(&s);
-        return EXIT_INTERRUPTED;
+        return stopped(&e);
     }
     if (!rc && !a->no_merge) {
         char *slash = strrchr(a->save, '/'), *dir = xstrdup(a->save);
@@ -316,7 +414,8 @@ const struct cmd CMD_TRAIN = {
     .name = "train", .group = "model", .args_bytes = sizeof(struct train_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
     .summary = "Teach the model the generated data; shows the remaining time, can be stopped and resumed.",
     .help = "An adapter (LoRA) is trained beside the frozen base and kept as its own file; the merged model is written as F16.\n"
-            "Ctrl-C finishes the step, saves and ends with 130; the same command goes on, to the same result bit for bit.\n\n"
+            "The state is saved every minute. Ctrl-C saves and ends with 130, SIGTERM with 0; after those, a kill or a power cut the same\n"
+            "command goes on (asking first on a terminal) and ends with the same result bit for bit.\n\n"
             "Examples:\n  ilab train\n  ilab train --dry-run                    memory and time beforehand\n"
             "  ilab train --model-path models/granite-7b.gguf --learning-rate 2e-4 --no-merge\n"
             "  ilab model train --pipeline full --from-scratch models/starter.yaml\n",

@@ -134,6 +134,44 @@ static void bad_lines(void **state) {
     dataset_release(&d);
 }
 
+/* A sample of 9 tokens and more, limits that cut the answer, all of it, or nothing. */
+static void long_samples(void **state) {
+    (void)state;
+    static const char text[] = "{\"user\":\"a\",\"assistant\":\"b\"}\n{\"user\":\"who?\",\"assistant\":\"one two three four five\",\"soft\":[[[7,-0.5]],[[8,-0.5]],[[9,-0.5]]]}\n";
+    ilab_err e = { 0 };
+    char path[64] = "/tmp/ilab-long-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    assert_int_equal(file_write(path, text, sizeof text - 1, &e), 0);
+    struct dataset all = { 0 };
+    assert_int_equal(dataset_read(&all, path, tok, &(struct read_opts){ 0 }, NULL, &e), 0);
+    assert_int_equal(all.n, 2);
+    int n_short = all.v[0].n, n_long = all.v[1].n, first = 0;
+    while (!all.v[1].mask[first])
+        first++;
+    for (int limit = n_short; limit <= n_long; limit++)
+        for (int cut = 0; cut < 2; cut++) {
+            struct dataset d = { 0 };
+            struct read_report r;
+            assert_int_equal(dataset_read(&d, path, tok, &(struct read_opts){ limit, cut }, &r, &e), 0);
+            assert_int_equal(d.v[0].line, 1);
+            assert_int_equal(r.n_left_out, !cut && limit < n_long);
+            assert_int_equal(r.n_cut, cut && limit < n_long && limit > first);
+            assert_int_equal(r.n_cut_empty, cut && limit <= first);
+            assert_int_equal(d.n, 2 - r.n_left_out - r.n_cut_empty);
+            if (r.n_cut) {
+                assert_int_equal(d.v[1].n, limit);
+                assert_int_equal(r.first_line, 2);
+                assert_int_equal(r.longest, n_long);
+                assert_int_equal(d.v[1].soft[first].id[0], 7);
+            }
+            dataset_release(&d);
+        }
+    dataset_release(&all);
+    unlink(path);
+}
+
 static void soft_weight_and_length(void **state) {
     (void)state;
     struct dataset d;
@@ -321,7 +359,7 @@ static void adamw_step(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules), cmocka_unit_test(sample_formats), cmocka_unit_test(bad_lines), cmocka_unit_test(soft_weight_and_length),
+        cmocka_unit_test(schedules), cmocka_unit_test(sample_formats), cmocka_unit_test(bad_lines), cmocka_unit_test(soft_weight_and_length), cmocka_unit_test(long_samples),
         cmocka_unit_test(packing_invariants), cmocka_unit_test(adamw_step),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

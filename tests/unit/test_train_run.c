@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <cmocka.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -343,8 +344,91 @@ static void from_nothing(void **state) {
     assert_non_null(strstr(e.msg, "bad.jsonl:2: neither"));
 }
 
+/* ---- two generations, damage, blame, long samples ---- */
+
+/* Flips a byte in the middle of a file, or cuts it. */
+static void damage(const char *name, const char *file, int cut) {
+    char path[192], *text;
+    size_t n;
+    snprintf(path, sizeof path, "%s/%s/%s", root, name, file);
+    assert_int_equal(file_read(path, 1 << 26, &text, &n, NULL), 0);
+    text[n / 2] ^= 1;
+    assert_int_equal(file_write(path, text, cut ? n / 3 : n, NULL), 0);
+    mem_free(text);
+}
+
+static void damaged_checkpoint(void **state) {
+    (void)state;
+    struct plan whole = { .name = "dwhole" }, p = { .name = "dam", .checkpoint_steps = 9, .resume = 1, .steps = 120 };
+    struct train_found f;
+    char dir[160];
+    snprintf(dir, sizeof dir, "%s/dam", root);
+    assert_int_equal(in_child(&whole, 0, 0), 0);
+    assert_int_equal(train_find_run(dir, &f), 0);
+    for (int cut = 0; cut < 2; cut++) {
+        p.resume = cut;                                        /* the first begins anew */
+        assert_killed_or_done(in_child(&p, 50, SIGKILL));
+        assert_true(train_find_run(dir, &f) > 0);
+        assert_true(f.step >= 18 && f.total_steps == 120);
+        int64_t newest = f.step;
+        damage("dam", "checkpoint.bin", cut);
+        assert_true(train_find_run(dir, &f) > 0);
+        assert_int_equal(f.step, newest - (newest == 120 ? 3 : 9));
+        p.resume = 1;
+        assert_int_equal(in_child(&p, 0, 0), 0);
+        assert_same_file("dwhole", "dam", "adapter.gguf");
+        assert_int_equal(count_lines("dam", "metrics.jsonl"), 120);
+    }
+    damage("dam", "checkpoint.bin", 0);
+    damage("dam", "checkpoint-previous.bin", 1);
+    assert_int_equal(in_child(&p, 0, 0), -ILAB_E_FORMAT);
+    assert_error("dam", "--fresh begins the run anew");
+    p.resume = 0;
+    assert_int_equal(in_child(&p, 0, 0), 0);
+    assert_same_file("dwhole", "dam", "adapter.gguf");
+}
+
+/* An embedding that is no number: whoever uses that token is named. */
+static void blames_samples(void **state) {
+    (void)state;
+    struct hparams hp = { .n_layer = 2, .n_embd = 32, .n_head = 4, .n_kv_head = 2, .head_dim = 8, .n_ff = 48, .n_vocab = 64, .n_ctx = 64,
+                          .rope_dim = 8, .norm_eps = 1e-5f, .rope_base = 10000, .tied = 0 };
+    struct model *m;
+    struct dataset d = { 0 };
+    struct adapter *ad = NULL;
+    ilab_err e = { 0 };
+    char out[160];
+    snprintf(out, sizeof out, "%s/blame", root);
+    struct gemm_ctx *g = gemm_ctx_new(kern_get(cpu_detect()), NULL);
+    struct train_opts o = train_opts_default();
+    assert_int_equal(model_new(&m, &hp, 5, &e), 0);
+    for (int i = 0; i < 8; i++) {
+        int32_t id[] = { 1, 2, i == 5 ? 60 : 3, 4 };
+        assert_int_equal(dataset_add_ids(&d, id, (uint8_t[]){ 0, 1, 1, 1 }, 4, 1, &e), 0);
+        d.v[i].line = 10 + i;
+    }
+    for (int c = 0; c < hp.n_embd; c++)
+        ((float *)(uintptr_t)m->embedding.w.data)[60 * hp.n_embd + c] = NAN;
+    o.out_dir = out;
+    o.quiet = 1;
+    o.max_steps = 5;
+    log_set_level(LOG_ERROR);
+    assert_int_equal(train_run(g, m, NULL, &d, NULL, &o, &ad, NULL, &e), ILAB_E_INVALID);
+    if (!strstr(e.msg, "at step 1, because of sample 6 (line 15):"))
+        fail_msg("%s", e.msg);
+    o.optim.lr = 1e30f;                                        /* the rate, not a sample */
+    d.n = 5;
+    assert_int_equal(train_run(g, m, NULL, &d, NULL, &o, &ad, NULL, &e), ILAB_E_INVALID);
+    if (!strstr(e.msg, "lower learning rate than 1e+30"))
+        fail_msg("%s", e.msg);
+    model_free(m);
+    dataset_release(&d);
+    gemm_ctx_free(g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(damaged_checkpoint), cmocka_unit_test(blames_samples),
         cmocka_unit_test(killed_and_resumed), cmocka_unit_test(killed_full_run), cmocka_unit_test(interrupted),
         cmocka_unit_test(threads_and_micro_batches), cmocka_unit_test(estimate_changes_nothing), cmocka_unit_test(from_nothing),
     };
