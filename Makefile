@@ -6,7 +6,7 @@ OPT    ?= -O2 -g
 CFLAGS += $(OPT) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers \
           -ffp-contract=off -fno-math-errno -Isrc -Iinclude -I. -MMD -MP $(SANITIZE)
 # libcurl, libmicrohttpd and libedit are opened when a command first needs them (src/net/dynlib.c).
-LDLIBS += -lyaml -ljansson -lutf8proc -lpthread -lm -ldl
+LDLIBS += -ljansson -lutf8proc -lpthread -lm -ldl
 VERSION := $(shell cat VERSION 2>/dev/null || echo 0.1.0)
 CFLAGS += -DILAB_VERSION='"$(VERSION)"'
 

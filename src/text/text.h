@@ -28,7 +28,20 @@ void sb_add_json_str(struct sb *b, struct sv s);
 /* Python json.dump style (", " and ": ", ensure_ascii on; indent 0: one line): the layout that the reference's files have. */
 void sb_add_json_py(struct sb *b, const json_t *v, int indent);
 
-/* ---- YAML 1.1 node tree with marks (yaml.c) ---- */
+/* ---- YAML 1.1 as PyYAML reads it: tokens (yaml_scan.c), node tree with marks (yaml.c) ---- */
+struct yaml_mark { size_t at; /* byte */ int index /* character */, line, col; };  /* all from 0; col in characters */
+enum yaml_token_kind { YAML_STREAM_START, YAML_STREAM_END, YAML_DIRECTIVE, YAML_DOCUMENT_START, YAML_DOCUMENT_END, YAML_BLOCK_SEQUENCE_START,
+                       YAML_BLOCK_MAPPING_START, YAML_BLOCK_END, YAML_FLOW_SEQUENCE_START, YAML_FLOW_MAPPING_START, YAML_FLOW_SEQUENCE_END,
+                       YAML_FLOW_MAPPING_END, YAML_KEY, YAML_VALUE, YAML_BLOCK_ENTRY, YAML_FLOW_ENTRY, YAML_ALIAS, YAML_ANCHOR, YAML_TAG, YAML_SCALAR };
+struct yaml_token {
+    enum yaml_token_kind kind;
+    char style;               /* scalar: 0 plain, or one of ' " | > */
+    struct yaml_mark start, end;
+    struct sv value, handle;  /* scalar: its content; anchor, alias: name; tag: handle (or p NULL) and suffix; not NUL-ended */
+};
+/* What is wrong with a text: `text` and `context` as PyYAML words them. */
+enum yaml_judge { YAML_BY_READER, YAML_BY_SCANNER, YAML_BY_PARSER, YAML_BY_COMPOSER, YAML_BY_CONSTRUCTOR };
+struct yaml_problem { int code; /* 0: none */ enum yaml_judge by; int has_from; struct yaml_mark at, from /* where context begins */; const char *context; char text[200]; };
 enum yaml_kind { YAML_NULL, YAML_BOOL, YAML_INT, YAML_FLOAT, YAML_TIMESTAMP, YAML_STR, YAML_SEQ, YAML_MAP };
 struct yaml_node {
     enum yaml_kind kind;      /* resolved as YAML 1.1 does: yes/no/on/off are YAML_BOOL when plain */
@@ -43,11 +56,27 @@ struct yaml_node {
  * anchor cycles, unknown tags, nesting over 64, more than 100,000 nodes (aliases count as what they stand for),
  * a second document. An empty file gives a YAML_NULL node. Merge keys (`<<`) are resolved. text.p ends with NUL. */
 int yaml_parse(struct sv text, const char *name, struct arena *a, struct yaml_node **out, ilab_err *e);
+/* The same for a judge of files: valid UTF-8 (the caller's duty) becomes root, or root is NULL and problem says why.
+ * Of two equal keys the last one counts, as in PyYAML, unless YAML_UNIQUE_KEYS. Tokens: as many as a reader with no
+ * error handling gets before the scanner fails; all of them when it does not. yaml_doc_close frees the tokens. */
+enum { YAML_UNIQUE_KEYS = 1, YAML_TOKENS = 2 };
+struct yaml_scanner;
+struct yaml_doc {
+    struct sv text;           /* a NUL-ended copy in the arena; marks count in it */
+    struct yaml_node *root;
+    struct yaml_problem problem, scan /* of the scanner alone, perhaps a later one */;
+    const struct yaml_token *token;
+    size_t n_token;
+    struct yaml_scanner *scanner;
+};
+int yaml_doc_open(struct yaml_doc *d, struct sv text, struct arena *a, unsigned flags); /* 0 or ILAB_E_NOMEM */
+void yaml_doc_close(struct yaml_doc *d);
 const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key); /* NULL: absent or no map */
 /* The value of a YAML_BOOL, YAML_INT (YAML_BOOL is none), YAML_FLOAT or YAML_INT scalar; 0, or ILAB_E_INVALID. */
 int yaml_bool(const struct yaml_node *node, int *out);
 int yaml_int(const struct yaml_node *node, int64_t *out);
 int yaml_float(const struct yaml_node *node, double *out);
+enum yaml_kind yaml_resolve(struct sv s);        /* the kind of a plain scalar without a tag */
 const char *yaml_kind_name(enum yaml_kind k);   /* as the reference names types: 'boolean', 'integer', … */
 
 /* ---- UTF-8 (utf8.c) ---- */

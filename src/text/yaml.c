@@ -1,84 +1,118 @@
-/* yaml.c — composes libyaml's events into a tree with marks.
+/* yaml.c — composes tokens into a tree with marks.
  *
- * A node lives in the arena and is never changed once composed; an alias is a copy of its anchor's node
- * (its own mark, the same children).  `n_nodes` counts what the tree would hold with aliases written
- * out, so that a few lines of nested aliases cannot stand for billions of nodes.
+ * Recursive descent over the productions of YAML 1.1, in PyYAML's reading and wording. A node lives in the arena and is never
+ * changed once composed; an alias is a copy of its anchor's node (its own mark, the same children). `n_nodes` counts what the
+ * tree would hold with aliases written out, so that a few lines of nested aliases cannot stand for billions of nodes.
+ * PyYAML builds values only when the whole text is composed: problems with a value are kept back until then.
  * What it does not do: tags other than the core ones, several documents, comments.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "text/internal.h"
 
 #include <string.h>
-#include <yaml.h>
 
 #define MAX_BYTES ((size_t)64 << 20)
 #define MAX_DEPTH 64
 #define MAX_NODES 100000
 #define MAX_ANCHORS 1000
+#define MAX_HANDLES 32
 
 struct anchor { struct sv name; const struct yaml_node *node; long weight; int height; }; /* node NULL: not complete yet */
 struct list { struct yaml_node **v; size_t n, cap; };
+struct handle { struct sv name, prefix; int declared; };
 
 struct composer {
-    yaml_parser_t parser;
-    const char *name;
-    struct sv text;
+    struct yaml_scanner *scanner;
+    struct yaml_doc *d;
+    struct yaml_problem later;  /* the first problem with a value */
+    unsigned flags;
     struct arena *a;
-    ilab_err *e;
-    int depth, deepest; /* of the node being composed; of anything below it so far */
+    int depth, deepest;         /* of the node being composed; of anything below it so far */
     long n_nodes;
     struct anchor *anchors;
     size_t n_anchors, cap_anchors;
+    struct handle handle[MAX_HANDLES];
+    int n_handles;
 };
+struct props { int any; struct yaml_mark start; struct sv anchor, tag; /* p NULL: none */ };
 
-static int fail_at(struct composer *c, int line, int col, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
-static int fail_at(struct composer *c, int line, int col, const char *fmt, ...) {
-    char msg[512];
+/* ---- problems ---- */
+
+static int set(struct yaml_problem *p, int code, enum yaml_judge by, struct yaml_mark at, const char *fmt, va_list ap)
+{
+    if (p->code) return p->code;
+    vsnprintf(p->text, sizeof p->text, fmt, ap);
+    p->code = code;
+    p->by = by;
+    p->at = at;
+    return code;
+}
+static int fail(struct composer *c, int code, enum yaml_judge by, struct yaml_mark at, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+static int fail(struct composer *c, int code, enum yaml_judge by, struct yaml_mark at, const char *fmt, ...)
+{
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(msg, sizeof msg, fmt, ap);
+    set(&c->d->problem, code, by, at, fmt, ap);
     va_end(ap);
-    return err_set(c->e, ILAB_E_FORMAT, "%s:%d:%d: %s", c->name, line, col, msg);
+    return c->d->problem.code;
 }
-static int fail_mark(struct composer *c, yaml_mark_t m, const char *msg) {
-    return fail_at(c, (int)m.line + 1, (int)m.column + 1, "%s", msg);
+static int within(struct composer *c, const char *context, struct yaml_mark from)
+{
+    c->d->problem.context = context;
+    c->d->problem.from = from;
+    c->d->problem.has_from = 1;
+    return c->d->problem.code;
 }
-static int no_memory(struct composer *c) { return err_set(c->e, ILAB_E_NOMEM, "%s: no memory for its YAML", c->name); }
+static void fail_later(struct composer *c, const struct yaml_node *n, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void fail_later(struct composer *c, const struct yaml_node *n, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    set(&c->later, ILAB_E_FORMAT, YAML_BY_CONSTRUCTOR, (struct yaml_mark){ .line = n->line - 1, .col = n->col - 1 }, fmt, ap);
+    va_end(ap);
+}
+static int no_memory(struct composer *c) { return fail(c, ILAB_E_NOMEM, YAML_BY_COMPOSER, (struct yaml_mark){ 0 }, "no memory for the YAML"); }
 
-/* Line and column (in characters) of a byte. */
-static void position(struct sv text, size_t at, int *line, int *col) {
-    *line = *col = 1;
-    for (size_t i = 0; i < at && i < text.n; i++)
-        if (text.p[i] == '\n') ++*line, *col = 1;
-        else if (((unsigned char)text.p[i] & 0xC0) != 0x80) ++*col;
+static const char *const TOKEN_NAME[] = { "<stream start>", "<stream end>", "<directive>", "<document start>", "<document end>", "<block sequence start>",
+                                          "<block mapping start>", "<block end>", "[", "{", "]", "}", "?", ":", "-", ",", "<alias>", "<anchor>", "<tag>", "<scalar>" };
+
+/* ---- tokens ---- */
+
+/* The next token; NULL: the scanner failed, and the problem is set. */
+static const struct yaml_token *peek(struct composer *c)
+{
+    const struct yaml_token *t = yaml_scanner_peek(c->scanner);
+    if (!t && !c->d->problem.code) c->d->problem = c->d->scan;
+    if (!t && !c->d->problem.code) no_memory(c); /* behind the end: cannot be */
+    return t;
+}
+static int is_next(struct composer *c, uint32_t kinds)
+{
+    const struct yaml_token *t = peek(c);
+    return t && (kinds >> t->kind & 1);
+}
+#define K(name) (1u << YAML_##name)
+static void take(struct composer *c) { yaml_scanner_next(c->scanner); }
+
+static int unexpected(struct composer *c, const char *wanted, const char *verb, const char *context, struct yaml_mark from)
+{
+    const struct yaml_token *t = peek(c);
+    if (!t) return c->d->problem.code;
+    fail(c, ILAB_E_FORMAT, YAML_BY_PARSER, t->start, "expected %s, but %s '%s'", wanted, verb, TOKEN_NAME[t->kind]);
+    return within(c, context, from);
 }
 
-static int syntax_error(struct composer *c) {
-    const yaml_parser_t *p = &c->parser;
-    if (p->error == YAML_MEMORY_ERROR) return no_memory(c);
-    if (p->error == YAML_READER_ERROR) {
-        int line, col;
-        position(c->text, p->problem_offset, &line, &col);
-        return fail_at(c, line, col, "%s (0x%02X)", p->problem, (unsigned)p->problem_value);
-    }
-    yaml_mark_t m = p->problem_mark;
-    const char *problem = p->problem ? p->problem : "syntax error";
-    if (!p->context) return fail_mark(c, m, problem);
-    return fail_at(c, (int)m.line + 1, (int)m.column + 1, "%s (%s that starts at %d:%d)", problem, p->context,
-                   (int)p->context_mark.line + 1, (int)p->context_mark.column + 1);
-}
+/* ---- nodes ---- */
 
-static int next_event(struct composer *c, yaml_event_t *ev) {
-    return yaml_parser_parse(&c->parser, ev) ? 0 : syntax_error(c);
-}
-
-static int push(struct composer *c, struct list *l, struct yaml_node *node) {
+static int push(struct composer *c, struct list *l, struct yaml_node *node)
+{
     if (mem_grow((void **)&l->v, &l->cap, l->n + 1, sizeof *l->v)) return no_memory(c);
     l->v[l->n++] = node;
     return 0;
 }
 
 /* Moves a list's pointers into the arena. */
-static int settle(struct composer *c, const struct list *l, struct yaml_node ***out) {
+static int settle(struct composer *c, const struct list *l, struct yaml_node ***out)
+{
     *out = NULL;
     if (l->n == 0) return 0;
     if (!(*out = arena_alloc(c->a, l->n * sizeof **out, _Alignof(struct yaml_node *)))) return no_memory(c);
@@ -86,27 +120,27 @@ static int settle(struct composer *c, const struct list *l, struct yaml_node ***
     return 0;
 }
 
-static int count_nodes(struct composer *c, yaml_mark_t m, long more) {
+static int count_nodes(struct composer *c, struct yaml_mark m, long more)
+{
     c->n_nodes += more;
-    if (c->n_nodes <= MAX_NODES) return 0;
-    fail_at(c, (int)m.line + 1, (int)m.column + 1, "more than %d values (aliases count as what they stand for)", MAX_NODES);
-    if (c->e) c->e->code = ILAB_E_LIMIT;
-    return ILAB_E_LIMIT;
+    return c->n_nodes <= MAX_NODES ? 0 : fail(c, ILAB_E_LIMIT, YAML_BY_COMPOSER, m, "more than %d values (aliases count as what they stand for)", MAX_NODES);
 }
 
-static int new_node(struct composer *c, yaml_mark_t m, struct yaml_node **out) {
-    int rc = count_nodes(c, m, 1);
+static int new_node(struct composer *c, struct yaml_mark m, struct yaml_node **out)
+{
+    const int rc = count_nodes(c, m, 1);
     if (rc) return rc;
     if (!(*out = arena_alloc(c->a, sizeof **out, _Alignof(struct yaml_node)))) return no_memory(c);
     (*out)->text = SV("");
-    (*out)->line = (int)m.line + 1;
-    (*out)->col = (int)m.column + 1;
+    (*out)->line = m.line + 1;
+    (*out)->col = m.col + 1;
     return 0;
 }
 
-static int check_depth(struct composer *c, yaml_mark_t m, int depth) {
+static int check_depth(struct composer *c, struct yaml_mark m, int depth)
+{
     if (c->deepest < depth) c->deepest = depth;
-    return depth <= MAX_DEPTH ? 0 : fail_at(c, (int)m.line + 1, (int)m.column + 1, "nested deeper than %d levels", MAX_DEPTH);
+    return depth <= MAX_DEPTH ? 0 : fail(c, ILAB_E_FORMAT, YAML_BY_COMPOSER, m, "nested deeper than %d levels", MAX_DEPTH);
 }
 
 /* ---- tags and scalars ---- */
@@ -115,91 +149,88 @@ static int check_depth(struct composer *c, yaml_mark_t m, int depth) {
 static const struct { const char *tag; enum yaml_kind kind; } TAGS[] = {
     { CORE "null", YAML_NULL }, { CORE "bool", YAML_BOOL },           { CORE "int", YAML_INT }, { CORE "float", YAML_FLOAT },
     { CORE "str", YAML_STR },   { CORE "timestamp", YAML_TIMESTAMP }, { CORE "seq", YAML_SEQ }, { CORE "map", YAML_MAP },
-    { "!", YAML_STR },
 };
 
-static int apply_tag(struct composer *c, struct yaml_node *node, const char *tag, yaml_mark_t m) {
-    if (!tag) return 0;
-    int collection = node->kind == YAML_SEQ || node->kind == YAML_MAP;
+static int is_plain(const struct yaml_node *n, const char *text) { return n->plain && n->kind == YAML_STR && sv_eq_c(n->text, text); }
+
+static void apply_tag(struct composer *c, struct yaml_node *node, struct sv tag)
+{
+    const int collection = node->kind == YAML_SEQ || node->kind == YAML_MAP;
+    if (!tag.p || sv_eq_c(tag, "!")) return;
     for (size_t i = 0; i < ARRAY_LEN(TAGS); i++) {
-        if (strcmp(tag, TAGS[i].tag) != 0) continue;
-        enum yaml_kind want = TAGS[i].kind, is = collection ? node->kind : yaml_resolve(node->text);
-        if (collection && strcmp(tag, "!") == 0) return 0;
-        int fits = want == is || (!collection && (want == YAML_STR || (want == YAML_FLOAT && is == YAML_INT)));
-        if (!fits) return fail_at(c, (int)m.line + 1, (int)m.column + 1, "this is not of the type that its tag '%.80s' says", tag);
+        if (!sv_eq_c(tag, TAGS[i].tag)) continue;
+        const enum yaml_kind want = TAGS[i].kind, is = collection ? node->kind : yaml_resolve(node->text);
+        const int fits = want == is || (!collection && (want == YAML_STR || want == YAML_NULL || (want == YAML_FLOAT && is == YAML_INT)));
+        if (!fits) fail_later(c, node, "this is not of the type that its tag '%.*s' says", tag.n > 80 ? 80 : (int)tag.n, tag.p);
         node->kind = want;
-        return 0;
+        node->plain = 0;
+        return;
     }
-    return fail_at(c, (int)m.line + 1, (int)m.column + 1, "could not determine a constructor for the tag '%.80s'", tag);
+    fail_later(c, node, "could not determine a constructor for the tag '%.*s'", tag.n > 80 ? 80 : (int)tag.n, tag.p);
 }
 
-static int compose_scalar(struct composer *c, const yaml_event_t *ev, struct yaml_node *node) {
-    size_t n = ev->data.scalar.length;
-    char *p = arena_strndup(c->a, (const char *)ev->data.scalar.value, n);
+static int compose_scalar(struct composer *c, const struct yaml_token *t, struct sv tag, struct yaml_node *node)
+{
+    char *p = arena_strndup(c->a, t->value.p, t->value.n);
     if (!p) return no_memory(c);
-    node->text = (struct sv){ p, n };
-    node->plain = ev->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
-    node->kind = ev->data.scalar.plain_implicit ? yaml_resolve(node->text) : YAML_STR;
-    return apply_tag(c, node, (const char *)ev->data.scalar.tag, ev->start_mark);
+    node->text = (struct sv){ p, t->value.n };
+    node->plain = !t->style;
+    node->kind = (node->plain && !tag.p) || sv_eq_c(tag, "!") ? yaml_resolve(node->text) : YAML_STR;
+    apply_tag(c, node, tag);
+    if (!yaml_value_exists(node)) fail_later(c, node, "'%.80s' has the form of a %s but is none", p, yaml_kind_name(node->kind));
+    return 0;
+}
+
+/* `=` and `<<` mean something as keys only. */
+static void check_value(struct composer *c, const struct yaml_node *n)
+{
+    if (is_plain(n, "=")) fail_later(c, n, "could not determine a constructor for the tag '" CORE "value'");
+    if (is_plain(n, "<<")) fail_later(c, n, "could not determine a constructor for the tag '" CORE "merge'");
 }
 
 /* ---- anchors ---- */
 
-static int open_anchor(struct composer *c, const yaml_char_t *name, yaml_mark_t m, size_t *index) {
-    size_t n = name ? strlen((const char *)name) : 0;
+static int open_anchor(struct composer *c, struct sv name, struct yaml_mark m, size_t *index)
+{
     *index = SIZE_MAX;
-    if (!name) return 0;
-    if (c->n_anchors >= MAX_ANCHORS) return fail_at(c, (int)m.line + 1, (int)m.column + 1, "more than %d anchors", MAX_ANCHORS);
-    char *copy = arena_strndup(c->a, (const char *)name, n);
-    if (!copy || mem_grow((void **)&c->anchors, &c->cap_anchors, c->n_anchors + 1, sizeof *c->anchors)) return no_memory(c);
+    if (!name.p) return 0;
+    for (size_t i = 0; i < c->n_anchors; i++)
+        if (sv_eq(c->anchors[i].name, name)) return fail(c, ILAB_E_FORMAT, YAML_BY_COMPOSER, m, "found duplicate anchor '%.*s'", name.n > 80 ? 80 : (int)name.n, name.p);
+    if (c->n_anchors >= MAX_ANCHORS) return fail(c, ILAB_E_LIMIT, YAML_BY_COMPOSER, m, "more than %d anchors", MAX_ANCHORS);
+    if (mem_grow((void **)&c->anchors, &c->cap_anchors, c->n_anchors + 1, sizeof *c->anchors)) return no_memory(c);
     *index = c->n_anchors++;
-    c->anchors[*index] = (struct anchor){ .name = { copy, n } };
+    c->anchors[*index] = (struct anchor){ .name = name };
     return 0;
 }
 
-static int compose_alias(struct composer *c, const yaml_event_t *ev, struct yaml_node **out) {
-    yaml_mark_t m = ev->start_mark;
-    const char *name = (const char *)ev->data.alias.anchor;
-    size_t i = c->n_anchors;
-    while (i > 0 && !sv_eq_c(c->anchors[i - 1].name, name)) i--; /* the latest of equal names counts */
-    if (i == 0) return fail_at(c, (int)m.line + 1, (int)m.column + 1, "found undefined alias '%.80s'", name);
-    const struct anchor *anchor = &c->anchors[i - 1];
-    if (!anchor->node) return fail_at(c, (int)m.line + 1, (int)m.column + 1, "anchor '%.80s' contains itself", name);
+static int compose_alias(struct composer *c, const struct yaml_token *t, struct yaml_node **out)
+{
+    const struct yaml_mark m = t->start;
+    const struct sv name = t->value;
+    size_t i = 0;
+    take(c);
+    while (i < c->n_anchors && !sv_eq(c->anchors[i].name, name)) i++;
+    const int width = name.n > 80 ? 80 : (int)name.n;
+    if (i == c->n_anchors) return fail(c, ILAB_E_FORMAT, YAML_BY_COMPOSER, m, "found undefined alias '%.*s'", width, name.p);
+    const struct anchor *anchor = &c->anchors[i];
+    if (!anchor->node) return fail(c, ILAB_E_FORMAT, YAML_BY_COMPOSER, m, "anchor '%.*s' contains itself", width, name.p);
     int rc = count_nodes(c, m, anchor->weight - 1);
     if (rc || (rc = check_depth(c, m, c->depth + anchor->height)) || (rc = new_node(c, m, out))) return rc;
-    int line = (*out)->line, col = (*out)->col;
+    const int line = (*out)->line, col = (*out)->col;
     **out = *anchor->node;
     (*out)->line = line;
     (*out)->col = col;
     return 0;
 }
 
-/* ---- collections ---- */
-
-static int compose(struct composer *c, yaml_event_t *ev, struct yaml_node **out);
-
-/* Composes nodes until the event that ends the collection. */
-static int compose_children(struct composer *c, yaml_event_type_t end, struct list *l) {
-    for (;;) {
-        yaml_event_t ev;
-        int rc = next_event(c, &ev);
-        if (rc) return rc;
-        if (ev.type == end) {
-            yaml_event_delete(&ev);
-            return 0;
-        }
-        struct yaml_node *node = NULL;
-        rc = compose(c, &ev, &node);
-        yaml_event_delete(&ev);
-        if (rc || (rc = push(c, l, node))) return rc;
-    }
-}
+/* ---- mappings ---- */
 
 /* A hash set over the keys in `keys`: slot = index + 1. */
 struct key_set { uint32_t *slots; size_t mask; };
 
 /* The index of an equal key that was there before, or -1 when keys->v[i] is new (and is added). */
-static ptrdiff_t set_add(struct key_set *s, const struct list *keys, size_t i) {
+static ptrdiff_t set_add(struct key_set *s, const struct list *keys, size_t i)
+{
     struct sv text = keys->v[i]->text;
     size_t at = hash64(text.p, text.n, 0) & s->mask;
     for (; s->slots[at]; at = (at + 1) & s->mask)
@@ -208,106 +239,320 @@ static ptrdiff_t set_add(struct key_set *s, const struct list *keys, size_t i) {
     return -1;
 }
 
-static int is_merge(const struct yaml_node *key) { return key->plain && key->kind == YAML_STR && sv_eq_c(key->text, "<<"); }
-
 /* The maps that a merge value names: itself or its items. */
-static int merge_sources(struct composer *c, struct yaml_node *v, struct yaml_node ***maps, int *n, struct yaml_node **self) {
+static int merge_sources(struct composer *c, struct yaml_node *v, struct yaml_node ***maps, int *n, struct yaml_node **self)
+{
     *self = v;
     *maps = v->kind == YAML_SEQ ? v->item : self;
     *n = v->kind == YAML_SEQ ? v->n : 1;
     for (int i = 0; i < *n; i++)
-        if ((*maps)[i]->kind != YAML_MAP)
-            return fail_at(c, v->line, v->col, "expected a mapping or list of mappings for merging, but found %s",
-                           yaml_kind_name((*maps)[i]->kind));
-    return 0;
+        if ((*maps)[i]->kind != YAML_MAP) {
+            fail_later(c, v, "expected a mapping or list of mappings for merging, but found %s", yaml_kind_name((*maps)[i]->kind));
+            return 0;
+        }
+    return 1;
 }
 
 /* Takes the pairs of `map` that the mapping does not have yet. */
-static int merge_from(struct composer *c, const struct yaml_node *map, struct key_set *set, struct list *keys, struct list *values) {
-    yaml_mark_t m = { 0, (size_t)map->line - 1, (size_t)map->col - 1 };
-    int rc = count_nodes(c, m, 2 * (long)map->n);
+static int merge_from(struct composer *c, const struct yaml_node *map, struct key_set *set_of_keys, struct list *keys, struct list *values)
+{
+    int rc = count_nodes(c, (struct yaml_mark){ .line = map->line - 1, .col = map->col - 1 }, 2 * (long)map->n);
     for (int i = 0; rc == 0 && i < map->n; i++) {
         if ((rc = push(c, keys, map->key[i]))) break;
-        if (set_add(set, keys, keys->n - 1) >= 0) keys->n--;
+        if (set_add(set_of_keys, keys, keys->n - 1) >= 0) keys->n--;
         else rc = push(c, values, map->item[i]);
     }
     return rc;
 }
 
-static int check_keys(struct composer *c, struct key_set *set, const struct list *keys) {
+/* Of equal keys one stays: at the place of the first, with the value of the last. */
+static void unite_keys(struct composer *c, struct key_set *set_of_keys, struct list *keys, struct list *values)
+{
+    size_t n = 0;
     for (size_t i = 0; i < keys->n; i++) {
-        const struct yaml_node *k = keys->v[i];
-        ptrdiff_t first = set_add(set, keys, i);
-        if (first >= 0)
-            return fail_at(c, k->line, k->col, "duplication of key \"%.80s\" in mapping (first at %d:%d)", k->text.p,
-                           keys->v[first]->line, keys->v[first]->col);
+        struct yaml_node *k = keys->v[i];
+        keys->v[n] = k;
+        const ptrdiff_t first = set_add(set_of_keys, keys, n);
+        if (first < 0) {
+            values->v[n++] = values->v[i];
+            continue;
+        }
+        if (c->flags & YAML_UNIQUE_KEYS)
+            fail_later(c, k, "duplication of key \"%.80s\" in mapping (first at %d:%d)", k->text.p, keys->v[first]->line, keys->v[first]->col);
+        values->v[first] = values->v[i];
     }
-    return 0;
+    keys->n = values->n = n;
 }
 
-/* Splits the flat list of keys and values, sets merge keys apart, refuses duplicates, then merges. */
-static int arrange_map(struct composer *c, const struct list *flat, struct list *keys, struct list *values) {
+/* Splits the flat list of keys and values, sets merge keys apart, unites equal keys, then merges. */
+static int arrange_map(struct composer *c, const struct list *flat, struct list *keys, struct list *values)
+{
     struct list merges = { 0 };
-    struct key_set set = { 0 };
+    struct key_set set_of_keys = { 0 };
     struct yaml_node **maps, *self;
     int n, rc = 0;
     size_t most = flat->n / 2, slots = 16;
     for (size_t i = 0; rc == 0 && i + 1 < flat->n; i += 2) {
         struct yaml_node *k = flat->v[i], *v = flat->v[i + 1];
-        if (k->kind == YAML_SEQ || k->kind == YAML_MAP) rc = fail_at(c, k->line, k->col, "found unhashable key");
-        else if (!is_merge(k)) {
+        if (k->kind == YAML_SEQ || k->kind == YAML_MAP) fail_later(c, k, "found unhashable key");
+        else if (!is_plain(k, "<<")) {
             if ((rc = push(c, keys, k)) == 0) rc = push(c, values, v);
-        } else if ((rc = merge_sources(c, v, &maps, &n, &self)) == 0) {
+        } else if (merge_sources(c, v, &maps, &n, &self)) {
             for (int j = 0; j < n; j++) most += (size_t)maps[j]->n;
             rc = push(c, &merges, v);
         }
     }
     while (slots < 2 * most) slots *= 2;
-    if (rc == 0 && !(set.slots = mem_calloc(slots, sizeof *set.slots))) rc = no_memory(c);
-    set.mask = slots - 1;
-    if (rc == 0) rc = check_keys(c, &set, keys);
+    if (rc == 0 && !(set_of_keys.slots = mem_calloc(slots, sizeof *set_of_keys.slots))) rc = no_memory(c);
+    set_of_keys.mask = slots - 1;
+    if (rc == 0) unite_keys(c, &set_of_keys, keys, values);
     for (size_t i = 0; rc == 0 && i < merges.n; i++) {
-        rc = merge_sources(c, merges.v[i], &maps, &n, &self);
-        for (int j = 0; rc == 0 && j < n; j++) rc = merge_from(c, maps[j], &set, keys, values);
+        merge_sources(c, merges.v[i], &maps, &n, &self);
+        for (int j = 0; rc == 0 && j < n; j++) rc = merge_from(c, maps[j], &set_of_keys, keys, values);
     }
-    mem_free(set.slots);
+    mem_free(set_of_keys.slots);
     mem_free(merges.v);
     return rc;
 }
 
-static int compose_collection(struct composer *c, int is_map, struct yaml_node *node) {
-    struct list flat = { 0 }, keys = { 0 }, values = { 0 };
-    node->kind = is_map ? YAML_MAP : YAML_SEQ;
-    int rc = compose_children(c, is_map ? YAML_MAPPING_END_EVENT : YAML_SEQUENCE_END_EVENT, &flat);
-    if (rc == 0 && is_map) rc = arrange_map(c, &flat, &keys, &values);
-    const struct list *items = is_map ? &values : &flat;
+static int finish_collection(struct composer *c, int rc, struct list *flat, struct yaml_node *node)
+{
+    struct list keys = { 0 }, values = { 0 };
+    const int is_map = node->kind == YAML_MAP;
+    for (size_t i = 0; rc == 0 && i < flat->n; i++)
+        if (!is_map || i % 2) check_value(c, flat->v[i]);
+    if (rc == 0 && is_map) rc = arrange_map(c, flat, &keys, &values);
+    const struct list *items = is_map ? &values : flat;
     if (rc == 0 && is_map) rc = settle(c, &keys, &node->key);
     if (rc == 0) rc = settle(c, items, &node->item);
-    node->n = (int)items->n;
-    mem_free(flat.v);
+    node->n = rc ? 0 : (int)items->n;
+    mem_free(flat->v);
     mem_free(keys.v);
     mem_free(values.v);
     return rc;
 }
 
-static int compose(struct composer *c, yaml_event_t *ev, struct yaml_node **out) {
-    yaml_mark_t m = ev->start_mark;
-    if (ev->type == YAML_ALIAS_EVENT) return compose_alias(c, ev, out);
-    int is_map = ev->type == YAML_MAPPING_START_EVENT, is_seq = ev->type == YAML_SEQUENCE_START_EVENT;
-    if (!is_map && !is_seq && ev->type != YAML_SCALAR_EVENT) return fail_mark(c, m, "unexpected end of the document");
-    const yaml_char_t *anchor = is_map ? ev->data.mapping_start.anchor
-                                : is_seq ? ev->data.sequence_start.anchor : ev->data.scalar.anchor;
+/* ---- collections ---- */
+
+enum place { IN_FLOW, IN_BLOCK, IN_BLOCK_MAPPING /* a sequence may stand without indentation */ };
+static int compose(struct composer *c, enum place place, struct yaml_node **out);
+
+static int compose_child(struct composer *c, enum place place, struct list *l)
+{
+    struct yaml_node *node = NULL;
+    const int rc = compose(c, place, &node);
+    return rc ? rc : push(c, l, node);
+}
+static int empty_child(struct composer *c, struct yaml_mark m, struct list *l)
+{
+    struct yaml_node *node = NULL;
+    const int rc = new_node(c, m, &node); /* kind 0 is YAML_NULL */
+    if (!rc) node->plain = 1;
+    return rc ? rc : push(c, l, node);
+}
+
+/* A node, or an empty one where one of `ends` comes next. */
+static int child_or_empty(struct composer *c, uint32_t ends, struct yaml_mark m, enum place place, struct list *l)
+{
+    const int is_end = is_next(c, ends);
+    if (c->d->problem.code) return c->d->problem.code;
+    return is_end ? empty_child(c, m, l) : compose_child(c, place, l);
+}
+
+/* The value behind a key: `: value`, `:`, or nothing. */
+static int compose_value(struct composer *c, uint32_t ends, enum place place, struct list *l)
+{
+    const struct yaml_token *t = peek(c);
+    if (!t) return c->d->problem.code;
+    if (t->kind != YAML_VALUE) return empty_child(c, t->start, l);
+    const struct yaml_mark end = t->end;
+    take(c);
+    return child_or_empty(c, ends, end, place, l);
+}
+
+static int block_sequence(struct composer *c, int indentless, struct list *l)
+{
+    const struct yaml_token *t = peek(c);
+    const struct yaml_mark from = t->start;
+    const uint32_t ends = indentless ? K(BLOCK_ENTRY) | K(KEY) | K(VALUE) | K(BLOCK_END) : K(BLOCK_ENTRY) | K(BLOCK_END);
+    int rc = 0;
+    if (!indentless) take(c);
+    while (!rc && is_next(c, K(BLOCK_ENTRY))) {
+        const struct yaml_mark end = peek(c)->end;
+        take(c);
+        rc = child_or_empty(c, ends, end, IN_BLOCK, l);
+    }
+    if (rc || c->d->problem.code || indentless) return c->d->problem.code;
+    if (!is_next(c, K(BLOCK_END))) return unexpected(c, "<block end>", "found", "while parsing a block collection", from);
+    take(c);
+    return 0;
+}
+
+static int block_mapping(struct composer *c, struct list *l)
+{
+    const struct yaml_mark from = peek(c)->start;
+    const uint32_t ends = K(KEY) | K(VALUE) | K(BLOCK_END);
+    int rc = 0;
+    take(c);
+    while (!rc && is_next(c, K(KEY))) {
+        const struct yaml_mark end = peek(c)->end;
+        take(c);
+        rc = child_or_empty(c, ends, end, IN_BLOCK_MAPPING, l);
+        if (!rc) rc = compose_value(c, ends, IN_BLOCK_MAPPING, l);
+    }
+    if (rc || c->d->problem.code) return c->d->problem.code;
+    if (!is_next(c, K(BLOCK_END))) return unexpected(c, "<block end>", "found", "while parsing a block mapping", from);
+    take(c);
+    return 0;
+}
+
+/* `key: value` as an item of [ … ]. */
+static int single_pair(struct composer *c, struct list *l)
+{
+    const uint32_t ends = K(FLOW_ENTRY) | K(FLOW_SEQUENCE_END);
+    const struct yaml_token *t = peek(c);
+    const struct yaml_mark start = t->start, end = t->end;
+    struct yaml_node *node = NULL;
+    struct list flat = { 0 };
+    int rc = new_node(c, start, &node);
+    if (rc) return rc;
+    node->kind = YAML_MAP;
+    take(c);
+    c->depth++;
+    rc = check_depth(c, start, c->depth);
+    if (!rc) rc = child_or_empty(c, ends | K(VALUE), end, IN_FLOW, &flat);
+    if (!rc) rc = compose_value(c, ends, IN_FLOW, &flat);
+    c->depth--;
+    rc = finish_collection(c, rc, &flat, node);
+    return rc ? rc : push(c, l, node);
+}
+
+static int flow_sequence(struct composer *c, struct list *l)
+{
+    const struct yaml_mark from = peek(c)->start;
+    int rc = 0;
+    take(c);
+    for (int first = 1; !rc && !is_next(c, K(FLOW_SEQUENCE_END)) && !c->d->problem.code; first = 0) {
+        if (!first) {
+            if (!is_next(c, K(FLOW_ENTRY))) return unexpected(c, "',' or ']'", "got", "while parsing a flow sequence", from);
+            take(c);
+        }
+        if (is_next(c, K(KEY))) rc = single_pair(c, l);
+        else if (!is_next(c, K(FLOW_SEQUENCE_END))) rc = c->d->problem.code ? c->d->problem.code : compose_child(c, IN_FLOW, l);
+        else break;
+    }
+    if (rc || c->d->problem.code) return c->d->problem.code;
+    take(c);
+    return 0;
+}
+
+static int flow_mapping(struct composer *c, struct list *l)
+{
+    const struct yaml_mark from = peek(c)->start;
+    const uint32_t ends = K(FLOW_ENTRY) | K(FLOW_MAPPING_END);
+    int rc = 0;
+    take(c);
+    for (int first = 1; !rc && !is_next(c, K(FLOW_MAPPING_END)) && !c->d->problem.code; first = 0) {
+        if (!first) {
+            if (!is_next(c, K(FLOW_ENTRY))) return unexpected(c, "',' or '}'", "got", "while parsing a flow mapping", from);
+            take(c);
+        }
+        if (is_next(c, K(KEY))) {
+            const struct yaml_mark end = peek(c)->end;
+            take(c);
+            rc = child_or_empty(c, ends | K(VALUE), end, IN_FLOW, l);
+            if (!rc) rc = compose_value(c, ends, IN_FLOW, l);
+        } else if (!is_next(c, K(FLOW_MAPPING_END))) {
+            rc = c->d->problem.code ? c->d->problem.code : compose_child(c, IN_FLOW, l);
+            const struct yaml_token *t = rc ? NULL : peek(c);
+            if (!rc) rc = t ? empty_child(c, t->start, l) : c->d->problem.code;
+        } else {
+            break;
+        }
+    }
+    if (rc || c->d->problem.code) return c->d->problem.code;
+    take(c);
+    return 0;
+}
+
+/* Anchor and tag in any order. */
+static int properties(struct composer *c, struct props *p)
+{
+    struct sv handle = { 0 };
+    struct yaml_mark tag_at = { 0 };
+    for (int i = 0; i < 2; i++) {
+        const struct yaml_token *t = peek(c);
+        if (!t) return c->d->problem.code;
+        const int is_tag = t->kind == YAML_TAG;
+        if ((!is_tag && t->kind != YAML_ANCHOR) || (is_tag ? p->tag.p : p->anchor.p)) break;
+        if (!p->any) p->start = t->start;
+        p->any = 1;
+        if (is_tag) p->tag = t->value, handle = t->handle, tag_at = t->start;
+        else p->anchor = t->value;
+        take(c);
+    }
+    if (!p->tag.p || !handle.p) return 0;
+    for (int i = 0; i < c->n_handles; i++) {
+        if (!sv_eq(c->handle[i].name, handle)) continue;
+        const struct sv prefix = c->handle[i].prefix;
+        char *tag = arena_alloc(c->a, prefix.n + p->tag.n + 1, 1);
+        if (!tag) return no_memory(c);
+        memcpy(tag, prefix.p, prefix.n);
+        memcpy(tag + prefix.n, p->tag.p, p->tag.n);
+        p->tag = (struct sv){ tag, prefix.n + p->tag.n };
+        return 0;
+    }
+    fail(c, ILAB_E_FORMAT, YAML_BY_PARSER, tag_at, "found undefined tag handle '%.*s'", handle.n > 80 ? 80 : (int)handle.n, handle.p);
+    return within(c, "while parsing a node", p->start);
+}
+
+static int compose_content(struct composer *c, enum place place, const struct props *p, struct yaml_node *node)
+{
+    struct list flat = { 0 };
+    const struct yaml_token *t = peek(c);
+    if (!t) return c->d->problem.code;
+    if (t->kind == YAML_SCALAR) {
+        const int rc = compose_scalar(c, t, p->tag, node);
+        take(c);
+        return rc;
+    }
+    const enum yaml_token_kind kind = t->kind;
+    const int indentless = place == IN_BLOCK_MAPPING && kind == YAML_BLOCK_ENTRY;
+    node->kind = kind == YAML_FLOW_MAPPING_START || kind == YAML_BLOCK_MAPPING_START ? YAML_MAP : YAML_SEQ;
+    int rc = kind == YAML_FLOW_SEQUENCE_START ? flow_sequence(c, &flat) : kind == YAML_FLOW_MAPPING_START ? flow_mapping(c, &flat)
+             : kind == YAML_BLOCK_MAPPING_START ? block_mapping(c, &flat) : block_sequence(c, indentless, &flat);
+    rc = finish_collection(c, rc, &flat, node);
+    if (!rc) apply_tag(c, node, p->tag);
+    return rc;
+}
+
+static int compose(struct composer *c, enum place place, struct yaml_node **out)
+{
+    struct props p = { 0 };
+    const struct yaml_token *t = peek(c);
+    if (!t) return c->d->problem.code;
+    if (t->kind == YAML_ALIAS) return compose_alias(c, t, out);
+    int rc = properties(c, &p);
+    if (rc || !(t = peek(c))) return c->d->problem.code;
+    if (!p.any) p.start = t->start;
+    const uint32_t content = K(SCALAR) | K(FLOW_SEQUENCE_START) | K(FLOW_MAPPING_START) | (place != IN_FLOW ? K(BLOCK_SEQUENCE_START) | K(BLOCK_MAPPING_START) : 0) |
+                             (place == IN_BLOCK_MAPPING ? K(BLOCK_ENTRY) : 0);
+    const int has_content = content >> t->kind & 1;
+    if (!has_content && !p.any) {
+        fail(c, ILAB_E_FORMAT, YAML_BY_PARSER, t->start, "expected the node content, but found '%s'", TOKEN_NAME[t->kind]);
+        return within(c, place == IN_FLOW ? "while parsing a flow node" : "while parsing a block node", p.start);
+    }
     size_t index;
-    long before = c->n_nodes;
-    int deepest_outside = c->deepest;
+    const long before = c->n_nodes;
+    const int deepest_outside = c->deepest;
     c->deepest = ++c->depth;
-    int rc = check_depth(c, m, c->depth);
-    if (rc || (rc = new_node(c, m, out)) || (rc = open_anchor(c, anchor, m, &index))) return rc;
-    if (!is_map && !is_seq) rc = compose_scalar(c, ev, *out);
-    else {
-        rc = compose_collection(c, is_map, *out);
-        const yaml_char_t *tag = is_map ? ev->data.mapping_start.tag : ev->data.sequence_start.tag;
-        if (rc == 0) rc = apply_tag(c, *out, (const char *)tag, m);
+    rc = check_depth(c, p.start, c->depth);
+    if (rc || (rc = new_node(c, p.start, out)) || (rc = open_anchor(c, p.anchor, p.start, &index))) return rc;
+    if (has_content) {
+        rc = compose_content(c, place, &p, *out);
+    } else { /* properties of nothing: a tag makes it a text */
+        (*out)->kind = p.tag.p && !sv_eq_c(p.tag, "!") ? YAML_STR : YAML_NULL;
+        apply_tag(c, *out, p.tag);
     }
     c->depth--;
     if (rc == 0 && index != SIZE_MAX) {
@@ -319,52 +564,130 @@ static int compose(struct composer *c, yaml_event_t *ev, struct yaml_node **out)
     return rc;
 }
 
-/* Stream start, one document or none, stream end. */
-static int compose_stream(struct composer *c, struct yaml_node **out) {
-    int n_documents = 0, rc = 0, done = 0;
-    while (rc == 0 && !done) {
-        yaml_event_t ev;
-        if ((rc = next_event(c, &ev))) return rc;
-        switch (ev.type) {
-        case YAML_STREAM_START_EVENT: case YAML_DOCUMENT_END_EVENT: break;
-        case YAML_STREAM_END_EVENT: done = 1; break;
-        case YAML_DOCUMENT_START_EVENT:
-            if (n_documents++) rc = fail_mark(c, ev.start_mark, "expected a single document in the stream, but found another document");
-            break;
-        default: rc = compose(c, &ev, out);
+/* ---- document and stream ---- */
+
+static int directives(struct composer *c)
+{
+    int has_version = 0;
+    c->handle[0] = (struct handle){ SV("!"), SV("!"), 0 };
+    c->handle[1] = (struct handle){ SV("!!"), SV(CORE), 0 };
+    c->n_handles = 2;
+    while (is_next(c, K(DIRECTIVE))) {
+        const struct yaml_token t = *peek(c);
+        take(c);
+        if (t.handle.p) {
+            int i = 0;
+            while (i < c->n_handles && !sv_eq(c->handle[i].name, t.handle)) i++;
+            if (i < c->n_handles && c->handle[i].declared) return fail(c, ILAB_E_FORMAT, YAML_BY_PARSER, t.start, "duplicate tag handle '%.*s'", t.handle.n > 80 ? 80 : (int)t.handle.n, t.handle.p);
+            if (i >= MAX_HANDLES) return fail(c, ILAB_E_LIMIT, YAML_BY_PARSER, t.start, "more than %d tag handles", MAX_HANDLES);
+            c->handle[i] = (struct handle){ t.handle, t.value, 1 };
+            if (i == c->n_handles) c->n_handles++;
+        } else if (t.value.p) {
+            if (has_version++) return fail(c, ILAB_E_FORMAT, YAML_BY_PARSER, t.start, "found duplicate YAML directive");
+            struct sv major = t.value;
+            while (major.n > 1 && *major.p == '0') major.p++, major.n--;
+            if (!sv_eq_c(major, "1")) return fail(c, ILAB_E_FORMAT, YAML_BY_PARSER, t.start, "found incompatible YAML document (version 1.* is required)");
         }
-        yaml_event_delete(&ev);
     }
-    if (rc || *out) return rc;
-    return new_node(c, (yaml_mark_t){ 0, 0, 0 }, out); /* kind 0 is YAML_NULL */
+    return c->d->problem.code;
 }
 
-int yaml_parse(struct sv text, const char *name, struct arena *a, struct yaml_node **out, ilab_err *e) {
+static int compose_document(struct composer *c, struct yaml_node **out)
+{
+    const int is_explicit = is_next(c, K(DIRECTIVE) | K(DOCUMENT_START));
+    int rc = c->d->problem.code;
+    if (!rc) rc = directives(c);
+    if (rc || !is_explicit) return rc ? rc : compose(c, IN_BLOCK, out);
+    if (!is_next(c, K(DOCUMENT_START))) {
+        const struct yaml_token *t = peek(c);
+        return t ? fail(c, ILAB_E_FORMAT, YAML_BY_PARSER, t->start, "expected '<document start>', but found '%s'", TOKEN_NAME[t->kind]) : c->d->problem.code;
+    }
+    const struct yaml_mark end = peek(c)->end;
+    take(c);
+    const int empty = is_next(c, K(DIRECTIVE) | K(DOCUMENT_START) | K(DOCUMENT_END) | K(STREAM_END));
+    if (c->d->problem.code) return c->d->problem.code;
+    return empty ? new_node(c, end, out) : compose(c, IN_BLOCK, out);
+}
+
+/* One document or none. */
+static int compose_stream(struct composer *c, struct yaml_node **out)
+{
+    if (!peek(c)) return c->d->problem.code;
+    take(c);
+    int rc = is_next(c, K(STREAM_END)) ? new_node(c, (struct yaml_mark){ 0 }, out) : c->d->problem.code ? c->d->problem.code : compose_document(c, out);
+    while (!rc && is_next(c, K(DOCUMENT_END))) take(c);
+    if (rc || c->d->problem.code) return c->d->problem.code;
+    if (!is_next(c, K(STREAM_END))) {
+        const struct yaml_mark at = peek(c)->start;
+        if ((rc = directives(c))) return rc;
+        const struct yaml_token *t = peek(c);
+        if (!t) return c->d->problem.code;
+        if (t->kind != YAML_DOCUMENT_START) return fail(c, ILAB_E_FORMAT, YAML_BY_PARSER, t->start, "expected '<document start>', but found '%s'", TOKEN_NAME[t->kind]);
+        fail(c, ILAB_E_FORMAT, YAML_BY_COMPOSER, at, "but found another document");
+        return within(c, "expected a single document in the stream", (struct yaml_mark){ .line = (*out)->line - 1, .col = (*out)->col - 1 });
+    }
+    take(c);
+    check_value(c, *out);
+    return 0;
+}
+
+int yaml_doc_open(struct yaml_doc *d, struct sv text, struct arena *a, unsigned flags)
+{
     _Static_assert(YAML_NULL == 0, "a zeroed node is null");
-    struct composer c = { .name = name, .a = a, .e = e };
+    struct composer c = { .d = d, .a = a, .flags = flags };
+    struct yaml_node *root = NULL;
+    *d = (struct yaml_doc){ 0 };
+    d->scanner = yaml_scanner_open(text, a, &d->scan);
+    if (!d->scanner) {
+        d->problem = d->scan;
+        return d->problem.code;
+    }
+    c.scanner = d->scanner;
+    d->text = yaml_scanner_text(d->scanner, text);
+    const int rc = compose_stream(&c, &root);
+    mem_free(c.anchors);
+    if (!rc && c.later.code) d->problem = c.later;
+    if (!d->problem.code) d->root = root;
+    if (flags & YAML_TOKENS) {
+        struct yaml_token *v;
+        while (yaml_scanner_peek(d->scanner)) yaml_scanner_next(d->scanner);
+        d->n_token = yaml_scanner_tokens(d->scanner, &v);
+        d->token = v;
+    }
+    return d->problem.code == ILAB_E_NOMEM || d->scan.code == ILAB_E_NOMEM ? ILAB_E_NOMEM : 0;
+}
+
+void yaml_doc_close(struct yaml_doc *d)
+{
+    yaml_scanner_close(d->scanner);
+    *d = (struct yaml_doc){ 0 };
+}
+
+int yaml_parse(struct sv text, const char *name, struct arena *a, struct yaml_node **out, ilab_err *e)
+{
+    struct yaml_doc d;
     size_t bad;
     *out = NULL;
-    if (sv_starts(text, "\xEF\xBB\xBF")) text.p += 3, text.n -= 3;
-    c.text = text;
     if (text.n > MAX_BYTES) return err_set(e, ILAB_E_LIMIT, "%s: larger than %zu MiB", name, MAX_BYTES >> 20);
     if (!utf8_valid(text, &bad)) {
-        int line, col;
-        position(text, bad, &line, &col);
-        return fail_at(&c, line, col, "not UTF-8 (byte 0x%02X); save the file as UTF-8", (unsigned)(unsigned char)text.p[bad]);
+        int line = 1, col = 1;
+        for (size_t i = 0; i < bad; i++)
+            if (text.p[i] == '\n') line++, col = 1;
+            else if (((unsigned char)text.p[i] & 0xC0) != 0x80) col++;
+        return err_set(e, ILAB_E_FORMAT, "%s:%d:%d: not UTF-8 (byte 0x%02X); save the file as UTF-8", name, line, col, (unsigned)(unsigned char)text.p[bad]);
     }
-    if (!yaml_parser_initialize(&c.parser)) return no_memory(&c);
-    yaml_parser_set_encoding(&c.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&c.parser, (const unsigned char *)(text.n ? text.p : ""), text.n);
-    struct yaml_node *root = NULL;
-    int rc = compose_stream(&c, &root);
-    yaml_parser_delete(&c.parser);
-    mem_free(c.anchors);
-    if (rc == 0) *out = root;
-    else if (rc == ILAB_E_NOMEM) no_memory(&c);
-    return rc;
+    const int rc = yaml_doc_open(&d, text, a, YAML_UNIQUE_KEYS);
+    const struct yaml_problem *p = &d.problem;
+    *out = d.root;
+    yaml_doc_close(&(struct yaml_doc){ .scanner = d.scanner });
+    if (rc) return err_set(e, ILAB_E_NOMEM, "%s: no memory for its YAML", name);
+    if (!p->code) return 0;
+    if (!p->has_from) return err_set(e, p->code, "%s:%d:%d: %s", name, p->at.line + 1, p->at.col + 1, p->text);
+    return err_set(e, p->code, "%s:%d:%d: %s (%s that starts at %d:%d)", name, p->at.line + 1, p->at.col + 1, p->text, p->context, p->from.line + 1, p->from.col + 1);
 }
 
-const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key) {
+const struct yaml_node *yaml_get(const struct yaml_node *map, const char *key)
+{
     if (!map || map->kind != YAML_MAP) return NULL;
     for (int i = 0; i < map->n; i++)
         if (sv_eq_c(map->key[i]->text, key)) return map->item[i];

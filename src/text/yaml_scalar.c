@@ -217,3 +217,40 @@ int yaml_float(const struct yaml_node *node, double *out) {
     *out = negative ? -v : v;
     return 0;
 }
+
+/* ---- values that their form promises but that do not exist ---- */
+
+static int number_at(const char **p)
+{
+    int n = 0;
+    while (**p >= '0' && **p <= '9' && n < 100000) n = n * 10 + *(*p)++ - '0';
+    return n;
+}
+
+static int date_exists(const char *p) {
+    static const int DAYS[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    const int year = number_at(&p), month = (p++, number_at(&p)), day = (p++, number_at(&p));
+    const int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (year < 1 || month < 1 || month > 12 || day < 1 || day > DAYS[month - 1] + (month == 2 && leap)) return 0;
+    if (!*p) return 1;
+    while (*p == ' ' || *p == '\t' || *p == 'T' || *p == 't') p++;
+    const int hour = number_at(&p), minute = (p++, number_at(&p)), second = (p++, number_at(&p));
+    if (hour > 23 || minute > 59 || second > 59) return 0;
+    if (*p == '.') p++, number_at(&p);
+    while ((*p >= '0' && *p <= '9') || *p == ' ' || *p == '\t') p++;
+    if (*p != '+' && *p != '-') return 1;
+    p++;
+    const int zone_hour = number_at(&p), zone_minute = *p == ':' ? (p++, number_at(&p)) : 0;
+    return zone_hour * 60 + zone_minute < 24 * 60;
+}
+
+int yaml_value_exists(const struct yaml_node *node) {
+    enum { MAX_DECIMAL_DIGITS = 4300 }; /* of Python's int() */
+    if (node->kind == YAML_TIMESTAMP) return date_exists(node->text.p);
+    if (node->kind != YAML_INT) return 1;
+    const char *p = node->text.p + (node->text.p[0] == '-' || node->text.p[0] == '+');
+    const int based = p[0] == '0' && (p[1] == 'b' || p[1] == 'x');
+    size_t n = 0;
+    for (const char *q = p + 2 * based; *q; q++) n += *q != '_';
+    return n > 0 && (p[0] == '0' || n <= MAX_DECIMAL_DIGITS);
+}
