@@ -113,7 +113,7 @@ static void test_lint_findings(void **state)
     (void)state;
     static const struct row ROWS[] = {
         { "a test\n", "a test \n", 3, 25, ".", "trailing spaces (trailing-spaces)", "white space" },
-        { "a test\n", "\xC3\xA4 test \t\n", 3, 25, ".", "trailing spaces (trailing-spaces)", "white space" },
+        { "a test\n", "\xC3\xA4 test  \n", 3, 25, ".", "trailing spaces (trailing-spaces)", "white space" },
         { "a test\n", "a test\n\n\n\n\n", 7, 1, ".", "too many blank lines (4 > 2) (empty-lines)", "blank lines" },
         { "version: 2\n", "\nversion: 2\n", 1, 1, ".", "too many blank lines (1 > 0) (empty-lines)", "blank lines" },
         { "It is five.\n", "It is five.\n\n\n", 16, 1, ".", "too many blank lines (2 > 0) (empty-lines)", "blank lines" },
