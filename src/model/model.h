@@ -133,6 +133,11 @@ int adapter_open(struct adapter **out, const char *path, struct model *m, ilab_e
 int model_write(struct model *m, const struct adapter *a /* NULL */, int type, const char *path,
                 void (*more_keys)(void *ud, struct gguf_writer *w), void *ud, ilab_err *e);
 
+/* The same with the types of a mix (mix_by_name: "Q8_0", "Q4_K_M" …), rows shared out over the pool (NULL: alone). ILAB_E_CANCEL
+ * after an interrupt. */
+int model_write_mix(struct model *m, const struct adapter *a, int mix, struct pool *pool, const char *path,
+                    void (*more_keys)(void *ud, struct gguf_writer *w), void *ud, ilab_err *e);
+
 /* ---- forward (forward.c, forward_attn.c, forward_ffn.c, moe.c) ---- */
 /* Rows of a batch belong to segments: consecutive rows of one sequence at consecutive positions. */
 struct segment { int row0, n_row, pos0; void *const *page; /* KV pages of the sequence; see kern.h */ };

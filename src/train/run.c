@@ -159,6 +159,7 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
     const struct train_opts *o = l->r->o;
     int64_t val_steps = o->val_steps > 0 ? o->val_steps : l->s.total_steps / 10 + 1;
     int rc = l->val && !l->resumed ? validate(l, e) : 0;
+    l->s.val_first = l->resumed ? l->s.val_first : l->s.val_loss;
     while (!rc && l->s.step < l->s.total_steps) {
         /* The last state at the full rate: more tokens may be wanted later. */
         if (l->r->token_goal > 0 && l->s.step == l->s.decay_start && l->s.step > 0)
@@ -227,7 +228,7 @@ int run_steps(struct run *r, struct train_report *rep, ilab_err *e) {
         rc = all_steps(&l, &p, e);
         progress_end(&p);
         *rep = (struct train_report){
-            .steps = l.s.step, .first_loss = l.s.first_loss, .last_loss = l.s.last_loss, .val_loss = l.s.val_loss,
+            .steps = l.s.step, .first_loss = l.s.first_loss, .last_loss = l.s.last_loss, .val_loss = l.s.val_loss, .val_first = l.s.val_first,
             .seconds = l.before + now_seconds() - l.begun, .tokens = l.s.tokens, .resumed = l.resumed, .peak_rss_bytes = mem_peak_rss(),
             .tokens_per_s = l.step_seconds > 0 ? (double)l.session_tokens / l.step_seconds : 0,
             .gflops = l.step_seconds > 0 ? l.flops / l.step_seconds * 1e-9 : 0 };

@@ -33,7 +33,7 @@ struct run_state {
     int64_t tokens, token_goal;
     int64_t metrics_bytes;                  /* length of metrics.jsonl: later lines are from steps that are repeated */
     uint64_t data_hash, seed; int64_t batch_tokens; /* what the position in an epoch means */
-    double seconds, first_loss, last_loss, val_loss;
+    double seconds, first_loss, last_loss, val_loss, val_first;
 };
 int checkpoint_write(const char *path, const char *settings, const struct run_state *s, const struct param *p, int n_param,
                      struct optim *o, ilab_err *e);

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+enum { MANIFEST_MAX_BYTES = 64 << 20 };
 static const char *const SCHEDULE_NAME[] = { "constant", "linear", "cosine", "wsd" };
 
 struct train_opts train_opts_default(void) {
@@ -78,8 +79,8 @@ int run_write_manifest(const struct run *r, const struct train_report *rep, ilab
         sb_addc(&b, ": ");
         sb_add_json_str(&b, (struct sv){ line.p + at + 1, line.n - (size_t)at - 1 });
     }
-    sb_addf(&b, "},\n  \"result\": {\"steps\": %lld, \"tokens\": %lld, \"first_loss\": %.6f, \"last_loss\": %.6f, \"val_loss\": %.6f},\n",
-            (long long)rep->steps, (long long)rep->tokens, rep->first_loss, rep->last_loss, rep->val_loss);
+    sb_addf(&b, "},\n  \"result\": {\"steps\": %lld, \"tokens\": %lld, \"first_loss\": %.6f, \"last_loss\": %.6f, \"val_first\": %.6f, \"val_loss\": %.6f},\n",
+            (long long)rep->steps, (long long)rep->tokens, rep->first_loss, rep->last_loss, rep->val_first, rep->val_loss);
     struct pool *pool = gemm_pool(r->g);
     sb_addf(&b, "  \"time\": {\"seconds\": %.1f, \"tokens_per_s\": %.0f, \"gflops\": %.1f, \"threads\": %d, \"isa\": \"%s\", \"cpu\": ", rep->seconds,
             rep->tokens_per_s, rep->gflops, pool ? pool_threads(pool) : 1, gemm_kern(r->g)->isa);
@@ -91,6 +92,45 @@ int run_write_manifest(const struct run *r, const struct train_report *rep, ilab
     mem_free(path);
     sb_release(&b);
     return rc;
+}
+
+int train_manifest_put(const char *out_dir, const char *key, json_t *value, ilab_err *e) {
+    char *path = path_join(out_dir, "manifest.json"), *text = NULL;
+    size_t n = 0;
+    json_t *all = NULL;
+    int rc = !path || !value ? err_set(e, ILAB_E_NOMEM, "no memory for the manifest") : file_read(path, MANIFEST_MAX_BYTES, &text, &n, e);
+    if (!rc && !(all = json_parse((struct sv){ text, n }, path, e)))
+        rc = ILAB_E_FORMAT;
+    if (!rc && json_object_set(all, key, value))
+        rc = err_set(e, ILAB_E_FORMAT, "'%s' is no manifest", path);
+    if (!rc) {
+        struct sb b;
+        sb_init(&b, 2 * MANIFEST_MAX_BYTES);
+        sb_add_json_py(&b, all, 2);
+        sb_addc(&b, "\n");
+        rc = b.failed ? err_set(e, ILAB_E_NOMEM, "no memory for the manifest") : file_write(path, b.p, b.n, e);
+        sb_release(&b);
+    }
+    json_decref(all);
+    json_decref(value);
+    mem_free(text);
+    mem_free(path);
+    return rc;
+}
+
+/* loss.svg beside the metrics: a picture that cannot be drawn does not fail the run. */
+static void draw(const char *out_dir, const char *title) {
+    struct train_curve c;
+    ilab_err why = { 0 };
+    char *path = path_join(out_dir, "loss.svg");
+    int rc = path ? train_curve_read(&c, out_dir, &why) : ILAB_E_NOMEM;
+    if (!rc) {
+        rc = train_curve_svg(&c, path, title, &why);
+        train_curve_release(&c);
+    }
+    if (rc)
+        log_warn("no loss.svg: %s", why.msg);
+    mem_free(path);
 }
 
 int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
@@ -126,6 +166,8 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
     }
     if (!rc)
         rc = run_write_manifest(&r, rep, e);
+    if (!rc)
+        draw(o->out_dir, m->name);
     sb_release(&settings);
     if (rc)
         adapter_free(r.ad);

@@ -9,6 +9,7 @@
 #include "base/base.h"
 #include "kern/kern.h"
 #include "model/model.h"
+#include "text/text.h"
 #include "token/token.h"
 
 /* ---- one pass forward and backward (tape.c, backward.c, loss.c) ---- */
@@ -109,11 +110,11 @@ struct train_opts {
     const char *out_dir;            /* checkpoint.bin and the one before it, metrics.jsonl, manifest.json, adapter.gguf */
     int resume;                     /* continue an unfinished run found there; another base, data or setting is refused */
     int quiet;
-    int64_t val_steps;              /* validation loss every so many steps; 0: ten times a run */
+    int64_t val_steps;              /* validation loss every so many steps, and before the first and after the last; 0: ten times a run */
     int64_t metrics_steps;          /* one line of metrics.jsonl every so many steps; 0: each */
 };
 struct train_opts train_opts_default(void);
-struct train_report { int64_t steps; double first_loss, last_loss, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; };
+struct train_report { int64_t steps; double first_loss, last_loss, val_first /* before the first step */, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; };
 /* Is there a run in out_dir? 0: none (or none that is sound), 1: unfinished, 2: finished. */
 struct train_found { int64_t step, total_steps; double seconds; };
 int train_find_run(const char *out_dir, struct train_found *out);
@@ -122,6 +123,20 @@ int train_find_run(const char *out_dir, struct train_found *out);
  * it, and keeps the last checkpoint. A checkpoint that cannot be written (full disk) is tried again twice before that ends the run. */
 int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
               const struct train_opts *o, struct adapter **ad, struct train_report *r, ilab_err *e);
+/* Mean loss of the first samples of d (about max_tokens), forward only. ad NULL: the model by itself. */
+int train_mean_loss(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, int max_tokens, double *loss, ilab_err *e);
+/* Puts value (which is taken) as `key` into out_dir/manifest.json. */
+int train_manifest_put(const char *out_dir, const char *key, json_t *value, ilab_err *e);
+
+/* ---- the curves of a run (run_plot.c) ---- */
+struct train_point { double step, y, lr; };
+struct train_curve { struct train_point *v, *val; size_t n, cap, n_val, cap_val; };   /* loss a step, validation loss */
+int train_curve_read(struct train_curve *c, const char *run_dir, ilab_err *e);        /* of run_dir/metrics.jsonl; at least one step */
+void train_curve_release(struct train_curve *c);
+int train_curve_svg(const struct train_curve *c, const char *path, const char *title, ilab_err *e);
+/* Lines for a terminal of `width` columns; unicode 0: ASCII only. */
+void train_curve_text(const struct train_curve *c, struct sb *out, int width, int height, int unicode);
+
 /* ---- a model from nothing (scratch.c; the keys of CONFIG: docs/FORMATS.md and examples in models/) ---- */
 /* Vocabulary, encoded data and state live in the folder `out` of the configuration and are reused; a run that was stopped, or whose
  * `tokens`, lr, decay or data were changed, goes on from its checkpoint. Paths are relative to the current folder. */

@@ -355,6 +355,44 @@ static void test_merged_model_equals_base_with_adapter(void **state)
     unlink(TMP2);
 }
 
+/* Merging into every mix gives what requantising the merged F32 file gives. */
+static void test_merged_into_every_mix(void **state)
+{
+    (void)state;
+    const struct hparams hp = { .n_layer = 2, .n_embd = 256, .n_head = 4, .n_kv_head = 2, .head_dim = 64, .n_ff = 256, .n_vocab = 40, .n_ctx = 64,
+                                .rope_dim = 64, .norm_eps = 1e-5f, .rope_base = 10000.0f };
+    struct model *m = tiny_model(&hp);
+    struct adapter *a = tiny_adapter(m, 4, ALL_LINEAR, 0);
+    struct gguf *got, *want;
+    ilab_err e = { 0 };
+    char other[64], name[64];
+    snprintf(other, sizeof other, "%s.mix", TMP2);
+    ok(model_write(m, a, QT_F32, TMP, NULL, NULL, &e), &e);
+    for (int mix = 0; mix_name(mix); mix++) {
+        struct requantize how = { .mix = mix_name(mix) };
+        int64_t file_type;
+        snprintf(name, sizeof name, "%s", mix_name(mix));
+        ok(model_write_mix(m, a, mix, NULL, TMP2, NULL, NULL, &e), &e);
+        ok(gguf_requantize(TMP, other, &how, &e), &e);
+        ok(gguf_open(&got, TMP2, &e), &e);
+        ok(gguf_open(&want, other, &e), &e);
+        ok(gguf_get_int(got, "general.file_type", 0, 99, &file_type, &e), &e);
+        assert_int_equal(file_type, mix_file_type(mix));
+        for (int i = 0; i < gguf_n_tensor(want); i++) {
+            const struct tensor *x = gguf_tensor_at(want, i), *y = gguf_tensor(got, x->name);
+            if (!y || x->type != y->type || x->n_bytes != y->n_bytes || memcmp(x->data, y->data, x->n_bytes)) fail_msg("%s: %s differs", name, x->name);
+        }
+        gguf_close(got);
+        gguf_close(want);
+    }
+    assert_int_equal(model_write_mix(m, a, -1, NULL, TMP2, NULL, NULL, &e), ILAB_E_INVALID);
+    adapter_free(a);
+    model_free(m);
+    unlink(TMP);
+    unlink(TMP2);
+    unlink(other);
+}
+
 /* Every allocation fails once: an error, no leak (sanitizer builds), no crash. */
 static void test_no_memory_is_an_error(void **state)
 {
@@ -399,7 +437,7 @@ int main(void)
         cmocka_unit_test(test_hash_is_sha256_of_the_file_also_from_memory),
         cmocka_unit_test(test_open_refuses_what_it_cannot_compute),
         cmocka_unit_test(test_adapter_survives_its_file_and_refuses_another_base),
-        cmocka_unit_test(test_merged_model_equals_base_with_adapter),
+        cmocka_unit_test(test_merged_model_equals_base_with_adapter), cmocka_unit_test(test_merged_into_every_mix),
         cmocka_unit_test(test_no_memory_is_an_error),
     };
     struct pool *pool = pool_new(2);
