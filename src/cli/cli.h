@@ -36,8 +36,8 @@ struct common_args { int debug_params, debug_params_json, detached; };
 struct config;
 struct cmd;
 struct cli {
-    const char *config_path;
-    int config_named;             /* --config was given: the file must be there */
+    const char *config_path;      /* DEFAULT: none */
+    int config_named;             /* --config or ILAB_GLOBAL_CONFIG was given: the file must be there */
     struct config *config;        /* NULL for commands that need none */
     int n_word; const char **word;/* positional arguments */
     const struct cmd *cmd;        /* the command that runs */
@@ -90,18 +90,21 @@ void option_notes(const struct cmd *cmd, const struct opt *o, char *out, size_t 
 void options_debug(const struct cmd *cmd, const struct cli *c, const void *args); /* --debug-params[-json] */
 const struct opt *common_option(const struct cmd *cmd, int i);        /* row i of those every command has; NULL: no more */
 
-/* config.c */
-/* Missing keys are listed on stderr, one a line; e then tells what to do. */
-int config_load(struct config **out, const char *path, ilab_err *e);
+/* config.c; the table of keys is in config.h */
+/* path NULL: no file, only the environment (late: its layout). Everything that is wrong is listed on stderr, one a line; e then
+ * tells what to do. *out is never NULL after 0. */
+int config_load(struct config **out, const char *path, int late, int compat, ilab_err *e);
 void config_free(struct config *c);
-const char *config_get(const struct config *c, const char *key);      /* "chat.model"; NULL: absent */
-int config_write_default(const char *path, const char *model_path, const char *taxonomy_path, const char *taxonomy_base, ilab_err *e);
+/* "chat.model": the environment's, the file's, or in the late layout the default path; NULL: the option's own default holds. */
+const char *config_get(const struct config *c, const char *key);
+enum opt_source config_source(const struct config *c, const char *key);
 
 /* shared.c */
 int fail(const ilab_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* prints `fmt` + message; the exit code for it */
 /* A model's file or Hugging Face directory: the path itself, or a name below models/. Caller mem_frees; NULL: message printed. */
 char *model_find(const char *name);
 char *model_locate(const char *name, ilab_err *e);                    /* the same without printing; NULL: *e is set */
+void models_dir_set(const char *dir);                                 /* general.models_dir: where names of models are looked up, too */
 char *path_stem(const char *path);                                    /* file name without its ending; caller mem_frees */
 /* The newest train-able file below dir: messages_*.jsonl, else train_*.jsonl; *test the matching test_*.jsonl (may be NULL). */
 int newest_dataset(const char *dir, char **train, char **test, ilab_err *e);
@@ -120,7 +123,7 @@ struct embedded embedded_at(int i);         /* 0 is the starter model */
 #define CMD(name) extern const struct cmd CMD_##name
 CMD(INIT); CMD(DOWNLOAD); CMD(DIFF); CMD(GENERATE); CMD(TRAIN); CMD(TEST); CMD(CHAT); CMD(SERVE);
 CMD(COMPLETE); CMD(PERPLEXITY); CMD(EVALUATE); CMD(INFO); CMD(CONVERT); CMD(QUANTIZE);
-CMD(SYSTEM_INFO); CMD(SYSTEM_BENCH);
+CMD(SYSTEM_INFO); CMD(SYSTEM_BENCH); CMD(CONFIG_SHOW); CMD(CONFIG_EDIT); CMD(CONFIG_MIGRATE);
 #undef CMD
 
 #endif

@@ -15,7 +15,7 @@ static const struct opt OPTS[] = {
     { "repository", 0, "rp", OPT_STR, O(repository), 0, 0, "SOURCE", NULL, "the same as SOURCE; none: the starter model inside this program" },
     { "release", 0, "rl", OPT_STR, O(release), 0, 0, "REF", NULL, "branch, tag or commit of an OWNER/NAME" },
     { "filename", 0, NULL, OPT_STR, O(filename), 0, 0, "FILE", NULL, "file of an OWNER/NAME; name of the result otherwise" },
-    { "model-dir", 0, NULL, OPT_STR, O(dir), 0, 0, "DIR", NULL, "where it goes" },
+    { "model-dir", 0, NULL, OPT_STR, O(dir), 0, 0, "DIR", "general.models_dir", "where it goes" },
     { "hf-token", 0, NULL, OPT_STR, O(token), 0, 0, "TOKEN", NULL, "for an OWNER/NAME that is not public", 0, NULL, "HF_TOKEN" },
     { "force", 0, NULL, OPT_FLAG, O(force), 0, 0, NULL, NULL, "replace a file that exists" },
     { 0 },

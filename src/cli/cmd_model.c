@@ -180,7 +180,7 @@ static const struct evaluate_args EVALUATE_DEFAULTS = { .model = "starter", .api
 static const struct opt EVALUATE_OPTS[] = {
     { "benchmark", 0, NULL, OPT_STR, O(benchmark), 0, 0, "NAME", NULL, "quiz" },
     { "input-questions", 0, NULL, OPT_STR, O(questions), 0, 0, "FILE", NULL, "JSONL: user_input, reference, kind (recall, unknown, retention)" },
-    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", "chat.model", "GGUF file, or a name below models/" },
+    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", "evaluate.model", "GGUF file, or a name below models/" },
     { "adapter", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "LoRA adapter made for this model" },
     { "endpoint-url", 0, NULL, OPT_STR, O(endpoint), 0, 0, "URL", NULL, "an OpenAI-style server instead" },
     { "api-key", 0, NULL, OPT_STR, O(api_key), 0, 0, "KEY", NULL, "its key" },

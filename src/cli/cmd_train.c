@@ -24,27 +24,27 @@ static const struct train_args DEFAULTS = {
 };
 #define O(field) offsetof(struct train_args, field)
 static const struct opt OPTS[] = {
-    { "data-path", 0, NULL, OPT_STR, O(data), 0, 0, "FILE", NULL, "JSONL to train on; by default the newest of --input-dir" },
+    { "data-path", 0, NULL, OPT_STR, O(data), 0, 0, "FILE", "train.data_path", "JSONL to train on; by default the newest of --input-dir" },
     { "input-dir", 0, NULL, OPT_STR, O(input_dir), 0, 0, "DIR", "generate.output_dir", "where `ilab generate` wrote" },
-    { "data-dir", 0, NULL, OPT_STR, O(data_dir), 0, 0, "DIR", NULL, "the data used is copied here (train_gen.jsonl, test_gen.jsonl)" },
-    { "model-path", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", "generate.model", "base model: a name below models/ or a file" },
+    { "data-dir", 0, NULL, OPT_STR, O(data_dir), 0, 0, "DIR", "train.data_output_dir", "the data used is copied here (train_gen.jsonl, test_gen.jsonl)" },
+    { "model-path", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", "train.model_path", "base model: a name below models/ or a file" },
     { "model-name", 0, NULL, OPT_STR, O(model), 0, 0, "FILE", NULL, "the same" },
-    { "ckpt-output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", NULL, "checkpoints, adapter.gguf, metrics.jsonl, manifest.json" },
-    { "save-path", 0, NULL, OPT_STR, O(save), 0, 0, "FILE", NULL, "merged model in F16" },
+    { "ckpt-output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", "train.ckpt_output_dir", "checkpoints, adapter.gguf, metrics.jsonl, manifest.json" },
+    { "save-path", 0, NULL, OPT_STR, O(save), 0, 0, "FILE", "train.save_path", "merged model in F16" },
     { "no-merge", 0, NULL, OPT_FLAG, O(no_merge), 0, 0, NULL, NULL, "keep only the adapter" },
-    { "pipeline", 0, NULL, OPT_STR, O(pipeline), 0, 0, "NAME", NULL, "lora: an adapter beside the frozen base; full: all weights (small models)" },
+    { "pipeline", 0, NULL, OPT_STR, O(pipeline), 0, 0, "NAME", "train.pipeline", "lora: an adapter beside the frozen base; full: all weights (small models)" },
     { "from-scratch", 0, NULL, OPT_STR, O(scratch), 0, 0, "CONFIG", NULL, "with --pipeline full: a new model as CONFIG (YAML) describes it" },
-    { "num-epochs", 0, NULL, OPT_INT, O(epochs), 1, 10000, "N", NULL, "passes over the data (the reference's 1 teaches next to nothing)" },
-    { "lora-rank", 0, NULL, OPT_INT, O(rank), 1, 1024, "R", NULL, "rank of the adapter" },
-    { "lora-alpha", 0, NULL, OPT_FLOAT, O(alpha), 0.001, 1e6, "A", NULL, "its scale is A/R" },
-    { "lora-target-modules", 0, NULL, OPT_STR, O(modules), 0, 0, "LIST", NULL, "all, or names with commas: attn_q,attn_k,attn_v,attn_output,ffn_gate,ffn_up,ffn_down" },
+    { "num-epochs", 0, NULL, OPT_INT, O(epochs), 1, 10000, "N", "train.num_epochs", "passes over the data (the reference's 1 teaches next to nothing)" },
+    { "lora-rank", 0, NULL, OPT_INT, O(rank), 1, 1024, "R", "train.lora_rank", "rank of the adapter" },
+    { "lora-alpha", 0, NULL, OPT_FLOAT, O(alpha), 0.001, 1e6, "A", "train.lora_alpha", "its scale is A/R" },
+    { "lora-target-modules", 0, NULL, OPT_STR, O(modules), 0, 0, "LIST", "train.lora_target_modules", "all, or names with commas: attn_q,attn_k,attn_v,attn_output,ffn_gate,ffn_up,ffn_down" },
     { "lora-first-layer", 0, NULL, OPT_INT, O(first_layer), 0, 1000, "N", NULL, "leave the layers below alone (less work)" },
-    { "learning-rate", 0, NULL, OPT_FLOAT, O(lr), 1e-9, 10, "X", NULL, "highest learning rate (smaller for larger models: 2e-4 at 7B)" },
+    { "learning-rate", 0, NULL, OPT_FLOAT, O(lr), 1e-9, 10, "X", "train.learning_rate", "highest learning rate (smaller for larger models: 2e-4 at 7B)" },
     { "warmup", 0, NULL, OPT_FLOAT, O(warmup), 0, 0.9, "X", NULL, "share of the steps with a rising rate" },
     { "weight-decay", 0, NULL, OPT_FLOAT, O(decay), 0, 1, "X", NULL, "AdamW's" },
-    { "effective-batch-size", 0, NULL, OPT_INT, O(batch), 16, 1 << 24, "TOKENS", NULL, "tokens of one step" },
-    { "max-batch-len", 0, NULL, OPT_INT, O(micro), 16, 1 << 24, "TOKENS", NULL, "tokens that are in memory together; does not change the result" },
-    { "max-seq-len", 0, NULL, OPT_INT, O(max_seq), 8, 1 << 20, "TOKENS", NULL, "longest sample (at most the model's context); longer ones: --long-samples" },
+    { "effective-batch-size", 0, NULL, OPT_INT, O(batch), 16, 1 << 24, "TOKENS", "train.effective_batch_tokens", "tokens of one step" },
+    { "max-batch-len", 0, NULL, OPT_INT, O(micro), 16, 1 << 24, "TOKENS", "train.max_batch_len", "tokens that are in memory together; does not change the result" },
+    { "max-seq-len", 0, NULL, OPT_INT, O(max_seq), 8, 1 << 20, "TOKENS", "train.max_seq_len", "longest sample (at most the model's context); longer ones: --long-samples" },
     { "long-samples", 0, NULL, OPT_STR, O(long_samples), 0, 0, "WHAT", NULL, "samples that are too long: skip leaves them out, cut drops their end", 0, "skip cut" },
     { "distill", 0, NULL, OPT_FLOAT, O(soft), 0, 1, "X", NULL, "weight of the stored teacher distribution where the data has one" },
     { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "" },
@@ -57,7 +57,7 @@ static const struct opt OPTS[] = {
     { "dry-run", 0, NULL, OPT_FLAG, O(dry_run), 0, 0, NULL, NULL, "memory by buffer and time from two measured steps; trains nothing" },
     { "json", 0, NULL, OPT_FLAG, O(json), 0, 0, NULL, NULL, "the report as JSON on stdout" },
     { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "no table of answers before and after" },
-    { "device", 0, NULL, OPT_STR, O(device), 0, 0, "NAME", NULL, "cpu" },
+    { "device", 0, NULL, OPT_STR, O(device), 0, 0, "NAME", "train.device", "cpu" },
     { 0 },
 };
 
@@ -246,8 +246,8 @@ static int read_data(struct session *s, const struct train_args *a, struct train
 static int prepare(struct session *s, const struct train_args *a, struct train_opts *o, ilab_err *e)
 {
     int rc = 0;
-    if (a->data) s->data = xstrdup(a->data);
-    else rc = newest_dataset(a->input_dir, &s->data, &s->test, e);
+    if (a->data && file_exists(a->data) != 2) s->data = xstrdup(a->data);
+    else rc = newest_dataset(a->data ? a->data : a->input_dir, &s->data, &s->test, e);
     if (!rc && !(s->base = model_locate(a->model, e))) rc = ILAB_E_NOTFOUND;
     if (!rc) rc = model_open(&s->m, s->base, o->full ? MODEL_TRAINABLE : 0, s->g, e);
     if (!rc) rc = tokenizer_of_model(&s->t, s->m->gguf, s->base, e);

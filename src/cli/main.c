@@ -1,47 +1,72 @@
 /* main.c — finds the command, fills its arguments (defaults, configuration, command line), runs it.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cli.h"
+#include "cli/config.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* The names that the reference takes, in any case. 0, or EXIT_USAGE after a message. */
-static int log_level_from(const struct config *c, const char *path)
+/* Which file: --config, ILAB_GLOBAL_CONFIG, config.yaml here, or the one of the user's directories. In memory of *owned. */
+static void choose_config(struct cli *c, char **owned)
 {
+    const char *env = getenv("ILAB_GLOBAL_CONFIG");
+    *owned = NULL;
+    if (c->config_named) return;
+    if (env && *env) {
+        c->config_path = env;
+        c->config_named = 1;
+        return;
+    }
+    if (file_exists(c->config_path) && !(c->cmd == &CMD_INIT && c->by_group)) return;
+    char *late = user_dir("config", "config.yaml", NULL);
+    if (late && (file_exists(late) == 1 || c->by_group || c->compat == 26)) c->config_path = *owned = late;
+    else mem_free(late);
+}
+
+static int missing_config(const struct cli *c)
+{
+    if (c->compat == 26 || (c->by_group && !c->compat))
+        fprintf(stderr, "`%s` does not exist or is not a readable file.\nPlease run `ilab config init` or point to a valid configuration file using `--config=<path>`.\n", c->config_path);
+    else
+        fprintf(stderr, "`%s` does not exists, please run `ilab init` or point to a valid configuration file using `--config=<path>`.\n", c->config_path);
+    return c->compat == 14 ? EXIT_FAILED : EXIT_USAGE;
+}
+
+/* Fills c->config. Commands that do not read the file still get the environment. */
+static int read_config(struct cli *c)
+{
+    ilab_err e = { 0 };
     static const struct { const char *name; enum log_level level; } LEVEL[] = {
         { "DEBUG", LOG_DEBUG }, { "NOTSET", LOG_DEBUG }, { "INFO", LOG_INFO }, { "WARNING", LOG_WARNING }, { "WARN", LOG_WARNING },
         { "ERROR", LOG_ERROR }, { "CRITICAL", LOG_ERROR }, { "FATAL", LOG_ERROR },
     };
-    const char *v = config_get(c, "general.log_level");
-    for (size_t i = 0; v && i < ARRAY_LEN(LEVEL); i++)
-        if (!strcasecmp(v, LEVEL[i].name)) {
-            log_set_level(LEVEL[i].level);
-            return 0;
-        }
-    if (!v) return 0;
-    fprintf(stderr, "1 errors in %s:\n- general->log_level: '%s' is no level: use DEBUG, INFO, WARNING or ERROR\n", path, v);
-    return EXIT_USAGE;
+    const int none = c->cmd->needs_config < 0 || !strcmp(c->config_path, "DEFAULT"), there = !none && file_exists(c->config_path);
+    if (!none && !there && (c->cmd->needs_config > 0 || c->config_named)) return missing_config(c);
+    if (config_load(&c->config, there ? c->config_path : NULL, c->compat == 26, c->compat, &e)) {
+        fprintf(stderr, "%s\n", e.msg);
+        return EXIT_USAGE;
+    }
+    const char *v = config_get(c->config, "general.log_level"), *debug = config_get(c->config, "general.debug_level");
+    for (size_t i = 0; v && !c->verbose && i < ARRAY_LEN(LEVEL); i++)
+        if (!strcasecmp(v, LEVEL[i].name)) log_set_level(LEVEL[i].level);
+    if (debug && strcmp(debug, "0")) log_set_level(LOG_DEBUG);
+    models_dir_set(config_get(c->config, "general.models_dir"));
+    return 0;
 }
 
 static int run_command(const struct cmd *cmd, struct cli *c, int n, char **argv)
 {
-    ilab_err e = { 0 };
     int rc = EXIT_DONE, wants_help = 0;
+    char *owned = NULL;
     void *args = xcalloc(1, cmd->args_bytes ? cmd->args_bytes : 1);
     for (int i = 0; i < n; i++) wants_help |= !strcmp(argv[i], "--help") || !strcmp(argv[i], "-h");
     if (cmd->defaults) memcpy(args, cmd->defaults, cmd->args_bytes);
     c->cmd = cmd;
-    const int reads = cmd->needs_config > 0 || (!cmd->needs_config && (c->config_named || file_exists(c->config_path)));
-    if (!wants_help && reads && strcmp(c->config_path, "DEFAULT")) {
-        if (config_load(&c->config, c->config_path, &e)) {
-            fprintf(stderr, "%s\n", e.msg);
-            rc = EXIT_USAGE;
-        } else {
-            rc = log_level_from(c->config, c->config_path);
-        }
+    if (!wants_help) {
+        choose_config(c, &owned);
+        rc = read_config(c);
+        if (!rc) rc = options_from_config(cmd, c, args);
     }
-    if (!rc && !wants_help) rc = options_from_config(cmd, c, args);
     if (!rc) rc = options_parse(cmd, n, argv, args, c);
     if (!rc && (c->common.debug_params || c->common.debug_params_json)) {
         options_debug(cmd, c, args);
@@ -55,6 +80,7 @@ static int run_command(const struct cmd *cmd, struct cli *c, int n, char **argv)
     mem_free(c->source);
     mem_free(c->word);
     config_free(c->config);
+    mem_free(owned);
     return rc < 0 ? EXIT_DONE : rc;
 }
 

@@ -103,7 +103,7 @@ int options_from_config(const struct cmd *cmd, struct cli *c, void *args)
         if (!v || (!*v && o->kind != OPT_STR)) continue; /* an explicit '' is a value: "nowhere" */
         const int rc = o->kind < OPT_STR ? store_truth(cmd, o, v, args, what) : store(cmd, o, v, args, what);
         if (rc) return rc;
-        c->source[i] = from_env ? FROM_ENVIRONMENT : FROM_CONFIG;
+        c->source[i] = from_env ? FROM_ENVIRONMENT : (unsigned char)config_source(c->config, o->config);
     }
     return 0;
 }

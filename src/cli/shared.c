@@ -1,6 +1,6 @@
 /* shared.c — what several commands need: finding models and data, choosing where a model runs, ending with a message.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cli.h"
+#include "cli/config.h"
 #include "infer/infer.h"
 #include "lm/lm.h"
 #include "model/model.h"
@@ -24,18 +24,27 @@ char *path_stem(const char *path)
     return s;
 }
 
+static const char *models_dir; /* set once, before the command runs */
+void models_dir_set(const char *dir) { models_dir = dir; }
+
 char *model_locate(const char *name, ilab_err *e)
 {
-    struct sb b;
-    static const char *const AROUND[][2] = { { "", "" }, { "models/", "" }, { "models/", ".gguf" } };
-    for (size_t i = 0; i < ARRAY_LEN(AROUND); i++) {
-        sb_init(&b, 1 << 16);
-        sb_addf(&b, "%s%s%s", AROUND[i][0], name, AROUND[i][1]);
-        if (b.p && (file_exists(b.p) == 1 || hf_is_dir(b.p))) return sb_take(&b, NULL);
-        sb_release(&b);
-    }
-    err_set(e, ILAB_E_NOTFOUND, "Model path does not exist: %s (looked here and below models/): `ilab init` or `ilab download` brings one", name);
-    return NULL;
+    char *user = user_dir("cache", "models", NULL), *found = NULL;
+    const char *const dir[] = { "", "models/", models_dir, user };
+    static const char *const ENDING[] = { "", ".gguf" };
+    for (size_t i = 0; !found && i < ARRAY_LEN(dir); i++)
+        for (size_t k = 0; dir[i] && !found && k < ARRAY_LEN(ENDING) && (*dir[i] || !k) && (i == 0 || *name != '/'); k++) {
+            struct sb b;
+            sb_init(&b, 1 << 17);
+            sb_addf(&b, "%s%s%s%s", dir[i], *dir[i] && i > 1 ? "/" : "", name, ENDING[k]);
+            if (b.p && (file_exists(b.p) == 1 || hf_is_dir(b.p))) found = sb_take(&b, NULL);
+            sb_release(&b);
+        }
+    if (!found)
+        err_set(e, ILAB_E_NOTFOUND, "Model path does not exist: %s (looked here, below models/ and below %s): `ilab init` or `ilab download` brings one", name,
+                models_dir ? models_dir : user ? user : "models/");
+    mem_free(user);
+    return found;
 }
 
 char *model_find(const char *name)

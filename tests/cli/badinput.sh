@@ -11,7 +11,7 @@ stories=$root/../shared/data/weights/stories260K/stories260Ktok512.gguf
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-badinput-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-export GIT_CONFIG_GLOBAL=/dev/null
+export GIT_CONFIG_GLOBAL=/dev/null XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache
 failed=0
 
 ok() { echo "ok $1"; }
@@ -79,7 +79,7 @@ check "configuration does not parse" 2 "^tab.yaml:2:1: .*ilab init" -- "$ILAB" -
 printf -- '- a\n' >list.yaml
 check "configuration is a list" 2 "^list.yaml:1:1: sections" -- "$ILAB" --config list.yaml diff
 printf 'general: {log_level: LOUD}\nchat: {model: x}\ngenerate: {model: x, taxonomy_path: t, taxonomy_base: empty}\nserve: {model_path: x}\n' >level.yaml
-check "log level" 2 "'LOUD' is no level" "INFO" -- "$ILAB" --config level.yaml diff
+check "log level" 2 "level.yaml:1:22: general.log_level: 'LOUD' is not one of: DEBUG INFO" -- "$ILAB" --config level.yaml diff
 sed 's/LOUD/info/; s/taxonomy_base: empty/taxonomy_base: empty, num_instructions: many/' level.yaml >number.yaml
 check "number in the configuration" 2 "generate.num_instructions" "'many' is not a valid integer" -- "$ILAB" --config number.yaml generate
 check "configuration is a folder" 2 "is a directory|Is a directory" -- "$ILAB" --config . diff
