@@ -45,7 +45,13 @@ char *xstrdup(const char *s);
 int mem_grow(void **array, size_t *cap, size_t need, size_t elem_bytes);
 size_t mem_peak_rss(void);      /* bytes, high-water mark of this process  */
 size_t mem_total(void);         /* bytes of the machine's memory */
-size_t mem_available(void);     /* bytes that the machine could still give */
+size_t mem_available(void);     /* bytes that the machine could still give; not more than ILAB_MEMORY */
+size_t mem_limit(void);         /* ILAB_MEMORY=6G in bytes; 0: not set */
+/* Bytes of this process that are in memory now; *of_file (NULL allowed): of them, the maps of `file` (NULL: 0). */
+size_t mem_rss(const char *file, size_t *of_file);
+/* Other processes that hold at least so many bytes of their own, or map `file` (NULL: none); most first. Returns their number. */
+struct mem_holder { int pid, maps_file; size_t own_bytes; char name[96]; /* command line, cut */ };
+int mem_holders(const char *file, size_t at_least, struct mem_holder *v, int max);
 
 /* Arena: memory of one lifetime. Grows by blocks up to max_bytes; rewinding keeps the memory.
  * A counting arena (arena_init_counting) hands out no memory and only adds up: run a planner on it
@@ -88,6 +94,7 @@ void sb_release(struct sb *b);
 /* Strict numbers: the whole of s, within [lo, hi]; 0 or ILAB_E_INVALID. */
 int parse_i64(const char *s, int64_t lo, int64_t hi, int64_t *out);
 int parse_f64(const char *s, double lo, double hi, double *out);
+int parse_bytes(const char *s, size_t *out);                 /* 6G, 1.5 GB, 800M, 4096: powers of 1000; more than 0 */
 /* Index of the row of names[0..n) nearest to `word` by edit distance, or -1 when none is near. */
 int nearest_name(const char *word, const char *const *names, int n);
 
@@ -109,6 +116,7 @@ struct progress {
     double start, last;
     int64_t total, first, done, shown;
     double plain_seconds;
+    double left;                 /* seconds that remain, where the caller knows better than the share that is done; 0: it does not */
     int quiet, tty, width;
     char text[160];
 };
@@ -118,10 +126,14 @@ void progress_end(struct progress *p);                       /* leaves the last 
 int format_duration(char *out, size_t cap, double seconds);  /* 42 s, 3 min 20 s, 2 h 05 min */
 int format_bytes(char *out, size_t cap, double bytes);       /* 512 B, 4.2 MB, 1.3 GB (powers of 1000) */
 
+/* Joules that all processor packages have used since some moment in the past; ILAB_E_NOTFOUND: this machine does not tell. */
+int energy_joules(double *out);
+
 /* ---- time, random numbers, hashes (time.c, rng.c, hash.c) ---------------------------------------- */
 double now_seconds(void);                                    /* monotonic */
 /* strftime of the local time into out (thread-safe); returns its length. */
 size_t time_local(char *out, size_t cap, const char *fmt);
+size_t time_local_after(char *out, size_t cap, const char *fmt, double seconds); /* of the time in so many seconds */
 struct rng { uint64_t s[4]; };                               /* xoshiro256** (Blackman, Vigna 2018), seeded by splitmix64 */
 void rng_seed(struct rng *r, uint64_t seed);
 uint64_t rng_u64(struct rng *r);

@@ -146,23 +146,16 @@ static uint64_t cgroup_left(void) {
     return left;
 }
 
-/* ILAB_MEMORY=6G: the program shall not count on more. */
-static uint64_t memory_limit(void) {
+size_t mem_limit(void) {
     const char *s = getenv("ILAB_MEMORY");
-    char *end;
-    if (!s || !*s) return UINT64_MAX;
-    double v = strtod(s, &end);
-    for (const char *unit = "KMGT"; *unit && v > 0; unit++) {
-        v *= 1000;
-        if ((*end & ~0x20) == *unit) return (uint64_t)v;
-    }
-    return *end || !(v > 0) ? UINT64_MAX : (uint64_t)(v / 1e12);
+    size_t n = 0;
+    return s && *s && !parse_bytes(s, &n) ? n : 0;
 }
 
 size_t mem_available(void) {
     uint64_t kb = number_in("/proc/meminfo", "MemAvailable:", 0), group = cgroup_left();
-    uint64_t bytes = kb * 1024, limit = memory_limit();
-    if (limit < group) group = limit;
+    uint64_t bytes = kb * 1024, limit = mem_limit();
+    if (limit && limit < group) group = limit;
     return (size_t)(group < bytes ? group : bytes);
 }
 

@@ -66,7 +66,7 @@ static void draw(struct progress *p, double now) {
     format_duration(time_text, sizeof time_text, spent);
     sb_addf(&b, "  %s", time_text);
     if (p->done < p->total && p->done > p->first) {
-        double left = spent * (double)(p->total - p->done) / (double)(p->done - p->first);
+        double left = p->left > 0 ? p->left : spent * (double)(p->total - p->done) / (double)(p->done - p->first);
         format_duration(time_text, sizeof time_text, left);
         sb_addf(&b, ", %s left", time_text);
     }

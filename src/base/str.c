@@ -138,6 +138,25 @@ int parse_f64(const char *s, double lo, double hi, double *out) {
     return 0;
 }
 
+int parse_bytes(const char *s, size_t *out) {
+    static const char UNITS[] = "KMGT";
+    char number[32];
+    const size_t n = s ? strspn(s, "0123456789.") : 0;
+    double v;
+    if (!n || n >= sizeof number) return ILAB_E_INVALID;
+    memcpy(number, s, n);
+    number[n] = 0;
+    if (parse_f64(number, 0, 1e18, &v)) return ILAB_E_INVALID;
+    const char *rest = s + n + (s[n] == ' '), *unit = *rest ? strchr(UNITS, *rest & ~0x20) : NULL;
+    const int binary = unit && rest[1] == 'i';
+    for (int i = 0; unit && i <= unit - UNITS; i++) v *= binary ? 1024 : 1000;
+    rest += unit ? 1 + binary : 0;
+    if (*rest == 'B' || *rest == 'b') rest++;
+    if (*rest || v < 1 || v > 1e18) return ILAB_E_INVALID;
+    *out = (size_t)v;
+    return 0;
+}
+
 #define NAME_MAX_LEN 63
 
 /* Optimal string alignment distance (insert, delete, replace, swap of neighbours), ASCII case ignored. */

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct train_args {
-    const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory;
+    const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states;
     const char *long_samples;
     int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps;
     double alpha, lr, soft, decay, warmup, save_seconds;
@@ -19,7 +19,7 @@ struct train_args {
 /* Ours where science.md shows the reference's (rank 4, attention only, lr 5e-5, 300 tokens, 1 epoch) to teach next to nothing. */
 static const struct train_args DEFAULTS = {
     .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
-    .save = "models/ggml-model-f16.gguf", .modules = "all", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
+    .save = "models/ggml-model-f16.gguf", .modules = "all", .recompute = "auto", .states = "auto", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
     .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05, .long_samples = "skip", .save_seconds = 60,
 };
 #define O(field) offsetof(struct train_args, field)
@@ -47,6 +47,9 @@ static const struct opt OPTS[] = {
     { "max-seq-len", 0, NULL, OPT_INT, O(max_seq), 8, 1 << 20, "TOKENS", "train.max_seq_len", "longest sample (at most the model's context); longer ones: --long-samples" },
     { "long-samples", 0, NULL, OPT_STR, O(long_samples), 0, 0, "WHAT", NULL, "samples that are too long: skip leaves them out, cut drops their end", 0, "skip cut" },
     { "distill", 0, NULL, OPT_FLOAT, O(soft), 0, 1, "X", NULL, "weight of the stored teacher distribution where the data has one" },
+    { "memory", 0, NULL, OPT_STR, O(memory), 0, 0, "SIZE", NULL, "most memory, the mapped model included (6G); fewer tokens at a time, recomputation and reading weights layer by layer make it fit, the result stays the same; default: what is free", 0, NULL, "ILAB_MEMORY" },
+    { "recompute", 0, NULL, OPT_STR, O(recompute), 0, 0, "WHEN", NULL, "auto, on, off: compute layers a second time instead of keeping their activations (about a third more work, far less memory, the same result)", 0, "auto on off" },
+    { "cache-states", 0, NULL, OPT_STR, O(states), 0, 0, "WHERE", NULL, "auto, off, ram, disk: keep the hidden states below the lowest adapted layer from the first epoch on (--lora-first-layer; the same result in less time)", 0, "auto off ram disk" },
     { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core; does not change the result" },
     { "resume", 0, NULL, OPT_FLAG, O(resume), 0, 0, NULL, NULL, "go on with the unfinished run without asking (default where nobody can answer)" },
@@ -91,20 +94,51 @@ static int copy_file(const char *from, const char *dir, const char *name, ilab_e
 
 static void print_estimate(const struct train_estimate *s, int json)
 {
-    char bytes[32], time[32];
+    static const char *const STATES[] = { "auto", "off", "ram", "disk" };
+    char bytes[32], time[32], end[32];
     if (json) {
-        printf("{\"tokens_per_s\": %.1f, \"peak_rss_bytes\": %zu, \"planned_bytes\": %zu, \"seconds_total\": %.1f, \"share_of_peak\": %.3f, \"steps\": %lld, \"tokens\": %lld}\n",
-               s->tokens_per_s, mem_peak_rss(), s->total_bytes, s->seconds_total, s->share_of_peak, (long long)s->steps, (long long)s->tokens);
+        printf("{\"tokens_per_s\": %.1f, \"peak_rss_bytes\": %zu, \"planned_bytes\": %zu, \"seconds_total\": %.1f, \"share_of_peak\": %.3f, \"steps\": %lld, \"tokens\": %lld, "
+               "\"micro_tokens\": %d, \"recomputed_layers\": %d, \"cached_states\": \"%s\", \"streams_weights\": %s",
+               s->tokens_per_s, s->peak_rss_bytes, s->total_bytes, s->seconds_total, s->share_of_peak, (long long)s->steps, (long long)s->tokens,
+               s->micro_tokens, s->recomputed_layers, STATES[s->states], s->streams ? "true" : "false");
+        if (s->joules > 0) printf(", \"joules\": %.0f", s->joules);
+        printf(", \"buffers\": {");
+        for (int i = 0; i < s->n_row; i++) printf("%s\"%s\": %zu", i ? ", " : "", s->row[i].what, s->row[i].bytes);
+        printf("}}\n");
         return;
     }
     for (int i = 0; i < s->n_row; i++) {
         format_bytes(bytes, sizeof bytes, (double)s->row[i].bytes);
-        printf("  %-36s %12s\n", s->row[i].what, bytes);
+        printf("  %-40s %12s\n", s->row[i].what, bytes);
     }
     format_bytes(bytes, sizeof bytes, (double)s->total_bytes);
+    printf("  %-40s %12s\n", "together", bytes);
+    format_bytes(bytes, sizeof bytes, (double)s->peak_rss_bytes);
+    printf("  %-40s %12s\n\n  %s\n", "measured in the first steps", bytes, s->choices);
+    if (s->seconds_total <= 0) {
+        printf("  %lld steps, %lld tokens; too little memory is free to measure the time\n", (long long)s->steps, (long long)s->tokens);
+        return;
+    }
     format_duration(time, sizeof time, s->seconds_total);
-    printf("  %-36s %12s\n\n  %lld steps, %lld tokens, %.0f tokens/s (%.0f %% of this machine's FP32 peak): about %s\n", "together", bytes, (long long)s->steps,
-           (long long)s->tokens, s->tokens_per_s, 100 * s->share_of_peak, time);
+    time_local_after(end, sizeof end, "%a %H:%M", s->seconds_total);
+    printf("  %lld steps, %lld tokens, %.0f tokens/s (%.0f %% of this machine's FP32 peak): about %s, until %s\n", (long long)s->steps,
+           (long long)s->tokens, s->tokens_per_s, 100 * s->share_of_peak, time, end);
+    if (s->joules > 0) printf("  %.0f Wh by the processor's own count\n", s->joules / 3600);
+}
+
+/* --memory, --recompute, --cache-states. */
+static int parse_memory(const struct train_args *a, struct train_opts *o, ilab_err *e)
+{
+    static const char *const WHEN[] = { "auto", "on", "off" }, *const WHERE[] = { "auto", "off", "ram", "disk" };
+    int recompute = -1, states = -1;
+    for (int i = 0; i < (int)ARRAY_LEN(WHEN); i++) if (!strcmp(a->recompute, WHEN[i])) recompute = i;
+    for (int i = 0; i < (int)ARRAY_LEN(WHERE); i++) if (!strcmp(a->states, WHERE[i])) states = i;
+    if (recompute < 0) return err_set(e, ILAB_E_INVALID, "--recompute %s: use auto, on or off", a->recompute);
+    if (states < 0) return err_set(e, ILAB_E_INVALID, "--cache-states %s: use auto, off, ram or disk", a->states);
+    if (a->memory && parse_bytes(a->memory, &o->memory_bytes)) return err_set(e, ILAB_E_INVALID, "--memory %s: a size like 6G or 800M", a->memory);
+    o->recompute = (enum recompute)recompute;
+    o->states = (enum states_place)states;
+    return 0;
 }
 
 /* The seed questions as the base and the taught model answer them. */
@@ -256,18 +290,9 @@ static int prepare(struct session *s, const struct train_args *a, struct train_o
 }
 
 /* Refuses early what would fail late. */
-static int check_room(const struct session *s, const struct train_args *a, const struct train_opts *o, ilab_err *e)
+static int check_room(const struct session *s, const struct train_args *a, ilab_err *e)
 {
-    struct plan_row row[16];
-    size_t need = 0;
-    char want[32], have[32];
-    const int n = o->full ? 0 : tape_plan(s->m, NULL, o->micro_tokens, o->micro_tokens, row, 16);
-    for (int i = 0; i < n; i++) need += row[i].bytes;
-    if (need > mem_available()) {
-        format_bytes(want, sizeof want, (double)need);
-        format_bytes(have, sizeof have, (double)mem_available());
-        return err_set(e, ILAB_E_LIMIT, "this needs about %s of memory and %s are free: lower --max-batch-len (the result stays the same)", want, have);
-    }
+    char want[32];
     const uint64_t disk = gguf_file_bytes(s->m->gguf) * 5u + ((uint64_t)64 << 20);
     if (!a->no_merge && disk_free(a->save) < disk) {
         format_bytes(want, sizeof want, (double)disk);
@@ -367,6 +392,7 @@ static int run(struct cli *c, void *args)
     o.optim.lr = (float)a->lr, o.optim.weight_decay = (float)a->decay, o.loss.soft_mix = (float)a->soft;
     o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json;
     int rc = parse_modules(a->modules, &o.which, &e);
+    if (!rc) rc = parse_memory(a, &o, &e);
     if (!rc) rc = prepare(&s, a, &o, &e);
     if (!rc && a->warmup > 0) o.schedule.warmup_steps = (int64_t)(a->warmup * (double)a->epochs * (double)s.d.n_tokens / a->batch) + 1;
     if (!rc && a->dry_run) {
@@ -376,7 +402,7 @@ static int run(struct cli *c, void *args)
         session_release(&s);
         return rc ? fail(&e, "Dry run failed: ") : EXIT_DONE;
     }
-    if (!rc) rc = check_room(&s, a, &o, &e);
+    if (!rc) rc = check_room(&s, a, &e);
     if (!rc) log_info("LINUX_TRAIN: NUM EPOCHS IS: %d, TRAIN FILE IS: %s (%zu samples, %zu tokens), BASE MODEL: %s", a->epochs, s.data, s.d.n, s.d.n_tokens, s.base);
     if (!rc && !a->data) rc = copy_file(s.data, a->data_dir, "train_gen.jsonl", &e);
     if (!rc && s.test) rc = copy_file(s.test, a->data_dir, "test_gen.jsonl", &e);

@@ -67,7 +67,6 @@ enum attn_type attn_type_of(const struct attn_shape *s);
 size_t attn_key_bytes(const struct attn_shape *s);    /* whole cache lines */
 size_t attn_part_bytes(const struct attn_shape *s);   /* keys and values */
 struct attn_view attn_view_of(const struct attn_shape *s, const struct attn_seq *q, int head);
-size_t attn_backward_floats(const struct attn_shape *s, int64_t n);
 static inline float attn_scale(const struct attn_shape *s) { return s->scale != 0 ? s->scale : 1.0f / sqrtf((float)s->head_dim); }
 /* First position that `pos` sees, and the first that it does not see any more, in an item that ends before `end`. */
 static inline int attn_from(const struct attn_shape *s, int pos) { return s->window > 0 && pos >= s->window ? pos - s->window + 1 : 0; }

@@ -1,13 +1,14 @@
-/* estimate.c — what a run will need: memory by buffer from the same plan that allocates, time from two real steps on copies.
+/* estimate.c — what a run will need: memory by buffer from the same plan that allocates, time from two real steps on copies
+ * (more where they are short). The first one also brings weights and buffers into memory; it counts once.
  *
  * The machine's peak is measured, not looked up: the product's own tile kernel on operands that stay in L1, all threads at once.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "train/run.h"
+#include "train/plan.h"
 
 #include <string.h>
 
-enum { PEAK_K = 128, PEAK_ROWS = 16, PEAK_STEPS = 2 };
-static const double PEAK_SECONDS = 0.02;
+enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2, MOST_STEPS = 40 };
+static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 1 /* of measuring, where steps are short */, WRITE_BYTES_A_SECOND = 4e8;
 
 struct peak { const struct kern *k; float *mem; size_t floats; int n_row, two; double flops[256]; };
 
@@ -46,105 +47,143 @@ static double measure_peak(struct gemm_ctx *g) {
     return best;
 }
 
-static void add_row(struct train_estimate *out, const char *what, size_t bytes) {
-    if (out->n_row < (int)ARRAY_LEN(out->row))
-        out->row[out->n_row++] = (struct plan_row){ .what = what, .bytes = bytes };
-    out->total_bytes += bytes;
+/* What measuring holds, and what it gave. */
+struct measured { struct packing *p; struct tape *tape; struct optim *optim; struct pager *pager; float *kept; double first, first_work, rest, rest_work, rows, seconds, joules; };
+
+/* One step as the run would do it; *rows, *work. */
+static int one_step(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, int i_batch, double *rows, double *work, ilab_err *e) {
+    float scale = (float)(1.0 / packing_weight(s->p, 0, i_batch));
+    double sum = 0, weight = 0;
+    *rows = *work = 0;
+    tape_zero_grad(s->tape);
+    for (int k = 0; k < packing_n_micro(s->p, 0, i_batch); k++) {
+        struct batch b;
+        struct targets y;
+        double squares = 0;
+        packing_micro(s->p, 0, i_batch, k, &b, &y);
+        int rc = tape_step(s->tape, &b, &y, &o->loss, scale, 1, &sum, &weight, e);
+        if (rc)
+            return rc;
+        for (int j = 0; j < b.n_seg; j++)
+            squares += (double)b.seg[j].n_row * b.seg[j].n_row;
+        *rows += b.n_row;
+        *work += run_flops(m, ad, b.n_row, squares, y.n);
+    }
+    tape_finish_grad(s->tape);
+    optim_step(s->optim, 0);
+    return 0;
 }
 
-/* Two steps as the run would do them; returns seconds, rows and flop. */
-static int measure_steps(struct gemm_ctx *g, struct model *m, struct adapter *ad, struct packing *p, struct tape *t, struct optim *o,
-                         const struct train_opts *opts, double *seconds, double *rows, double *flops, ilab_err *e) {
-    double begin = now_seconds(), sum = 0, weight = 0;
-    (void)g;
-    *rows = *flops = 0;
-    for (int i = 0; i < PEAK_STEPS && i < packing_n_batches(p, 0); i++) {
-        float scale = (float)(1.0 / packing_weight(p, 0, i));
-        tape_zero_grad(t);
-        for (int k = 0; k < packing_n_micro(p, 0, i); k++) {
-            struct batch b;
-            struct targets y;
-            double squares = 0;
-            packing_micro(p, 0, i, k, &b, &y);
-            int rc = tape_step(t, &b, &y, &opts->loss, scale, 1, &sum, &weight, e);
-            if (rc)
-                return rc;
-            for (int j = 0; j < b.n_seg; j++)
-                squares += (double)b.seg[j].n_row * b.seg[j].n_row;
-            *rows += b.n_row;
-            *flops += run_flops(m, ad, b.n_row, squares, y.n);
-        }
-        tape_finish_grad(t);
-        optim_step(o, 0);
+static int measure(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, ilab_err *e) {
+    const int n_batch = packing_n_batches(s->p, 0);
+    double joules = 0;
+    const int reports = !energy_joules(&joules);
+    const double begin = now_seconds();
+    for (int i = 0; i < MOST_STEPS && (i < LEAST_STEPS || s->first + s->rest < LEAST_SECONDS); i++) {
+        double rows, work, t0 = now_seconds();
+        if (signal_pending())
+            return err_set(e, ILAB_E_CANCEL, "stopped");
+        int rc = one_step(s, m, ad, o, i % n_batch, &rows, &work, e);
+        if (rc)
+            return rc;
+        *(i ? &s->rest : &s->first) += now_seconds() - t0;
+        *(i ? &s->rest_work : &s->first_work) += work;
+        s->rows += rows;
     }
-    *seconds = now_seconds() - begin;
+    s->seconds = now_seconds() - begin;
+    if (reports && !energy_joules(&s->joules))
+        s->joules -= joules;
     return 0;
+}
+
+/* Work of all steps: epochs of equal size, the part below the adapter only once where its result is kept. */
+static double work_total(const struct model *m, const struct adapter *ad, const struct dataset *d, const struct train_plan *p, double epochs) {
+    const struct data_work w = work_of(d);
+    const double all = run_flops(m, ad, w.rows, w.squares, w.targets), below = p->states == STATES_OFF ? 0 : work_below(m, ad, w.rows, w.squares);
+    return epochs * all - (epochs > 1 ? (epochs - 1) * below : 0);
+}
+
+static void fill(struct train_estimate *out, const struct measured *s, const struct model *m, const struct adapter *ad, const struct dataset *d,
+                 const struct train_plan *p, const struct train_opts *o, struct gemm_ctx *g) {
+    const size_t n_param = ad ? ad->n_params : m->n_params;
+    out->steps = run_total_steps(s->p, o);
+    const double epochs = (double)out->steps / packing_n_batches(s->p, 0);
+    out->tokens = (int64_t)(epochs * (double)packing_n_rows(s->p));
+    if (s->seconds <= 0)
+        return;
+    /* The first step is slower than the others by what it reads and touches; when it is not, that was noise. */
+    const double slow = s->first / s->first_work, steady = s->rest / s->rest_work, a_work = slow < steady ? (s->first + s->rest) / (s->first_work + s->rest_work) : steady;
+    const double work = work_total(m, ad, d, p, epochs), seconds = work * a_work + (slow > steady ? s->first - s->first_work * steady : 0);
+    const double save = 3.0 * sizeof(float) * (double)n_param / WRITE_BYTES_A_SECOND, saves = o->checkpoint_seconds > 0 ? seconds / o->checkpoint_seconds + 1 : 1;
+    out->seconds_total = seconds + save * saves;
+    out->tokens_per_s = (double)out->tokens / seconds;
+    const double peak = measure_peak(g);
+    out->share_of_peak = peak > 0 ? 1 / a_work / peak : 0;
+    out->joules = s->joules > 0 ? s->joules / s->seconds * out->seconds_total : 0;
+    /* Measured; but the steps had neither the hidden states of all samples, nor the run a copy of the weights. */
+    const size_t kept = s->kept ? n_param * sizeof(float) : 0, measured = mem_peak_rss();
+    out->peak_rss_bytes = (measured > kept ? measured - kept : 0) + (p->states == STATES_RAM ? p->states_bytes : 0);
 }
 
 int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct train_opts *o,
                    struct train_estimate *out, ilab_err *e) {
     (void)t;
     struct adapter *ad = NULL;
-    struct packing *p = NULL;
-    struct tape *tape = NULL;
-    struct optim *optim = NULL;
-    struct data_shape shape;
-    float *kept = NULL;
-    double seconds = 0, rows = 0, flops = 0;
+    struct measured s = { 0 };
+    struct train_plan plan;
     *out = (struct train_estimate){ 0 };
     if (o->full && !m->params)
         return err_set(e, ILAB_E_INVALID, "model '%s' was not opened for training of all weights", m->name);
-    int rc = data_shape(d, m->hp.n_vocab, &shape, e);
-    if (!rc && !o->full)
-        rc = adapter_new(&ad, m, o->rank, o->alpha, o->which, o->first_layer, o->seed, e);
+    int rc = o->full ? 0 : adapter_new(&ad, m, o->rank, o->alpha, o->which, o->first_layer, o->seed, e);
     if (!rc)
-        rc = packing_new(&p, d, o->batch_tokens > shape.max_row ? o->batch_tokens : shape.max_row,
-                         o->micro_tokens > shape.max_row ? o->micro_tokens : shape.max_row, o->seed, e);
+        rc = plan_make(&plan, g, m, ad, d, NULL, o, e);
+    if (!rc)
+        rc = packing_new(&s.p, d, plan.batch, plan.micro, o->seed, e);
     if (rc)
         goto done;
-    int max_row = packing_max_row(p), max_target = shape.n_target < (size_t)max_row ? (int)shape.n_target : max_row;
-    size_t n_param = ad ? ad->n_params : m->n_params;
-    struct plan_row row[12];
-    int n = tape_plan(m, ad, max_row, max_target, row, ARRAY_LEN(row));
-    add_row(out, o->full ? "weights" : "adapter", n_param * sizeof(float));
-    for (int i = 0; i < n && i < (int)ARRAY_LEN(row); i++)
-        add_row(out, row[i].what, row[i].bytes);
-    add_row(out, "optimiser moments", 2 * n_param * sizeof(float));
-    add_row(out, "samples", d->mem.used + d->cap * sizeof *d->v);
-    if (out->total_bytes > mem_available() && mem_available())
-        goto plan;                               /* the caller says so; measuring would fail */
-    if (o->full && !(kept = mem_alloc(n_param * sizeof(float))))
-        rc = err_set(e, ILAB_E_NOMEM, "no memory for a copy of the weights");
-    if (!rc && kept)
-        memcpy(kept, m->params, n_param * sizeof(float));
-    if (!rc)
-        rc = model_rope_reserve(m, shape.max_row, e);
-    if (!rc)
-        rc = tape_new(&tape, g, m, ad, max_row, max_target, e);
-    if (!rc) {
-        struct param *param;
-        int n_p = tape_params(tape, &param);
-        rc = optim_new(&optim, g, param, n_p, &o->optim, e);
+    const size_t n_param = ad ? ad->n_params : m->n_params;
+    memcpy(out->row, plan.row, sizeof plan.row);
+    out->n_row = plan.n_row;
+    out->peak_rss_bytes = out->total_bytes = plan.total;
+    out->micro_tokens = plan.micro;
+    out->recomputed_layers = plan.tape.recompute > 1 ? plan.tape.recompute - 1 : 0;
+    out->states = plan.states;
+    out->streams = plan.file_budget > 0;
+    struct sb words;
+    sb_init(&words, sizeof out->choices - 1);
+    plan_describe(&plan, &words);
+    snprintf(out->choices, sizeof out->choices, "%s", words.p ? words.p : "");
+    sb_release(&words);
+    plan_warn(&plan, m);
+    if (plan.total <= mem_available() + mem_rss(NULL, NULL) || !mem_available()) { /* else measuring would fail: the caller says so */
+        if (o->full && !(s.kept = mem_alloc(n_param * sizeof(float))))
+            rc = err_set(e, ILAB_E_NOMEM, "no memory for a copy of the weights");
+        if (!rc && s.kept)
+            memcpy(s.kept, m->params, n_param * sizeof(float));
+        if (!rc)
+            rc = model_rope_reserve(m, plan.longest, e);
+        if (!rc)
+            rc = plan_pager(&plan, m, &s.pager, e);
+        if (!rc)
+            rc = tape_new_with(&s.tape, g, m, ad, plan.max_row, plan.max_target, &plan.tape, e);
+        if (!rc) {
+            struct param *param;
+            int n = tape_params(s.tape, &param);
+            rc = optim_new(&s.optim, g, param, n, &o->optim, e);
+        }
+        if (!rc)
+            rc = measure(&s, m, ad, o, e);
     }
     if (!rc)
-        rc = measure_steps(g, m, ad, p, tape, optim, o, &seconds, &rows, &flops, e);
-    if (kept)
-        memcpy(m->params, kept, n_param * sizeof(float));
-plan:
-    if (!rc) {
-        out->steps = run_total_steps(p, o);
-        double share = (double)out->steps / packing_n_batches(p, 0);
-        out->tokens = (int64_t)(share * (double)packing_n_rows(p));
-        out->tokens_per_s = seconds > 0 ? rows / seconds : 0;
-        out->seconds_total = out->tokens_per_s > 0 ? (double)out->tokens / out->tokens_per_s : 0;
-        double peak = seconds > 0 ? measure_peak(g) : 0;
-        out->share_of_peak = peak > 0 ? flops / seconds / peak : 0;
-    }
+        fill(out, &s, m, ad, d, &plan, o, g);
+    if (s.kept)
+        memcpy(m->params, s.kept, n_param * sizeof(float));
 done:
-    mem_free(kept);
-    optim_free(optim);
-    tape_free(tape);
-    packing_free(p);
+    mem_free(s.kept);
+    optim_free(s.optim);
+    tape_free(s.tape);
+    pager_free(s.pager);
+    packing_free(s.p);
     adapter_free(ad);
     return rc;
 }

@@ -39,6 +39,11 @@ float schedule_lr(const struct schedule_opts *s, float lr, int64_t step) {
     return (float)((double)lr * share);
 }
 
+size_t optim_bytes(size_t n_param, const struct optim_opts *o) {
+    (void)o;
+    return n_param * (2 * sizeof(float)) + n_param / BLOCK * sizeof(struct block);
+}
+
 int optim_new(struct optim **out, struct gemm_ctx *g, const struct param *p, int n_param, const struct optim_opts *o, ilab_err *e) {
     *out = NULL;
     struct optim *op = mem_calloc(1, sizeof *op);

@@ -8,7 +8,7 @@
  *  (3) out_dir is locked while the run works in it.
  *  (4) A stop in the middle of a step saves the state before that step.
  * Does not know how a gradient is made (tape) or where samples come from (dataset).  SPDX-License-Identifier: Apache-2.0 */
-#include "train/run.h"
+#include "train/plan.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,31 +16,27 @@
 static int set_up(struct loop *l, ilab_err *e) {
     struct run *r = l->r;
     const struct train_opts *o = r->o;
-    struct data_shape shape, val_shape = { 0 };
-    int rc = data_shape(r->d, r->m->hp.n_vocab, &shape, e);
-    if (!rc && r->val && r->val->n)
-        rc = data_shape(r->val, r->m->hp.n_vocab, &val_shape, e);
-    if (rc)
-        return rc;
-    int longest = shape.max_row > val_shape.max_row ? shape.max_row : val_shape.max_row;
-    int micro = o->micro_tokens > longest ? o->micro_tokens : longest, batch = o->batch_tokens > longest ? o->batch_tokens : longest;
-    rc = packing_new(&l->packing, r->d, batch, micro, o->seed, e);
-    if (!rc && r->val && r->val->n)
-        rc = packing_new(&l->val, r->val, micro, micro, o->seed, e);
-    if (rc)
-        return rc;
-    int max_row = packing_max_row(l->packing);
-    if (l->val && packing_max_row(l->val) > max_row)
-        max_row = packing_max_row(l->val);
-    size_t n_target = shape.n_target > val_shape.n_target ? shape.n_target : val_shape.n_target;
-    int max_target = n_target < (size_t)max_row ? (int)n_target : max_row;
-    rc = run_check_room(r, max_row, max_target, e);
+    l->plan = mem_calloc(1, sizeof *l->plan);
+    l->clock = mem_calloc(1, sizeof *l->clock);
+    if (!l->plan || !l->clock)
+        return err_set(e, ILAB_E_NOMEM, "no memory for a training run");
+    struct train_plan *p = l->plan;
+    int rc = plan_make(p, r->g, r->m, r->ad, r->d, r->val, o, e);
     if (!rc)
-        rc = model_rope_reserve(r->m, longest, e);
+        rc = packing_new(&l->packing, r->d, p->batch, p->micro, o->seed, e);
+    if (!rc && r->val && r->val->n)
+        rc = packing_new(&l->val, r->val, p->micro, p->micro, o->seed, e);
     if (!rc)
-        rc = tape_new(&l->tape, r->g, r->m, r->ad, max_row, max_target, e);
+        rc = run_check_disk(r, p->states == STATES_DISK ? p->states_bytes : 0, e);
+    if (!rc)
+        rc = model_rope_reserve(r->m, p->longest, e);
+    if (!rc)
+        rc = plan_pager(p, r->m, &l->pager, e);
+    if (!rc)
+        rc = tape_new_with(&l->tape, r->g, r->m, r->ad, p->max_row, p->max_target, &p->tape, e);
     if (rc)
         return rc;
+    plan_warn(p, r->m);
     l->n_param = tape_params(l->tape, &l->param);
     rc = optim_new(&l->optim, r->g, l->param, l->n_param, &o->optim, e);
     if (rc)
@@ -63,6 +59,9 @@ static int set_up(struct loop *l, ilab_err *e) {
     l->s.decay_start = l->schedule.kind == SCHEDULE_WSD
         ? (int64_t)floor((double)l->schedule.total_steps * (1.0 - (double)l->schedule.decay_share)) : -1;
     l->before = l->s.seconds;
+    const struct data_work w = work_of(r->d), v = work_of(r->val);
+    l->clock->epoch_work = run_flops(r->m, r->ad, w.rows, w.squares, w.targets);
+    l->clock->val_work = run_flops(r->m, r->ad, v.rows, v.squares, v.targets) / (r->ad ? 2 : 3); /* forward only */
     return metrics_open(l, e);
 }
 
@@ -130,7 +129,9 @@ static int one_step(struct loop *l, ilab_err *e) {
     l->session_tokens += rows;
     l->step_seconds += seconds;
     l->rate = l->rate > 0 ? 0.9 * l->rate + 0.1 * rate : rate;
-    l->flops += run_flops(r->m, r->ad, (double)rows, squares, (double)n_target);
+    const double flops = run_flops(r->m, r->ad, (double)rows, squares, (double)n_target);
+    l->flops += flops;
+    clock_step(l->clock, flops, seconds);
     if (r->o->metrics_steps < 2 || l->s.step % r->o->metrics_steps == 0 || l->s.step == l->s.total_steps)
         metrics_step(l, loss, (double)lr, norm, seconds, rows);
     return 0;
@@ -155,6 +156,14 @@ static int save_if_possible(struct loop *l, ilab_err *e) {
     return 0;
 }
 
+/* Estimated from the work that remains; 0: nothing is known yet. */
+static double seconds_left(const struct loop *l, int64_t val_steps) {
+    const int64_t left = l->s.total_steps - l->s.step, n_val = l->val ? left / val_steps + (left > 0) : 0;
+    const double batches = packing_n_batches(l->packing, (int)l->s.epoch);
+    l->clock->save_seconds = l->save_seconds;
+    return clock_left(l->clock, (double)left / batches, (int)n_val, l->r->o->checkpoint_seconds);
+}
+
 static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
     const struct train_opts *o = l->r->o;
     int64_t val_steps = o->val_steps > 0 ? o->val_steps : l->s.total_steps / 10 + 1;
@@ -167,10 +176,14 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
         if (!rc)
             rc = one_step(l, e);
         int last = l->s.step == l->s.total_steps;
-        if (!rc && !l->stopped && l->val && (last || l->s.step % val_steps == 0))
+        const double before_val = now_seconds();
+        if (!rc && !l->stopped && l->val && (last || l->s.step % val_steps == 0)) {
             rc = validate(l, e);
+            l->clock->val_seconds = now_seconds() - before_val;
+        }
         if (rc)
             break;
+        p->left = seconds_left(l, val_steps);
         if (l->val)
             progress_at(p, l->s.step, "loss %.3f, validation %.3f, %.0f tokens/s", l->s.last_loss, l->s.val_loss, l->rate);
         else
@@ -192,6 +205,9 @@ static void tear_down(struct loop *l) {
         fclose(l->metrics);
     optim_free(l->optim);
     tape_free(l->tape);
+    pager_free(l->pager);
+    mem_free(l->plan);
+    mem_free(l->clock);
     packing_free(l->packing);
     packing_free(l->val);
     mem_free(l->checkpoint);

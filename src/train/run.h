@@ -9,6 +9,7 @@
 /* ---- optim.c ---- */
 struct optim_view { float *state; size_t n; int64_t *step; };  /* all that the optimiser remembers */
 struct optim_view optim_view(struct optim *o);
+size_t optim_bytes(size_t n_param, const struct optim_opts *o);  /* what optim_new will take */
 
 /* ---- dataset.c ---- */
 int sample_n_row(const struct sample *s);                      /* rows of the forward pass: up to the last one that pays loss */
@@ -56,9 +57,11 @@ struct run {
 };
 int run_steps(struct run *r, struct train_report *rep, ilab_err *e);
 int run_write_manifest(const struct run *r, const struct train_report *rep, ilab_err *e);   /* train.c */
+struct train_plan; struct clock;
 /* Everything that a running loop has open. */
 struct loop {
     struct run *r;
+    struct train_plan *plan; struct clock *clock; struct pager *pager;
     struct tape *tape;
     struct param *param; int n_param;
     struct optim *optim;
@@ -72,17 +75,17 @@ struct loop {
     double step_seconds, rate /* tokens/s, smoothed */, flops; int64_t session_tokens;
 };
 
-/* ---- run_size.c: how much there is to do, and whether there is room for it ---- */
+/* ---- run_size.c, work.c: how much there is to do, and whether there is room for it ---- */
 /* Multiply-adds count 2. rows, Σ over segments of n_row², targets. */
 double run_flops(const struct model *m, const struct adapter *ad, double rows, double rows_squared, double n_target);
 /* Longest sample in rows, number of target ids; checks every id against the vocabulary. */
-struct data_shape { int max_row; size_t n_target; };
+struct data_shape { int max_row; size_t n_rows, n_target; };
 int data_shape(const struct dataset *d, int n_vocab, struct data_shape *out, ilab_err *e);
 /* Total steps of a run by epochs and max_steps; the steps that make about so many tokens. */
 int64_t run_total_steps(struct packing *p, const struct train_opts *o);
 int64_t run_steps_for_tokens(struct packing *p, int64_t tokens);
-/* Memory and disk for micro-batches of max_row rows. */
-int run_check_room(const struct run *r, int max_row, int max_target, ilab_err *e);
+/* Room for checkpoints, the result, and `more` bytes. */
+int run_check_disk(const struct run *r, size_t more, ilab_err *e);
 
 /* ---- run_state.c: saving and going on ---- */
 int run_save(struct loop *l, const char *path, ilab_err *e);

@@ -99,6 +99,8 @@ void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struc
 double packing_weight(struct packing *p, int epoch, int i_batch);            /* Σ target weights of the global batch: 1/scale */
 
 /* ---- a run (run.c, checkpoint.c) ---- */
+enum recompute { RECOMPUTE_AUTO /* as much as memory needs */, RECOMPUTE_ON, RECOMPUTE_OFF };
+enum states_place { STATES_AUTO /* memory, else the disk, where it pays */, STATES_OFF, STATES_RAM, STATES_DISK };
 struct train_opts {
     int full;                       /* all weights instead of an adapter */
     int rank; float alpha; unsigned which; int first_layer;
@@ -112,6 +114,8 @@ struct train_opts {
     int quiet;
     int64_t val_steps;              /* validation loss every so many steps, and before the first and after the last; 0: ten times a run */
     int64_t metrics_steps;          /* one line of metrics.jsonl every so many steps; 0: each */
+    size_t memory_bytes;            /* most that may be in memory, the mapped model included; 0: ILAB_MEMORY, else what is free */
+    enum recompute recompute; enum states_place states; /* neither changes the result */
 };
 struct train_opts train_opts_default(void);
 struct train_report { int64_t steps; double first_loss, last_loss, val_first /* before the first step */, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; };
@@ -143,8 +147,16 @@ void train_curve_text(const struct train_curve *c, struct sb *out, int width, in
 struct scratch_opts { const char *config; int quiet; int fresh; /* forget the state of an earlier run */ };
 int train_from_scratch(struct gemm_ctx *g, const struct scratch_opts *o, struct train_report *r, ilab_err *e);
 
-/* Memory by buffer and time from two measured steps; changes nothing. */
-struct train_estimate { struct plan_row row[16]; int n_row; size_t total_bytes; double tokens_per_s, seconds_total, share_of_peak; int64_t steps, tokens; };
+/* Memory by buffer and time from real steps on copies; changes nothing. seconds_total: steps, validation and checkpoints; an upper bound
+ * where learnt items are left out. joules 0: the machine does not report energy. */
+struct train_estimate {
+    struct plan_row row[28]; int n_row;
+    size_t total_bytes /* planned */, peak_rss_bytes /* of the run: measured here, and what is still to come */;
+    double tokens_per_s, seconds_total, share_of_peak, joules;
+    int64_t steps, tokens;
+    int micro_tokens, recomputed_layers, states, streams; /* what the plan chose; enum states_place */
+    char choices[256];              /* the same in words */
+};
 int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct train_opts *o,
                    struct train_estimate *out, ilab_err *e);
 

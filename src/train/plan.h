@@ -1,0 +1,42 @@
+/* plan.h — memory and time of a run, known beforehand: plan.c, work.c. Private to `train`.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_TRAIN_PLAN_H
+#define ILAB_TRAIN_PLAN_H
+
+#include "train/run.h"
+
+/* ---- plan.c ---- */
+struct train_plan {
+    struct plan_row row[28]; int n_row;
+    size_t total, budget;              /* most that will be in memory, the mapped file included; what may be */
+    int micro, batch, max_row, max_target, longest, lowest;
+    struct tape_opts tape;             /* pager: set by plan_pager */
+    size_t file_bytes, file_budget;    /* of the weights; > 0: only so many of them stay in memory */
+    int states; size_t states_bytes;   /* enum states_place: OFF, RAM or DISK */
+    double cost;                       /* estimated work a token, 1: what has to be done anyway */
+};
+/* Chooses what fits; ILAB_E_LIMIT: nothing does, and who holds the memory. The adapter and the samples are there already. */
+int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, const struct adapter *ad, const struct dataset *d,
+              const struct dataset *val /* NULL */, const struct train_opts *o, ilab_err *e);
+int plan_pager(struct train_plan *p, const struct model *m, struct pager **out, ilab_err *e);   /* *out NULL: none is needed */
+void plan_describe(const struct train_plan *p, struct sb *b);                                   /* the choices, one line of words */
+void plan_warn(const struct train_plan *p, const struct model *m);                              /* logs when others hold too much */
+
+/* ---- work.c: floating-point operations, a multiply-add counts 2 ---- */
+struct data_work { double rows, squares /* Σ n_row² */, targets; };
+struct data_work work_of(const struct dataset *d);
+double work_below(const struct model *m, const struct adapter *ad, double rows, double squares); /* forward below the lowest adapted layer */
+double work_layer_again(const struct model *m);                                                  /* a token's recomputation of a layer */
+
+/* What remains of a run, from what was measured in it: work, validations, checkpoints. */
+struct clock {
+    double epoch_work, below_work;     /* of an epoch; of it, what cached hidden states save from the second on */
+    double val_work;
+    double work, seconds;              /* of the last steps, older ones fading */
+    double val_seconds, save_seconds;
+};
+void clock_step(struct clock *c, double work, double seconds);
+/* epochs: those that remain, fraction of the first included; n_val validations; save_every seconds between checkpoints. */
+double clock_left(const struct clock *c, double epochs, int n_val, double save_every);
+
+#endif

@@ -1,0 +1,68 @@
+/* work.c — how many operations a step is, and how long what remains will take.
+ *
+ * Counted are products and attention; all else is small. A mixture counts the experts that a token uses.  SPDX-License-Identifier: Apache-2.0 */
+#include "train/plan.h"
+
+/* Weights that a token of one layer is multiplied with. down: the last product of the feed-forward alone. */
+static double layer_weights(const struct hparams *h, double *down) {
+    const double c = h->n_embd, q = (double)h->n_head * h->head_dim, kv = (double)h->n_kv_head * h->head_dim;
+    const int in = h->plain_ffn ? 1 : 2;
+    double f = h->n_expert ? (double)h->n_expert_used * h->n_ff_expert + h->n_ff_shared : h->n_ff;
+    *down = c * f;
+    return c * (q + 2 * kv) + q * c + (in + 1) * c * f + (h->n_expert ? c * h->n_expert : 0);
+}
+
+double run_flops(const struct model *m, const struct adapter *ad, double rows, double rows_squared, double n_target) {
+    const struct hparams *h = &m->hp;
+    double c = h->n_embd, q = (double)h->n_head * h->head_dim, down, linear = layer_weights(h, &down), sum = 0;
+    int backward = !ad;                         /* gradients reach down to the lowest adapted layer */
+    for (int l = 0; l < h->n_layer; l++) {
+        for (int k = 0; ad && k < LIN_COUNT; k++) {
+            const struct lora *lo = &ad->lora[l * LIN_COUNT + k];
+            if (!lo->on)
+                continue;
+            backward = 1;
+            sum += 6 * rows * ad->rank * ((double)lo->n_in + lo->n_out);
+        }
+        sum += rows * linear * (!backward ? 2 : ad ? 4 : 6) + rows_squared * q * (backward ? 6 : 2);
+    }
+    return sum + n_target * c * h->n_vocab * (ad ? 4 : 6);
+}
+
+double work_below(const struct model *m, const struct adapter *ad, double rows, double squares) {
+    double down;
+    return adapter_lowest_layer(ad) * (rows * 2 * layer_weights(&m->hp, &down) + squares * 2 * m->hp.n_head * m->hp.head_dim);
+}
+
+double work_layer_again(const struct model *m) {
+    double down, all = layer_weights(&m->hp, &down);
+    return 2 * (layer_can_redo(&m->hp) ? all - down : all);
+}
+
+struct data_work work_of(const struct dataset *d) {
+    struct data_work w = { 0 };
+    for (size_t i = 0; d && i < d->n; i++) {
+        const struct sample *s = &d->v[i];
+        double n = sample_n_row(s);
+        w.rows += n;
+        w.squares += n * n;
+        for (int k = 1; k < s->n; k++)
+            w.targets += s->mask[k] != 0;
+    }
+    return w;
+}
+
+void clock_step(struct clock *c, double work, double seconds) {
+    static const double KEEP = 0.95;
+    c->work = KEEP * c->work + work;
+    c->seconds = KEEP * c->seconds + seconds;
+}
+
+double clock_left(const struct clock *c, double epochs, int n_val, double save_every) {
+    double left = epochs * c->epoch_work;
+    if (c->work <= 0 || c->seconds <= 0)
+        return 0;
+    double seconds = left / c->work * c->seconds;
+    seconds += n_val * (c->val_seconds > 0 ? c->val_seconds : c->val_work / c->work * c->seconds);
+    return seconds * (save_every > 0 ? 1 + c->save_seconds / save_every : 1) + c->save_seconds;
+}
