@@ -146,6 +146,8 @@ void sha256_init(struct sha256 *s);
 void sha256_add(struct sha256 *s, const void *p, size_t n);
 void sha256_hex(struct sha256 *s, char out[65]);
 int sha256_file(const char *path, char out[65], ilab_err *e);
+/* The same, remembered in $XDG_CACHE_HOME/ilab (or ~/.cache/ilab) for files of at least min_bytes until they change (hash_cache.c). */
+int sha256_file_cached(const char *path, uint64_t min_bytes, char out[65], ilab_err *e);
 
 /* ---- files (file.c, dir.c) ------------------------------------------------------------------------ */
 /* Reads a whole file of at most max bytes; *out is NUL-terminated beyond *n; caller mem_frees. */

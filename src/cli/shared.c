@@ -116,7 +116,7 @@ int lm_for_command(const struct cli *c, const char *model, const char *adapter, 
     if (!adapter && lm_http_probe(url)) {
         char hash[65];
         struct lm *remote = NULL;
-        if (!sha256_file(path, hash, NULL) && !lm_http_open(&remote, url, model, api_key, NULL)) {
+        if (!sha256_file_cached(path, 64 << 20, hash, NULL) && !lm_http_open(&remote, url, model, api_key, NULL)) {
             if (!strcmp(lm_hash(remote), hash)) {
                 log_info("using the server that already runs at %s", url);
                 *out = remote;

@@ -194,6 +194,8 @@ int model_new(struct model **out, const struct hparams *hp, uint64_t seed, ilab_
 
 /* ---- identity ---- */
 
+enum { HASH_WORTH_KEEPING = 64 << 20 /* bytes of a file that take a noticeable time */ };
+
 struct hash_walk { struct sha256 s; };
 static int hash_tensor(void *ud, const char *name, struct tensor *t, int is_norm, ilab_err *e)
 {
@@ -209,7 +211,7 @@ const char *model_hash(struct model *m, ilab_err *e)
 {
     if (m->gguf && m->hash[0]) return m->hash;
     const int one_file = m->gguf && gguf_is_file(m->gguf) && gguf_n_shard(m->gguf) == 1;
-    if (m->path && one_file) return sha256_file(m->path, m->hash, e) ? NULL : m->hash;
+    if (m->path && one_file) return sha256_file_cached(m->path, HASH_WORTH_KEEPING, m->hash, e) ? NULL : m->hash;
     struct hash_walk w;
     sha256_init(&w.s);
     if (m->gguf && !one_file) { /* several files, or a directory: names, shapes and weights, in whatever files they lie */

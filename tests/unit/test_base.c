@@ -214,6 +214,39 @@ static void test_rng_is_the_published_one(void **state) {
     assert_true(sum / 70000 < 0.02 && sum / 70000 > -0.02 && squares / 70000 > 0.97 && squares / 70000 < 1.03);
 }
 
+/* A note is used until the file changes, and a spoilt one is not. */
+static void test_sha256_remembered(void **state) {
+    (void)state;
+    char dir[] = "/tmp/ilab-hash-XXXXXX", hex[65], again[65];
+    assert_non_null(mkdtemp(dir));
+    char *old = getenv("XDG_CACHE_HOME") ? path_join(getenv("XDG_CACHE_HOME"), "") : NULL;
+    setenv("XDG_CACHE_HOME", dir, 1);
+    char *path = path_join(dir, "file"), *notes = path_join(dir, "ilab/sha256"), **name;
+    size_t n;
+    ilab_err e = { 0 };
+    assert_int_equal(file_write(path, "abc", 3, &e), 0);
+    assert_int_equal(sha256_file_cached(path, 4, hex, &e), 0);
+    assert_int_equal(file_exists(notes), 0); /* too small to be worth it */
+    assert_int_equal(sha256_file_cached(path, 1, hex, &e), 0);
+    assert_int_equal(dir_list(notes, &name, &n, &e), 0);
+    assert_int_equal(n, 1);
+    char *note = path_join(notes, name[0]);
+    const char forged[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    assert_int_equal(file_write(note, forged, 64, &e), 0);
+    assert_int_equal(sha256_file_cached(path, 1, again, &e), 0);
+    assert_string_equal(again, forged);
+    assert_int_equal(file_write(note, "rubbish", 7, &e), 0);
+    assert_int_equal(sha256_file_cached(path, 1, again, &e), 0);
+    assert_string_equal(again, hex);
+    assert_int_equal(file_write(path, "abd", 3, &e), 0); /* same size, another file */
+    assert_int_equal(sha256_file_cached(path, 1, again, &e), 0);
+    assert_string_not_equal(again, hex);
+    if (old) setenv("XDG_CACHE_HOME", old, 1);
+    else unsetenv("XDG_CACHE_HOME");
+    dir_list_free(name, n);
+    mem_free(old), mem_free(note), mem_free(notes), mem_free(path);
+}
+
 static void test_sha256_vectors(void **state) {
     (void)state;
     static const struct { const char *text; int repeat; const char *hex; } ROWS[] = { /* FIPS 180-4 examples, NIST CAVP */
@@ -439,6 +472,7 @@ int main(void) {
         cmocka_unit_test(test_log_levels_and_sink),
         cmocka_unit_test(test_rng_is_the_published_one),
         cmocka_unit_test(test_sha256_vectors),
+        cmocka_unit_test(test_sha256_remembered),
         cmocka_unit_test(test_file_is_written_whole_or_not_at_all),
         cmocka_unit_test(test_file_errors_name_path_and_remedy),
         cmocka_unit_test(test_folders),
