@@ -40,6 +40,7 @@ struct cli {
     int config_named;             /* --config or ILAB_GLOBAL_CONFIG was given: the file must be there */
     struct config *config;        /* NULL for commands that need none */
     int n_word; const char **word;/* positional arguments */
+    int argc; char **argv;        /* everything that was typed */
     const struct cmd *cmd;        /* the command that runs */
     int by_group;                 /* it was called `ilab GROUP NAME`: the later command line */
     int compat;                   /* --compat: 0 none, 14 (0.14), 26 (0.26) */
@@ -124,6 +125,7 @@ struct embedded embedded_at(int i);         /* 0 is the starter model */
 CMD(INIT); CMD(DOWNLOAD); CMD(DIFF); CMD(GENERATE); CMD(TRAIN); CMD(TEST); CMD(CHAT); CMD(SERVE);
 CMD(COMPLETE); CMD(PERPLEXITY); CMD(EVALUATE); CMD(INFO); CMD(CONVERT); CMD(QUANTIZE);
 CMD(SYSTEM_INFO); CMD(SYSTEM_BENCH); CMD(CONFIG_SHOW); CMD(CONFIG_EDIT); CMD(CONFIG_MIGRATE);
+CMD(PROCESS_LIST); CMD(PROCESS_ATTACH); CMD(PROCESS_STOP); CMD(PROCESS_PRUNE);
 #undef CMD
 
 #endif

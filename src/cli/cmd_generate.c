@@ -87,7 +87,7 @@ static int run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_GENERATE = {
-    .name = "generate", .group = "data", .args_bytes = sizeof(struct generate_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run, .needs_config = 1,
+    .name = "generate", .group = "data", .args_bytes = sizeof(struct generate_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run, .needs_config = 1, .detach = "Generation",
     .summary = "Write training data from the taxonomy's changed leaves and their documents.",
     .help = "Only the model, the qna.yaml and the document are used. For every fact: questions in many wordings, statements, reverse\n"
             "questions, true and false statements, follow-up questions; against harm: questions about names and attributes that\n"

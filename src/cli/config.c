@@ -130,11 +130,12 @@ static void unknown_key(struct reader *r, const char *name, const struct yaml_no
     const char *names[CONFIG_MAX_KEYS] = { 0 }, *leaf = strrchr(name, '.');
     leaf = leaf ? leaf + 1 : name;
     for (int i = 0; i < N_CONFIG_KEYS; i++) names[i] = CONFIG_KEYS[i].name;
-    int near = nearest_name(name, names, N_CONFIG_KEYS);
+    int near = -1;
     for (int i = 0; near < 0 && i < N_CONFIG_KEYS; i++) { /* the right name in the wrong section */
         const char *dot = strrchr(names[i], '.');
-        if (dot && !strcmp(dot + 1, leaf)) near = i;
+        if (dot && strchr(name, '.') && !strcmp(dot + 1, leaf)) near = i;
     }
+    if (near < 0) near = nearest_name(name, names, N_CONFIG_KEYS);
     if (near >= 0) complain(r, at, "unknown key '%s': did you mean '%s'?", name, names[near]);
     else complain(r, at, "unknown key '%s': `ilab config show --all` lists the keys", name);
 }

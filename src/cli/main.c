@@ -1,6 +1,7 @@
 /* main.c — finds the command, fills its arguments (defaults, configuration, command line), runs it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
+#include "cli/process.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -74,7 +75,7 @@ static int run_command(const struct cmd *cmd, struct cli *c, int n, char **argv)
     }
     if (!rc) {
         signal_install();
-        rc = cmd->run(c, args);
+        rc = c->common.detached ? detach_run(c, args) : cmd->run(c, args);
     }
     mem_free(args);
     mem_free(c->source);
@@ -149,7 +150,7 @@ static int global_options(struct cli *c, int argc, char **argv, int *at)
 
 int main(int argc, char **argv)
 {
-    struct cli c = { .config_path = "config.yaml" };
+    struct cli c = { .config_path = "config.yaml", .argc = argc, .argv = argv };
     int i = 1, used = 0;
     const char *compat = getenv("ILAB_COMPAT");
     int rc = compat ? set_compat(&c, compat) : 0;

@@ -1,0 +1,186 @@
+#!/usr/bin/env bash
+# config.sh — both command lines, both layouts of the configuration, precedence, profiles, editing, migration, bad files.
+#   ILAB=path/of/ilab or BUILD=build: the program; ../shared/data: a file of InstructLab 0.26 (skipped without it).
+# SPDX-License-Identifier: Apache-2.0
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+root=$PWD
+ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
+[ -x "$ILAB" ] || { echo "skip config: ilab is not built"; exit 0; }
+dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-config-XXXXXX") || exit 1
+trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
+cd "$dir" || exit 1
+export HOME=$dir/home XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache GIT_CONFIG_GLOBAL=/dev/null
+unset ILAB_GLOBAL_CONFIG ILAB_COMPAT VISUAL EDITOR
+failed=0
+ok() { echo "ok $1"; }
+not_ok() { echo "not ok $1: $2"; sed 's/^/#   /' out | head -12; failed=1; }
+# check NAME EXIT-CODE PATTERN… -- COMMAND…     standard input comes from the file `in`
+check() {
+    local name=$1 want=$2 p rc patterns=()
+    shift 2
+    while [ "$1" != -- ]; do patterns+=("$1"); shift; done
+    shift
+    timeout 60 "$@" >out 2>&1 <in
+    rc=$?
+    [ $rc -eq "$want" ] || { not_ok "$name" "exit code $rc instead of $want"; return; }
+    for p in "${patterns[@]}"; do grep -qE -- "$p" out || { not_ok "$name" "no '$p'"; return; }; done
+    if grep -qE 'AddressSanitizer|runtime error|Segmentation' out; then not_ok "$name" "crashed"; else ok "$name"; fi
+}
+same() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "'$2' is not '$3'"; fi; }
+: >in
+
+# ---- both command lines ----
+"$ILAB" >out 2>&1
+sed -n '/^Aliases:/,$p' out >aliases
+printf 'Aliases:\n  chat      model chat\n  generate  data generate\n  serve     model serve\n  train     model train\n' | cmp -s - aliases && ok "the alias block ends the help" || not_ok "the alias block ends the help" "$(cat aliases)"
+for g in config data model process system taxonomy; do check "a group alone: ilab $g" 0 "^Usage: ilab $g COMMAND" "^Commands:" -- "$ILAB" $g; done
+"$ILAB" --help | sed -nE 's/^  ((config|taxonomy|data|model|process|system) [a-z_-]+) .*/\1/p' >commands
+while read -r c; do
+    $ILAB $c --help >out 2>&1 && grep -q "^Usage: ilab" out && grep -qi example out || not_ok "help: $c" "no usage or example"
+    if grep -oE -- ' --[A-Za-z0-9_-]+' out | grep -qvE -- '^ --([a-z0-9-]+|test_file)$'; then not_ok "hyphens: $c" "$(grep -oE -- ' --[A-Za-z0-9_-]+' out | grep -vE -- '^ --[a-z0-9-]+$')"; fi
+done <commands
+[ "$(wc -l <commands)" -ge 20 ] && ok "help of $(wc -l <commands) commands: usage, example, lower-case options" || not_ok "commands" "$(wc -l <commands)"
+check "check is diff --quiet" 2 "DeprecationWarning: Use .ilab diff --quiet. instead" -- "$ILAB" check
+check "nearest command of another group" 2 "Did you mean 'model evaluate'" -- "$ILAB" evaluat
+check "compat: unknown version" 2 "not one of '0.14', '0.26'" -- "$ILAB" --compat 0.20 diff
+
+# ---- no configuration ----
+check "missing: the flat command line" 2 "^.config.yaml. does not exists, please run .ilab init. or point to a valid" -- "$ILAB" diff
+check "missing: 0.14" 1 "does not exists" -- "$ILAB" --compat 0.14 diff
+check "missing: the groups" 2 "config/instructlab/config.yaml. does not exist or is not a readable file" "Please run .ilab config init." -- "$ILAB" taxonomy diff
+check "DEFAULT needs no file" 0 '"taxonomy-base":"origin/main"' -- "$ILAB" --config DEFAULT taxonomy diff --debug-params-json
+
+# ---- init: the early layout ----
+printf '\n\n\n' >in
+check "init: three newlines are enough" 0 "Path to taxonomy repo \[taxonomy\]:" "Should I clone .* for you\? \[y/N\]" "Path to your model \[models/starter.gguf\]" "Generating .config.yaml. in the current directory" "Initialization completed successfully, you're ready" -- "$ILAB" init
+printf 'n\n' >in
+cp config.yaml before.yaml
+check "init: no, I do not want to continue" 0 "Found config.yaml in the current directory, do you still want to continue\?" -- "$ILAB" init
+cmp -s config.yaml before.yaml && ok "init: nothing was changed" || not_ok "init: nothing was changed" "changed"
+printf 'y\n\n\n\n' >in
+check "init: yes" 0 "completed successfully" -- "$ILAB" init
+: >in
+[ -e config.yaml.bak ] && not_ok "init: an unchanged file needs no copy" "config.yaml.bak" || ok "init: an unchanged file needs no copy"
+
+# ---- precedence ----
+value() { "$ILAB" "${@:2}" --debug-params | sed -n "s/^$1: //p"; }
+same "default" "$(value num-epochs --config DEFAULT train)" "4 [default]"
+printf 'train:\n  num_epochs: 7\n' >>config.yaml
+same "file over default" "$(value num-epochs train)" "7 [config]"
+same "environment over file" "$(ILAB_TRAIN_NUM_EPOCHS=9 value num-epochs train)" "9 [environment]"
+same "command line over environment" "$(ILAB_TRAIN_NUM_EPOCHS=9 value num-epochs train --num-epochs 2)" "2 [command line]"
+same "an option's own variable" "$(HF_TOKEN=abc value hf-token download)" "abc [environment]"
+check "environment: a bad value" 2 "ILAB_TRAIN_NUM_EPOCHS: 'many' is not a valid integer" -- env ILAB_TRAIN_NUM_EPOCHS=many "$ILAB" train --dry-run
+same "ILAB_GLOBAL_CONFIG" "$(sed 's/num_epochs: 7/num_epochs: 8/' config.yaml >global.yaml; ILAB_GLOBAL_CONFIG=global.yaml value num-epochs train)" "8 [config]"
+same "--config over ILAB_GLOBAL_CONFIG" "$(ILAB_GLOBAL_CONFIG=global.yaml value num-epochs --config config.yaml train)" "7 [config]"
+
+# ---- show ----
+check "show" 0 "^chat:$" "^  # Model that writes the training data" "^  # Default: 4; 1 to 10000$" "^  num_epochs: 7$" -- "$ILAB" config show
+check "show: one key" 0 "^starter$" -- "$ILAB" config show -k generate.model
+check "show: a section without comments" 0 "^host_port: 127.0.0.1:8000$" -- "$ILAB" config show -k serve -wc
+check "show: no such key" 2 "Key not found: 'serve.modl'" -- "$ILAB" config show -k serve.modl
+check "show: JSON with origins" 0 '"train.num_epochs":\{"value":7,"from":"file"\}' '"chat.max_tokens":\{"value":null,"from":"default"\}' -- "$ILAB" config show --json
+"$ILAB" config show >shown.yaml 2>/dev/null
+"$ILAB" --config shown.yaml config show >again.yaml 2>/dev/null
+cmp -s shown.yaml again.yaml && ok "what show prints can be read" || not_ok "what show prints can be read" "$(diff shown.yaml again.yaml | head -5)"
+
+# ---- bad files ----
+bad() { local name=$1 text=$2; shift 2; printf "$text" >bad.yaml; check "bad file: $name" 2 "$@" -- "$ILAB" --config bad.yaml chat --debug-params; }
+base='chat: {model: x}\ngenerate: {model: x, taxonomy_path: t, taxonomy_base: empty}\nserve: {model_path: x}\n'
+bad "unknown key" "$base"'train:\n  num_epoch: 3\n' "^1 errors in bad.yaml:$" "^- bad.yaml:5:3: unknown key 'train.num_epoch': did you mean 'train.num_epochs'\?$"
+bad "unknown section" "$base"'trian:\n  num_epochs: 3\n' "bad.yaml:4:1: unknown key 'trian': did you mean 'train'\?"
+bad "the right key in the wrong section" "$base"'general:\n  num_epochs: 3\n' "unknown key 'general.num_epochs': did you mean 'train.num_epochs'\?"
+bad "out of range" "$base"'train: {num_epochs: 0}\n' "bad.yaml:4:21: train.num_epochs: 0 is not in the range 1 to 10000"
+bad "no boolean" 'chat: {model: x, vi_mode: perhaps}\n' "chat.vi_mode: 'perhaps' is neither true nor false"
+bad "a list for a value" 'chat: {model: [x]}\n' "chat.model: one value is expected, not a list"
+bad "a value for a section" 'chat: x\n' "bad.yaml:1:7: chat: a section with keys below it is expected"
+bad "all findings at once" 'general: {log_level: LOUD, foo: 1}\nchat: {vi_mode: 3}\n' "^[67] errors in bad.yaml" "LOUD" "general.foo" "missing chat->model" "missing generate: field required"
+bad "a later version" "$base"'version: 2.0.0\n' "version: '2.0.0' is not known"
+printf "$base"'future: {a: 1}\ntrain: {num_epoch: 3}\n' >later.yaml
+check "compat: unknown keys are ignored" 0 "model: x" -- "$ILAB" --compat 0.14 --config later.yaml chat --debug-params
+head -c 2000000 /dev/zero | tr '\0' '#' >big.yaml
+check "bad file: too large" 2 "big.yaml" -- "$ILAB" --config big.yaml chat --debug-params
+printf 'a: &a [x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: &e [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nf: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\ng: [*e,*e,*e,*e,*e,*e,*e,*e,*e]\n' >laughs.yaml
+check "bad file: billion laughs" 2 "laughs.yaml" -- "$ILAB" --config laughs.yaml chat --debug-params
+
+# ---- edit ----
+check "edit: a bad value does not replace the file" 1 "unknown key 'chat.vi_mod': did you mean 'chat.vi_mode'" "as it was" "config.yaml.draft.yaml" -- env EDITOR="sed -i s/vi_mode/vi_mod/" "$ILAB" config edit
+check "edit: a good one does" 0 "is valid and was changed" "kept as .config.yaml.bak" -- env EDITOR="sed -i s/127.0.0.1:8000/127.0.0.1:8001/" "$ILAB" config edit
+grep -q "127.0.0.1:8001" config.yaml && grep -q "127.0.0.1:8000" config.yaml.bak && ok "edit: new and old file" || not_ok "edit: new and old file" "no"
+check "edit: nothing changed" 0 "Nothing was changed" -- env EDITOR=true "$ILAB" config edit
+check "edit: no such editor" 1 "cannot run the editor 'none-such'" "EDITOR" -- env EDITOR=none-such "$ILAB" config edit
+check "edit: the editor fails" 1 "nothing was changed" -- env EDITOR=false "$ILAB" config edit
+
+# ---- init: the late layout ----
+check "config init" 0 "^Generating config file:$" "user/config/instructlab/config.yaml$" "Initialization completed successfully! You're ready" -- "$ILAB" config init --non-interactive
+mkdir -p empty && cd empty && ln -s ../in in
+check "the user's configuration is found" 0 "^Taxonomy in $dir/user/data/instructlab/taxonomy/ is valid" -- "$ILAB" taxonomy diff
+same "paths of the late layout" "$(value ckpt-output-dir model train)" "$dir/user/data/instructlab/checkpoints [config]"
+check "the model is found" 0 "starter" -- "$ILAB" model info starter
+printf '\n' >in
+check "config init: an existing file" 0 "Existing config file was found in:" "Do you still want to continue\?" -- "$ILAB" config init
+printf 'y\n\n\n' >in
+check "config init: the profile" 0 "We have detected the .*CPU profile as an exact match for your system" -- "$ILAB" config init
+: >in
+mkdir -p prof && printf 'train:\n  num_epochs: 3\nserve:\n  server: {port: 9100}\nversion: 1.0.0\n' >prof/box.yaml
+check "config init: a profile" 0 "completed" -- env ILAB_SYSTEM_PROFILE_DIR=prof "$ILAB" config init --non-interactive --profile box
+same "profile: an option" "$(value num-epochs model train)" "3 [config]"
+same "profile: the address" "$(value host-port model serve)" "127.0.0.1:9100 [config]"
+check "no such profile" 1 "there is no profile 'nix'" -- "$ILAB" config init --non-interactive --profile nix
+cd .. || exit 1
+
+# ---- migration ----
+cp config.yaml early.yaml
+check "migrate to the late layout" 0 "kept as .early.yaml.bak" "migrate --undo" -- "$ILAB" --config early.yaml config migrate --to 0.26
+grep -q "^version: 1.0.0" early.yaml && grep -q "^    port: 8001" early.yaml && ok "migrate: keys of the late layout" || not_ok "migrate: keys of the late layout" "$(cat early.yaml)"
+same "migrate: values keep their meaning" "$("$ILAB" --config early.yaml train --debug-params | sed "s/ .[a-z]*.$//" | md5sum)" "$("$ILAB" --config config.yaml train --debug-params | sed "s/ .[a-z]*.$//" | md5sum)"
+same "migrate: the address" "$(value host-port --config early.yaml serve)" "127.0.0.1:8001 [config]"
+check "migrate back to the early layout" 0 "is written" -- "$ILAB" --config early.yaml config migrate --to 0.14 -o round.yaml
+same "migrate: there and back" "$(value host-port --config round.yaml serve)" "127.0.0.1:8001 [config]"
+check "migrate: undo" 0 "as it was before" -- "$ILAB" --config early.yaml config migrate --undo
+cmp -s early.yaml config.yaml && ok "migrate: undone to the byte" || not_ok "migrate: undone to the byte" "$(diff early.yaml config.yaml | head -3)"
+
+# ---- files of InstructLab ----
+printf 'chat:\n  model: m\n  vi_mode: false\ngeneral:\n  log_level: INFO\ngenerate:\n  model: m\n  num_instructions: 100\n  taxonomy_base: origin/main\n  taxonomy_path: taxonomy\nserve:\n  gpu_layers: -1\n  host_port: 127.0.0.1:8000\n  max_ctx_size: 2048\n  model_path: models/m.gguf\n' >e.yaml
+same "0.14: a value that was chosen" "$(value max-ctx-size --config e.yaml serve)" "2048 [config]"
+same "0.14: a default with which training fails is not taken" "$(value num-instructions --config e.yaml generate)" "0 [default]"
+theirs=$root/../shared/data/taxonomy/upstream-fixtures/default_config.yaml
+if [ -r "$theirs" ] && python3 -c 'import yaml' 2>/dev/null; then
+    cp "$theirs" late.yaml
+    same "0.26: epochs" "$(value num-epochs --config late.yaml train)" "4 [default]"
+    same "0.26: chosen epochs" "$(sed -E 's/^(  num_epochs:) 10/\1 12/' late.yaml >late2.yaml; value num-epochs --config late2.yaml train)" "12 [config]"
+    same "0.26: the address" "$(value host-port --config late.yaml serve)" "127.0.0.1:8000 [config]"
+    XDG_DATA_HOME=/data XDG_CACHE_HOME=/cache "$ILAB" --compat 0.26 --config DEFAULT config show >ours.yaml
+    python3 - "$theirs" ours.yaml >out 2>&1 <<'END' && ok "0.26: config show has every key and default of the reference's file" || not_ok "0.26: config show has every key and default" "differs"
+import sys, yaml
+a, b = (yaml.safe_load(open(f)) for f in sys.argv[1:])
+if a != b:
+    def walk(x, y, at=''):
+        for k in sorted(set(x) | set(y)):
+            p, q = x.get(k, 'MISSING'), y.get(k, 'MISSING')
+            if isinstance(p, dict) and isinstance(q, dict): walk(p, q, at + k + '.')
+            elif p != q: print(at + k, repr(p), repr(q))
+    walk(a, b)
+    sys.exit(1)
+END
+    "$ILAB" --config late.yaml config migrate -o mine.yaml >/dev/null 2>out && python3 -c 'import sys, yaml; c = yaml.safe_load(open("mine.yaml")); sys.exit(c["version"] != "1.0.0" or c["chat"]["model"] != "/cache/instructlab/models/granite-7b-lab-Q4_K_M.gguf")' && grep -q "InstructLab's default 10 is replaced" out && ok "0.26: migrate" || not_ok "0.26: migrate" "no"
+else
+    echo "skip 0.26: ../shared/data or python3-yaml is missing"
+fi
+
+# ---- places that cannot be written ----
+exec 8>>config.yaml.lock
+flock 8
+check "a locked configuration" 1 "another program is changing the configuration" -- env EDITOR="sed -i s/8001/8002/" "$ILAB" config edit
+exec 8>&-
+check "a home that cannot be written" 1 "init failed: cannot make the folder" -- env XDG_DATA_HOME=/proc/x XDG_CACHE_HOME=/proc/x "$ILAB" config init --non-interactive
+check "no home at all" 1 "neither HOME nor XDG_DATA_HOME is set" -- env -u HOME -u XDG_DATA_HOME -u XDG_CACHE_HOME -u XDG_CONFIG_HOME "$ILAB" --config x.yaml config init --non-interactive
+if [ "$(id -u)" -ne 0 ]; then
+    chmod 000 config.yaml
+    check "a configuration that may not be read" 2 "ermission denied" -- "$ILAB" diff
+    chmod 644 config.yaml
+else
+    echo "skip unreadable configuration: root may read everything"
+fi
+exit $failed
