@@ -141,7 +141,7 @@ static int trainer_new(struct trainer *t, const struct job *j, struct gemm_ctx *
     if (!rc && j->base >= 0)
         rc = base_from_file(&t->m, j->base, g, e);
     if (!rc && j->lora)
-        rc = adapter_new(&t->ad, t->m, j->lora, 2.0f * (float)j->lora, (1u << LIN_COUNT) - 1, 0, 1, e);
+        rc = adapter_new(&t->ad, t->m, j->lora, 2.0f * (float)j->lora, ADAPT_DEFAULT, 0, 1, e);
     if (!rc)
         rc = tape_new(&t->t, g, t->m, t->ad, MICRO, MICRO, e);
     if (rc)

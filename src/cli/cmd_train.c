@@ -68,11 +68,11 @@ static int parse_modules(const char *list, unsigned *which, ilab_err *e)
 {
     struct sv rest = sv_of(list), part;
     *which = 0;
-    if (!strcmp(list, "all")) *which = (1u << LIN_COUNT) - 1;
+    if (!strcmp(list, "all")) *which = ADAPT_DEFAULT;
     while (!*which || rest.n) {
         if (!strcmp(list, "all") || !sv_split(&rest, ',', &part)) break;
         int kind = -1;
-        for (int i = 0; i < LIN_COUNT; i++)
+        for (int i = 0; i < ADAPT_COUNT; i++)
             if (sv_eq_c(sv_trim(part), LINEAR_NAME[i])) kind = i;
         if (kind < 0) return err_set(e, ILAB_E_INVALID, "--lora-target-modules: '%.*s' is no linear layer", SV_ARG(part));
         *which |= 1u << kind;

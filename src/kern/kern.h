@@ -45,8 +45,11 @@ struct kern {
     void (*layernorm)(float *y, const float *x, const float *w, const float *b /* NULL: none */, int n, float eps); /* one row; y may be x */
     /* y = gelu(gate)·up, up NULL: 1; the tanh form (Hendrycks, Gimpel 2016): x·sigmoid(2·sqrt(2/π)·(x + 0.044715·x³)) */
     void (*gelu_mul)(float *y, const float *gate, const float *up, int64_t n);
+    void (*gelu_mul_back)(float *dgate, float *dup /* untouched without up */, const float *dy, const float *gate, const float *up, int64_t n); /* overwrites */
+    void (*layernorm_back)(float *dx, const float *dy, const float *x, const float *w, int n, float eps); /* dx += …; one row; x the input of the forward */
     void (*sigmoid)(float *y, const float *x, int64_t n);
     void (*softcap)(float *x, float cap, int64_t n);                    /* x = cap·tanh(x/cap) */
+    void (*softcap_back)(float *d, const float *y, float cap, int64_t n); /* d *= 1 − (y/cap)²; y what softcap gave */
     void (*softmax)(float *x, int n);                                   /* in place; −INF entries give 0 */
     float (*log_sum_exp)(const float *x, int n);
     void (*silu_mul)(float *y, const float *gate, const float *up, int64_t n);                  /* y = silu(gate)·up */

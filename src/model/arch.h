@@ -9,6 +9,8 @@
 
 #include "model/model.h"
 
+#include <math.h>
+
 /* Rows of the table of tensors, in the order of model_each_tensor. */
 enum weight_kind {
     W_EMBEDDING, W_POSITIONS, W_TOKEN_TYPES, W_EMBEDDING_NORM, W_EMBEDDING_NORM_BIAS, W_ROPE_FREQS, W_ROPE_LONG, W_ROPE_SHORT,
@@ -60,11 +62,25 @@ void weight_bind(struct model *m, int i);
 /* Never quantised: vectors, routers, tables of positions and types. */
 int weight_keeps_f32(const struct weight *w);
 int weight_is_parameter(const struct weight *w);                            /* not a constant of the rotary embedding */
-/* The adapted matrices that lie in this tensor as rows: kind[i] begins at row row0[i]; returns their number (≤ 3). */
-int weight_linears(const struct hparams *hp, const struct weight *w, int kind[3], int64_t row0[3]);
+/* What of a layer an adapter can change lies in this tensor as rows: kind[i] (enum linear_kind, adapted_kind) begins at row row0[i];
+ * returns their number (≤ 3). */
+int weight_adapted(const struct hparams *hp, const struct weight *w, int kind[3], int64_t row0[3]);
+/* The matrix {in, out} or the experts' matrices {in, out, E}; NULL: this layer has none. */
+const struct tensor *adapted_tensor(const struct model *m, int layer, int kind);
 /* dim of a linear layer as {in, out}. */
 void linear_dims(const struct hparams *hp, int kind, int64_t dim[2]);
 /* The name of a block's tensor: blk.<layer>.<what>.weight */
 void block_tensor_name(char out[128], int layer, const char *what);
+
+/* ---- adapter.c, for the readers and writers of adapter files ---- */
+enum { MAX_RANK = 4096 };
+/* plan[n_layer · ADAPT_COUNT]: on, rank, scale and a_of count; matrices are found in m. A and B are not set. */
+int adapter_alloc(struct adapter **out, const struct model *m, float alpha, int rslora, const struct lora *plan, ilab_err *e);
+/* Sets a_of of what is on and lies in one tensor of the model, so that the parts share an A. */
+void adapter_share_fused(const struct model *m, struct lora *plan);
+static inline float lora_scale(float alpha, int rank, int rslora) /* alpha 0 means unscaled, as in llama.cpp */
+{
+    return alpha == 0 ? 1.0f : alpha / (rslora ? sqrtf((float)rank) : (float)rank);
+}
 
 #endif

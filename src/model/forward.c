@@ -33,7 +33,7 @@ void rows_run(struct pool *pool, rows_fn *fn, void *ud, int n_row)
 
 /* ---- linear layers ---- */
 
-static struct tensor f32_matrix(const float *data, int64_t rows, int64_t cols)
+struct tensor f32_matrix(const float *data, int64_t rows, int64_t cols)
 {
     return (struct tensor){ .data = data, .type = QT_F32, .n_dim = 2, .dim = { cols, rows, 1, 1 },
                             .row_bytes = (size_t)cols * sizeof(float), .n_bytes = (size_t)(rows * cols) * sizeof(float) };
@@ -49,34 +49,27 @@ static struct gemm linear_gemm(const struct linear *l, const float *x, int n_row
     return p;
 }
 
-void lora_inner(struct gemm_ctx *g, const struct lora *lo, int rank, float scale, const float *x, int n_row, float *h)
+void lora_inner(const struct layer_job *j, int kind, const float *x)
 {
-    if (!lo || !lo->on || !h) return;
-    const int64_t in = lo->n_in;
+    const struct lora *lo = j->lo ? j->lo + kind : NULL;
+    if (!lo || !lo->on || lo->a_of != kind) return;
+    const int64_t in = lo->n_in, rank = lo->rank;
+    float *h = j->a->lora_h[kind];
     struct tensor a = f32_matrix(lo->a, rank, in);
-    gemm_run(g, &(struct gemm){ .n_row = n_row, .n_col = rank, .n_k = in, .c = h, .c_row = rank, .a = x, .a_row = in, .a_col = 1,
-                                .form = GEMM_B_TENSOR, .t = &a });
-    gemm_kern(g)->scale(h, scale, (int64_t)n_row * rank);
+    gemm_run(j->g, &(struct gemm){ .n_row = j->b->n_row, .n_col = rank, .n_k = in, .c = h, .c_row = rank, .a = x, .a_row = in, .a_col = 1,
+                                   .form = GEMM_B_TENSOR, .t = &a });
+    j->k->scale(h, lo->scale, j->b->n_row * rank);
 }
 
-/* y += (scale · x Aᵀ) Bᵀ; h keeps the bracket. */
-static void lora_add(struct gemm_ctx *g, const struct lora *lo, int rank, float scale, const float *x, int n_row, float *y, float *h)
+void lora_add(const struct layer_job *j, int kind, const float *x, float *y)
 {
-    if (!lo || !lo->on || !h) return;
-    const int64_t out = lo->n_out;
+    const struct lora *lo = j->lo ? j->lo + kind : NULL;
+    if (!lo || !lo->on) return;
+    const int64_t out = lo->n_out, rank = lo->rank;
     struct tensor b = f32_matrix(lo->b, out, rank);
-    lora_inner(g, lo, rank, scale, x, n_row, h);
-    gemm_run(g, &(struct gemm){ .n_row = n_row, .n_col = out, .n_k = rank, .c = y, .c_row = out, .load_c = 1, .a = h, .a_row = rank,
-                                .a_col = 1, .form = GEMM_B_TENSOR, .t = &b });
-}
-
-void linear_forward(struct gemm_ctx *g, const struct linear *l, const struct lora *lo, int rank, float scale,
-                    const float *x, int n_row, float *y, float *h)
-{
-    if (n_row <= 0) return;
-    const struct gemm p = linear_gemm(l, x, n_row, y, 0, GEMM_ACT_F32);
-    gemm_run(g, &p);
-    lora_add(g, lo, rank, scale, x, n_row, y, h);
+    lora_inner(j, kind, x);
+    gemm_run(j->g, &(struct gemm){ .n_row = j->b->n_row, .n_col = out, .n_k = rank, .c = y, .c_row = out, .load_c = 1, .a = j->a->lora_h[lo->a_of],
+                                   .a_row = rank, .a_col = 1, .form = GEMM_B_TENSOR, .t = &b });
 }
 
 void products_run(const struct layer_job *j, const struct product *p, int n, const float *x)
@@ -85,7 +78,7 @@ void products_run(const struct layer_job *j, const struct product *p, int n, con
     for (int i = 0; i < n; i++) group[i] = linear_gemm(p[i].w, x, j->b->n_row, p[i].y, p[i].load, j->m->act);
     if (n == 1) gemm_run(j->g, group);
     else gemm_run_group(j->g, group, n);
-    for (int i = 0; i < n && j->ad; i++) lora_add(j->g, p[i].lo, j->ad->rank, j->ad->scale, x, j->b->n_row, p[i].y, p[i].h);
+    for (int i = 0; i < n && j->lo; i++) lora_add(j, p[i].kind, x, p[i].y);
 }
 
 /* ---- pieces ---- */
@@ -96,33 +89,40 @@ void norm_row(const struct kern *k, const struct hparams *hp, float *y, float *i
     else k->rmsnorm(y, inv_rms, x, w, n, hp->norm_eps);
 }
 
-struct end_job { const struct layer_job *j; const float *x; float *out; const float *bias, *norm, *norm_bias; };
+struct end_job { const struct layer_job *j; const struct block_end *s; };
 static void end_rows(void *ud, int r0, int r1)
 {
-    const struct end_job *s = ud;
-    const struct hparams *hp = &s->j->m->hp;
-    const struct kern *k = s->j->k;
-    const int c = hp->n_embd;
+    const struct layer_job *j = ((struct end_job *)ud)->j;
+    const struct block_end *s = ((struct end_job *)ud)->s;
+    const struct hparams *hp = &j->m->hp;
+    const struct kern *k = j->k;
+    const int c = hp->n_embd, keep = s->branch != j->a->branch; /* what the norm gets is needed later: its result goes to out at once */
     const float scale = hp->residual_scale == 0 ? 1.0f : hp->residual_scale;
     for (int r = r0; r < r1; r++) {
-        float *out = s->out + (size_t)r * (size_t)c;
+        const size_t at = (size_t)r * (size_t)c;
+        float *out = s->out + at;
         if (hp->norm_place == NORM_SUM) {
             norm_row(k, hp, out, NULL, out, s->norm, s->norm_bias, c);
             continue;
         }
-        float *branch = s->j->a->branch + (size_t)r * (size_t)c;
+        float *branch = s->branch + at, *to = keep ? out : branch;
         if (s->bias) k->add(branch, s->bias, c);
-        if (s->norm) norm_row(k, hp, branch, NULL, branch, s->norm, s->norm_bias, c);
-        if (s->x != s->out) memcpy(out, s->x + (size_t)r * (size_t)c, (size_t)c * sizeof *out);
+        if (s->norm) norm_row(k, hp, to, s->inv_rms ? s->inv_rms + r : NULL, branch, s->norm, s->norm_bias, c);
+        if (keep) {
+            if (scale != 1) k->scale(out, scale, c);
+            k->add(out, s->x + at, c);
+            continue;
+        }
+        if (s->x != s->out) memcpy(out, s->x + at, (size_t)c * sizeof *out);
         k->axpy(out, scale, branch, c);
     }
 }
 
-void block_end(const struct layer_job *j, const float *x, float *out, const float *bias, const float *norm, const float *norm_bias)
+void block_end(const struct layer_job *j, const struct block_end *s)
 {
     if (adds_directly(&j->m->hp) && j->m->hp.norm_place != NORM_SUM) return;
-    struct end_job s = { j, x, out, bias, norm, norm_bias };
-    rows_run(gemm_pool(j->g), end_rows, &s, j->b->n_row);
+    struct end_job e = { j, s };
+    rows_run(gemm_pool(j->g), end_rows, &e, j->b->n_row);
 }
 
 /* ---- one layer ---- */
@@ -134,20 +134,28 @@ static void acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row,
     const size_t t = (size_t)n_row, c = (size_t)hp->n_embd, q = (size_t)hp->n_head * (size_t)hp->head_dim,
                  kv = (size_t)hp->n_kv_head * (size_t)hp->head_dim, f = (size_t)(hp->n_expert ? hp->n_ff_shared : hp->n_ff);
     const int pre = normed_before(hp), gated = !hp->plain_ffn, keep = !share && hp->qk_norm != QK_NORM_NONE;
+    const int post = !share && (hp->norm_place == NORM_PRE_POST || hp->norm_place == NORM_POST);
     const struct { float **p; size_t width; float **instead; } row[] = {
         { &a->x, c, NULL }, { &a->norm1, pre ? c : 0, common ? &common->norm1 : NULL }, { &a->inv_rms1, 1, NULL }, { &a->q, q, NULL }, { &a->k, kv, NULL }, { &a->v, kv, NULL },
         { &a->att, q, NULL }, { &a->x_mid, c, share && pre ? &a->x : NULL }, { &a->norm2, pre ? c : 0, share && pre ? &a->norm1 : common ? &common->norm2 : NULL },
         { &a->inv_rms2, 1, NULL }, { &a->gate, gated ? f : 0, NULL }, { &a->up, f, NULL }, { &a->act, f, share ? gated ? &a->gate : &a->up : common ? &common->act : NULL },
         { &a->q_raw, keep ? q : 0, NULL }, { &a->k_raw, keep ? kv : 0, NULL }, { &a->q_inv, keep ? (size_t)hp->n_head : 0, NULL },
         { &a->k_inv, keep ? (size_t)hp->n_kv_head : 0, NULL },
-        { &a->branch, adds_directly(hp) ? 0 : c, share && pre && !hp->n_ff_shared ? &a->norm1 : NULL }, /* two experts read norm2, one after the other */
+        { &a->inv_post1, (size_t)post, NULL }, { &a->inv_post2, (size_t)post, NULL }, { &a->ffn_branch, post ? c : 0, NULL },
+        { &a->attn_branch, post ? c : 0, NULL },
+        { &a->branch, adds_directly(hp) || post ? 0 : c, share && pre && !hp->n_ff_shared ? &a->norm1 : NULL }, /* two experts read norm2, one after the other */
     };
     for (size_t i = 0; i < ARRAY_LEN(row); i++)
         *row[i].p = row[i].width == 0 ? NULL : row[i].instead ? *row[i].instead : arena_alloc(mem, t * row[i].width * sizeof(float), 64);
-    for (int k = 0; k < LIN_COUNT; k++)
-        a->lora_h[k] = rank > 0 ? arena_alloc(mem, t * (size_t)rank * sizeof(float), 64) : NULL;
+    if (!post) a->attn_branch = a->ffn_branch = a->branch;
+    const int first_ffn = hp->plain_ffn ? LIN_UP : LIN_GATE;
+    for (int k = 0; k < ADAPT_COUNT; k++) {
+        const int here = k <= LIN_O || (k < LIN_COUNT ? !hp->n_expert && k >= first_ffn : hp->n_expert && (k < ADAPT_SHARED || hp->n_ff_shared));
+        const size_t rows = k >= ADAPT_EXPERTS && k < ADAPT_SHARED ? t * (size_t)hp->n_expert_used : t;
+        a->lora_h[k] = rank > 0 && here ? arena_alloc(mem, rows * (size_t)rank * sizeof(float), 64) : NULL;
+    }
     a->item = arena_alloc(mem, t * sizeof *a->item, 64);
-    experts_plan(&a->moe, hp, n_row, mem);
+    experts_plan(&a->moe, hp, n_row, rank, !share, mem);
 }
 
 void layer_acts_plan(struct layer_acts *a, const struct hparams *hp, int n_row, int rank, struct arena *mem)
@@ -191,7 +199,7 @@ void layer_forward(struct gemm_ctx *g, const struct model *m, const struct adapt
                    const struct batch *b, struct layer_acts *a, float *y)
 {
     if (b->n_row <= 0) return;
-    const struct layer_job j = { g, gemm_kern(g), m, &m->layer[layer], ad, ad ? ad->lora + (size_t)layer * LIN_COUNT : NULL, b, a, y, layer, kv_layer };
+    const struct layer_job j = { g, gemm_kern(g), m, &m->layer[layer], ad, ad ? ad->lora + (size_t)layer * ADAPT_COUNT : NULL, b, a, y, layer, kv_layer };
     attention_block(&j);
     feed_forward_block(&j);
 }

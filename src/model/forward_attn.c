@@ -85,7 +85,7 @@ void attention_block(const struct layer_job *j)
         a->item[s] = (struct attn_item){ { b->seg[s].page, (size_t)j->kv_layer, b->kv_step }, b->seg[s].row0, b->seg[s].n_row, b->seg[s].pos0 };
     attn_forward_batch(j->g, &shape, a->item, b->n_seg, a->q, nq, a->att, nq);
     const int direct = adds_directly(hp);
-    const struct product out = layer_product(j, LIN_O, direct ? a->x_mid : a->branch, direct);
+    const struct product out = layer_product(j, LIN_O, direct ? a->x_mid : a->attn_branch, direct);
     products_run(j, &out, 1, a->att);
-    block_end(j, a->x, a->x_mid, j->w->lin[LIN_O].bias, j->w->attn_post_norm, j->w->attn_post_norm_bias);
+    block_end(j, &(struct block_end){ a->x, a->x_mid, a->attn_branch, j->w->lin[LIN_O].bias, j->w->attn_post_norm, j->w->attn_post_norm_bias, a->inv_post1 });
 }

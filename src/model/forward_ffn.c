@@ -46,12 +46,13 @@ static void dense_rows(void *ud, int r0, int r1)
 static void dense_forward(const struct layer_job *j, const float *x, float *out, int load)
 {
     const struct layer_acts *a = j->a;
-    const struct product in[2] = { layer_product(j, LIN_UP, a->up, 0), layer_product(j, LIN_GATE, a->gate, 0) };
-    products_run(j, in, j->m->hp.plain_ffn ? 1 : 2, x);
+    const struct product in[2] = { layer_product(j, LIN_GATE, a->gate, 0), layer_product(j, LIN_UP, a->up, 0) };
+    const int n = j->m->hp.plain_ffn ? 1 : 2;
+    products_run(j, in + 2 - n, n, x);
     rows_run(gemm_pool(j->g), dense_rows, (void *)j, j->b->n_row);
     const struct product down = layer_product(j, LIN_DOWN, out, load);
     if (j->y) products_run(j, &down, 1, a->act);
-    else if (j->ad) lora_inner(j->g, down.lo, j->ad->rank, j->ad->scale, a->act, j->b->n_row, down.h);
+    else lora_inner(j, LIN_DOWN, a->act);
 }
 
 struct shared_job { const struct layer_job *j; const float *x; };
@@ -76,11 +77,11 @@ static void shared_forward(const struct layer_job *j, const float *x, float *out
 {
     const struct layer_acts *a = j->a;
     const struct linear *w = j->w->shared;
-    const struct product in[2] = { { &w[EXPERT_UP], NULL, a->up, 0, NULL }, { &w[EXPERT_GATE], NULL, a->gate, 0, NULL } };
+    const struct product in[2] = { { &w[EXPERT_GATE], a->gate, 0, ADAPT_SHARED + EXPERT_GATE }, { &w[EXPERT_UP], a->up, 0, ADAPT_SHARED + EXPERT_UP } };
     struct shared_job s = { j, x };
     products_run(j, in, 2, x);
     rows_run(gemm_pool(j->g), shared_rows, &s, j->b->n_row);
-    const struct product down = { &w[EXPERT_DOWN], NULL, out, 1, NULL };
+    const struct product down = { &w[EXPERT_DOWN], out, 1, ADAPT_SHARED + EXPERT_DOWN };
     products_run(j, &down, 1, a->act);
 }
 
@@ -90,10 +91,10 @@ void feed_forward_block(const struct layer_job *j)
     const struct layer_acts *a = j->a;
     const int direct = adds_directly(hp);
     const float *x = normed_before(hp) ? a->norm2 : a->x_mid;
-    float *out = direct ? j->y : a->branch;
+    float *out = direct ? j->y : a->ffn_branch;
     rows_run(gemm_pool(j->g), begin_rows, (void *)j, j->b->n_row);
     if (!hp->n_expert) dense_forward(j, x, out, direct);
     else experts_forward(j, x, out, direct);
     if (hp->n_ff_shared) shared_forward(j, x, out);
-    if (j->y) block_end(j, a->x_mid, j->y, j->w->lin[LIN_DOWN].bias, j->w->ffn_post_norm, j->w->ffn_post_norm_bias);
+    if (j->y) block_end(j, &(struct block_end){ a->x_mid, j->y, a->ffn_branch, j->w->lin[LIN_DOWN].bias, j->w->ffn_post_norm, j->w->ffn_post_norm_bias, a->inv_post2 });
 }

@@ -82,16 +82,17 @@ int model_trainable(const struct model *m, int all_weights, ilab_err *e)
     int n_param = 0;
     for (int i = 0; i < m->n_weight; i++) n_param += weight_is_parameter(&m->weight[i]);
     const struct { int yes; const char *what; } lacks[] = { /* what src/train/backward.c cannot do */
-        { hp->encoder, "encoders" }, { hp->n_expert > 0, "mixtures of experts" }, { hp->norm == NORM_LAYER, "LayerNorm" },
-        { hp->norm_place != NORM_PRE, "norms behind a block" },
+        { hp->encoder, "an encoder has no next token to predict (train a decoder instead)" },
+        { all_weights && hp->n_expert > 0, "mixtures of experts (train an adapter instead)" },
+        { all_weights && hp->norm == NORM_LAYER, "LayerNorm (train an adapter instead)" },
+        { all_weights && hp->norm_place != NORM_PRE, "norms behind a block (train an adapter instead)" },
         { all_weights && hp->qk_norm != QK_NORM_NONE, "norms of queries and keys (train an adapter instead)" },
-        { hp->plain_ffn || hp->activation != ACT_SILU, "GELU" }, { hp->attn_softcap != 0 || hp->final_softcap != 0, "capped logits" },
-        { m->positions.data != NULL, "learned positions" }, { !adapted, "this layout of weights" },
+        { all_weights && m->positions.data != NULL, "learned positions (train an adapter instead)" }, { !adapted, "this layout of weights" },
         { all_weights && bias, "biases (train an adapter instead)" },
         { all_weights && n_param != 2 + !hp->tied + hp->n_layer * (LIN_COUNT + 2), "fused matrices (train an adapter instead)" },
     };
     for (size_t i = 0; i < ARRAY_LEN(lacks); i++)
         if (lacks[i].yes)
-            return err_set(e, ILAB_E_INVALID, "training of the architecture '%s' is not supported yet: %s", m->arch->name, lacks[i].what);
+            return err_set(e, ILAB_E_INVALID, "training of the architecture '%s' is not supported: %s", m->arch->name, lacks[i].what);
     return 0;
 }

@@ -16,7 +16,7 @@ static const struct { int type; uint32_t file_type; } FILE_TYPES[] = {
 /* An adapted matrix may be some rows of a fused tensor. */
 struct part { const struct lora *lora; int64_t row0, rows; };
 struct merge;
-struct out_tensor { const struct merge *of; struct tensor t; struct part part[3]; int n_part, rank; float scale; int type; };
+struct out_tensor { const struct merge *of; struct tensor t; struct part part[3]; int n_part, type; };
 struct merge {
     struct gguf_writer *w; const struct adapter *a; struct model *m; struct pool *pool;
     int type, mix;                             /* mix ≥ 0: its rules choose each tensor's type */
@@ -46,7 +46,9 @@ static void merge_rows(void *ud, int i0, int i1)
     for (int64_t r = j->row0 + i0; r < rows; r++) {
         const struct part *p = part_of(o, r);
         tensor_row_f32(&o->t, r, x);
-        for (int i = 0; p && i < o->rank; i++) k->axpy(x, o->scale * p->lora->b[(r - p->row0) * o->rank + i], p->lora->a + i * in, in);
+        const struct lora *l = p ? p->lora : NULL;
+        const float *a = l ? l->a + (r - p->row0) / l->n_out * l->rank * in : NULL; /* the expert's */
+        for (int i = 0; l && i < l->rank; i++) k->axpy(x, l->scale * l->b[(r - p->row0) * l->rank + i], a + i * in, in);
         uint8_t *to = j->to + (size_t)(r - j->row0) * row_bytes;
         if (o->type == QT_F32) memcpy(to, x, row_bytes);
         else q->quantize(to, x, in);
@@ -74,12 +76,10 @@ static int add_tensor(struct merge *g, const struct model *m, const struct weigh
     if (g->a) {
         int kind[3];
         int64_t row0[3];
-        o->rank = g->a->rank;
-        o->scale = g->a->scale;
-        o->n_part = weight_linears(&m->hp, w, kind, row0);
+        o->n_part = weight_adapted(&m->hp, w, kind, row0);
         for (int i = 0; i < o->n_part; i++) {
-            const struct lora *l = &g->a->lora[w->layer * LIN_COUNT + kind[i]];
-            o->part[i] = (struct part){ l, row0[i], l->n_out };
+            const struct lora *l = &g->a->lora[w->layer * ADAPT_COUNT + kind[i]];
+            o->part[i] = (struct part){ l, row0[i], (int64_t)l->n_out * l->n_matrix };
         }
     }
     return gguf_add_tensor_rows(g->w, w->t.name, o->type, w->t.n_dim, w->t.dim, fill_rows, o, e);

@@ -46,10 +46,14 @@ struct hparams {
     int pooling;
 };
 enum linear_kind { LIN_Q, LIN_K, LIN_V, LIN_O, LIN_GATE, LIN_UP, LIN_DOWN, LIN_COUNT };
-extern const char *const LINEAR_NAME[LIN_COUNT];                            /* "attn_q" … as in GGUF: blk.N.<name>.weight */
+enum expert_part { EXPERT_GATE, EXPERT_UP, EXPERT_DOWN, EXPERT_COUNT };
+/* What an adapter may change in a layer: its linear layers, and in a mixture of experts these. */
+enum adapted_kind { ADAPT_ROUTER = LIN_COUNT, ADAPT_EXPERTS /* + enum expert_part: each of the experts */, ADAPT_SHARED = ADAPT_EXPERTS + EXPERT_COUNT,
+                    ADAPT_COUNT = ADAPT_SHARED + EXPERT_COUNT };
+enum { ADAPT_DEFAULT = (1 << ADAPT_COUNT) - 1 - (1 << ADAPT_ROUTER) };      /* bits: everything but the router */
+extern const char *const LINEAR_NAME[ADAPT_COUNT];                          /* "attn_q" … as in GGUF: blk.N.<name>.weight */
 
 struct linear { struct tensor w; /* dim = {in, out}; may be rows of a fused tensor */ float *packed; /* panels or NULL */ const float *bias; };
-enum expert_part { EXPERT_GATE, EXPERT_UP, EXPERT_DOWN, EXPERT_COUNT };
 enum layer_rope { LAYER_ROPE, LAYER_ROPE_WINDOW /* m->rope_window */, LAYER_ROPE_NONE };
 /* Pointers to weights that an architecture lacks are NULL, linears have dim[0] = 0. */
 struct layer {
@@ -113,17 +117,26 @@ int model_each_tensor(struct model *m, model_tensor_fn *fn, void *ud, ilab_err *
 void model_put_gguf(const struct model *m, struct gguf_writer *w);
 
 /* ---- adapters (adapter.c): LoRA (Hu et al. 2021), y += scale · (x Aᵀ) Bᵀ ---- */
-struct lora { int on; float *a /* [R, in] */, *b /* [out, R] */; int n_in, n_out; };
-struct adapter {
-    int rank; float alpha, scale;   /* scale = alpha / rank */
-    int n_layer;
-    struct lora *lora;              /* [n_layer][LIN_COUNT] */
-    char base_hash[65];
-    float *params; size_t n_params; /* all A and B as one block, in file order */
+/* Parts of a fused matrix (q, k and v; gate and up) share one A, so that a file can hold them as one: a_of is then the first part that is on. */
+struct lora {
+    int on, rank, n_in, n_out;
+    int n_matrix;                   /* experts E, else 1: A is [E, R, in], B [E, out, R] */
+    int a_of;                       /* the kind whose A this is; its own number where nothing is shared */
+    float scale, *a /* [R, in] */, *b /* [out, R] */;
 };
-/* which: bit i on = linear kind i adapted. A is normal(0, 1/sqrt(in)), B zero. */
+struct adapter {
+    int rank;                       /* the largest */
+    float alpha, scale;             /* scale = alpha / rank, rsLoRA alpha / sqrt(rank) */
+    int rslora;                     /* Kalajdzievski 2023 */
+    int n_layer;
+    struct lora *lora;              /* [n_layer][ADAPT_COUNT] */
+    char base_hash[65];
+    float *params; size_t n_params; /* all A and B as one block, layer by layer, kind by kind, A before B */
+};
+/* which: bit i on = kind i adapted (of enum linear_kind and enum adapted_kind; what the model lacks is left out). A is normal(0, 1/sqrt(in)), B zero. */
 int adapter_new(struct adapter **out, const struct model *m, int rank, float alpha, unsigned which, int first_layer,
                 uint64_t seed, ilab_err *e);
+void adapter_set_rslora(struct adapter *a);                                 /* the scale becomes alpha / sqrt(rank) */
 void adapter_free(struct adapter *a);
 /* GGUF as llama.cpp reads it: general.type adapter, adapter.type lora, adapter.lora.alpha, <tensor>.lora_a / .lora_b;
  * ilab.base_hash refuses another base. F32 (exact). */
@@ -151,11 +164,14 @@ struct moe_acts {
     int32_t *row, *slot;         /* [T·U] row of the batch at a sorted place; [T,U] place of a choice */
     int32_t *first, *count;      /* [E+1] first place of an expert; [E] */
     int32_t *iota;               /* [max_row] 0, 1, 2 … */
-    float *gate, *up;            /* [max_row, F of an expert] some experts at a time */
+    float *gate, *up;            /* [max_row, F of an expert] some experts at a time; training keeps all: [T·U, F], by sorted place */
+    float *act;                  /* [max_row, F] act(gate)·up; inference: gate */
     float *down;                 /* [T·U, C] */
     struct gemm *job;            /* [2·E] */
-    int max_row;
+    struct tensor *lora;         /* [E] headers of the experts' A or B; NULL without an adapter */
+    int max_row, kept;
 };
+int experts_max_row(const struct hparams *hp, int n_row);                    /* moe_acts.max_row */
 /* Buffers of one layer's forward; the trainer keeps one a layer, inference uses one for all. T = n_row, R = rank. */
 struct layer_acts {
     float *x;        /* [T,C] input of the layer   */
@@ -171,7 +187,9 @@ struct layer_acts {
     float *q_raw, *k_raw; /* as q and k, before their norms; NULL: not kept */
     float *q_inv, *k_inv; /* [T,H], [T,Hkv] inverse RMS of these norms */
     float *branch;   /* [T,C] output of a block that is scaled or normalised before it is added; NULL when no layer does */
-    float *lora_h[LIN_COUNT]; /* [T,R] scale · x Aᵀ */
+    float *attn_branch, *ffn_branch; /* training with norms behind a block: what they get; else both are branch */
+    float *inv_post1, *inv_post2;    /* [T] inverse RMS of these norms; NULL: not kept */
+    float *lora_h[ADAPT_COUNT]; /* [T,R] scale · x Aᵀ; of experts [T·U,R], by sorted place */
     struct moe_acts moe;
     struct attn_item *item;   /* [T] room for one item a segment */
 };
@@ -186,8 +204,6 @@ void rows_run(struct pool *pool, rows_fn *fn, void *ud, int n_row);
  * (kv_layer = layer, or 0 when pages hold one layer), then attention reads the pages. */
 void layer_forward(struct gemm_ctx *g, const struct model *m, const struct adapter *ad, int layer, int kv_layer,
                    const struct batch *b, struct layer_acts *a, float *y);
-void linear_forward(struct gemm_ctx *g, const struct linear *l, const struct lora *lo, int rank, float scale,
-                    const float *x /* [T,in] */, int n_row, float *y /* [T,out] */, float *h /* [T,R] or NULL without adapter */);
 struct attn_shape layer_attn_shape(const struct model *m, int layer, int kv_type);
 /* The row of the rotary table for a layer and position; NULL: not rotated. */
 const float *layer_rope_row(const struct model *m, int layer, int pos);

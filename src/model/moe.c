@@ -13,13 +13,20 @@
 enum { FEW_ROWS = 256 };              /* choices up to here are worked on all at once */
 #define WEIGHT_SUM_MIN 6.103515625e-5f /* the least sum that weights are divided by: F16's smallest normal number, as in llama.cpp */
 
-void experts_plan(struct moe_acts *a, const struct hparams *hp, int n_row, struct arena *mem)
+int experts_max_row(const struct hparams *hp, int n_row)
+{
+    const int64_t all = (int64_t)n_row * hp->n_expert_used;
+    return all <= FEW_ROWS ? (int)all : n_row > FEW_ROWS ? n_row : FEW_ROWS;
+}
+
+void experts_plan(struct moe_acts *a, const struct hparams *hp, int n_row, int rank, int keep, struct arena *mem)
 {
     const size_t t = (size_t)n_row, n_expert = (size_t)hp->n_expert, u = (size_t)hp->n_expert_used, f = (size_t)hp->n_ff_expert;
     memset(a, 0, sizeof *a);
     if (!hp->n_expert) return;
-    a->max_row = t * u <= FEW_ROWS ? (int)(t * u) : n_row > FEW_ROWS ? n_row : FEW_ROWS;
-    const size_t rows = (size_t)a->max_row;
+    a->max_row = experts_max_row(hp, n_row);
+    a->kept = keep;
+    const size_t rows = (size_t)a->max_row, kept = keep ? t * u : rows;
     a->prob = arena_alloc(mem, t * n_expert * sizeof *a->prob, 64);
     a->expert = arena_alloc(mem, t * u * sizeof *a->expert, 64);
     a->weight = arena_alloc(mem, t * u * sizeof *a->weight, 64);
@@ -28,10 +35,12 @@ void experts_plan(struct moe_acts *a, const struct hparams *hp, int n_row, struc
     a->first = arena_alloc(mem, (n_expert + 1) * sizeof *a->first, 64);
     a->count = arena_alloc(mem, n_expert * sizeof *a->count, 64);
     a->iota = arena_alloc(mem, rows * sizeof *a->iota, 64);
-    a->gate = arena_alloc(mem, rows * f * sizeof *a->gate, 64);
-    a->up = arena_alloc(mem, rows * f * sizeof *a->up, 64);
+    a->gate = arena_alloc(mem, kept * f * sizeof *a->gate, 64);
+    a->up = arena_alloc(mem, kept * f * sizeof *a->up, 64);
+    a->act = keep ? arena_alloc(mem, rows * f * sizeof *a->act, 64) : a->gate;
     a->down = arena_alloc(mem, t * u * (size_t)hp->n_embd * sizeof *a->down, 64);
     a->job = arena_alloc(mem, 2 * n_expert * sizeof *a->job, 64);
+    a->lora = rank > 0 ? arena_alloc(mem, n_expert * sizeof *a->lora, 64) : NULL;
     for (int i = 0; a->iota && i < a->max_row; i++) a->iota[i] = i;
 }
 
@@ -83,42 +92,73 @@ static void sort_choices(const struct moe_acts *a, int n_row, int n_expert, int 
 
 /* ---- products ---- */
 
-struct act_job { const struct layer_job *j; };
+/* Some experts, whose rows together fit max_row; gate and up hold the rows from `base` on. */
+struct some { const struct layer_job *j; int e0, e1, begin, n_row, base; };
+
 static void act_rows(void *ud, int r0, int r1)
 {
-    const struct layer_job *j = ((struct act_job *)ud)->j;
-    const int f = j->m->hp.n_ff_expert;
-    const size_t at = (size_t)r0 * (size_t)f;
-    activate(j->k, &j->m->hp, j->a->moe.gate + at, j->a->moe.gate + at, j->a->moe.up + at, NULL, NULL, r1 - r0, f);
+    const struct some *s = ud;
+    const struct moe_acts *a = &s->j->a->moe;
+    const int64_t f = s->j->m->hp.n_ff_expert, at = r0 * f, from = (s->begin - s->base) * f + at;
+    activate(s->j->k, &s->j->m->hp, a->act + at, a->gate + from, a->up + from, NULL, NULL, r1 - r0, (int)f);
 }
 
-/* Experts e0 … e1, whose rows together fit max_row. */
+/* y += (scale · x Aᵀ) Bᵀ of each expert: x's rows as row[] says, y's from the first expert's on. */
+static void experts_lora(const struct some *s, int part, const float *x, const int32_t *row, float *y)
+{
+    const struct layer_job *j = s->j;
+    const struct moe_acts *a = &j->a->moe;
+    const int kind = ADAPT_EXPERTS + part;
+    const struct lora *lo = j->lo ? j->lo + kind : NULL;
+    if (!lo || !lo->on) return;
+    const int64_t in = lo->n_in, out = lo->n_out, rank = lo->rank;
+    float *h = j->a->lora_h[kind] + s->begin * rank;
+    for (int half = 0, n = 0; half < 2; half++, n = 0) {
+        for (int e = s->e0; e < s->e1; e++) {
+            const int at = a->first[e] - s->begin, rows = a->first[e + 1] - a->first[e];
+            if (!rows) continue;
+            a->lora[n] = half ? f32_matrix(lo->b + e * out * rank, out, rank) : f32_matrix(lo->a + e * rank * in, rank, in);
+            a->job[n] = half ? (struct gemm){ .n_row = rows, .n_col = out, .n_k = rank, .c = y + at * out, .c_row = out, .load_c = 1, .a = h,
+                                              .a_row = rank, .a_col = 1, .form = GEMM_B_TENSOR, .t = &a->lora[n], .row_index = a->iota + at }
+                             : (struct gemm){ .n_row = rows, .n_col = rank, .n_k = in, .c = h + at * rank, .c_row = rank, .a = x, .a_row = in,
+                                              .a_col = 1, .form = GEMM_B_TENSOR, .t = &a->lora[n], .row_index = row + at };
+            n++;
+        }
+        if (n) gemm_run_group(j->g, a->job, n);
+        if (!half) j->k->scale(h, lo->scale, s->n_row * rank);
+    }
+}
+
 static void some_experts(const struct layer_job *j, const float *x, int e0, int e1)
 {
     const struct hparams *hp = &j->m->hp;
     const struct moe_acts *a = &j->a->moe;
     const int64_t c = hp->n_embd, f = hp->n_ff_expert;
     const int begin = a->first[e0], n_row = a->first[e1] - begin;
-    struct act_job act = { j };
+    struct some s = { j, e0, e1, begin, n_row, a->kept ? 0 : begin };
     int n = 0;
     for (int e = e0; e < e1; e++) {
         const int at = a->first[e], rows = a->first[e + 1] - at;
         for (int part = EXPERT_GATE; part <= EXPERT_UP && rows; part++)
-            a->job[n++] = (struct gemm){ .n_row = rows, .n_col = f, .n_k = c, .c = (part == EXPERT_GATE ? a->gate : a->up) + (at - begin) * f,
+            a->job[n++] = (struct gemm){ .n_row = rows, .n_col = f, .n_k = c, .c = (part == EXPERT_GATE ? a->gate : a->up) + (at - s.base) * f,
                                          .c_row = f, .a = x, .a_row = c, .a_col = 1, .form = GEMM_B_TENSOR, .t = &j->w->expert[part][e],
                                          .act = j->m->act, .row_index = a->row + at };
     }
-    if (n) gemm_run_group(j->g, a->job, n);
-    rows_run(gemm_pool(j->g), act_rows, &act, n_row);
+    if (!n) return;
+    gemm_run_group(j->g, a->job, n);
+    experts_lora(&s, EXPERT_GATE, x, a->row + begin, a->gate + (begin - s.base) * f);
+    experts_lora(&s, EXPERT_UP, x, a->row + begin, a->up + (begin - s.base) * f);
+    rows_run(gemm_pool(j->g), act_rows, &s, n_row);
     n = 0;
     for (int e = e0; e < e1; e++) {
         const int at = a->first[e], rows = a->first[e + 1] - at;
         if (rows)
-            a->job[n++] = (struct gemm){ .n_row = rows, .n_col = c, .n_k = f, .c = a->down + at * c, .c_row = c, .a = a->gate, .a_row = f,
+            a->job[n++] = (struct gemm){ .n_row = rows, .n_col = c, .n_k = f, .c = a->down + at * c, .c_row = c, .a = a->act, .a_row = f,
                                          .a_col = 1, .form = GEMM_B_TENSOR, .t = &j->w->expert[EXPERT_DOWN][e], .act = j->m->act,
                                          .row_index = a->iota + (at - begin) };
     }
-    if (n) gemm_run_group(j->g, a->job, n);
+    gemm_run_group(j->g, a->job, n);
+    experts_lora(&s, EXPERT_DOWN, a->act, a->iota, a->down + begin * c);
 }
 
 struct sum_job { const struct layer_job *j; float *out; int load; };
@@ -143,6 +183,7 @@ void experts_forward(const struct layer_job *j, const float *x, float *out, int 
     struct pool *pool = gemm_pool(j->g);
     gemm_run(j->g, &(struct gemm){ .n_row = n_row, .n_col = n_expert, .n_k = hp->n_embd, .c = a->prob, .c_row = n_expert, .a = x, .a_row = hp->n_embd,
                                    .a_col = 1, .form = GEMM_B_TENSOR, .t = &j->w->router.w });
+    lora_add(j, ADAPT_ROUTER, x, a->prob);
     rows_run(pool, choose_rows, (void *)j, n_row);
     sort_choices(a, n_row, n_expert, hp->n_expert_used);
     for (int e0 = 0, e1; e0 < n_expert; e0 = e1) {

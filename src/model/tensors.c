@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-const char *const LINEAR_NAME[LIN_COUNT] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down" };
+const char *const LINEAR_NAME[ADAPT_COUNT] = { "attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down", "ffn_gate_inp",
+    "ffn_gate_exps", "ffn_up_exps", "ffn_down_exps", "ffn_gate_shexp", "ffn_up_shexp", "ffn_down_shexp" };
 
 /* Letters for sizes; D_ANY: at least 1. */
 enum size { D_END, D_C, D_V, D_Q, D_KV, D_QKV, D_HEAD, D_F, D_2F, D_FE, D_FS, D_E, D_CTX, D_ANY, D_PAIRS };
@@ -266,10 +267,14 @@ static struct tensor row_view(const struct tensor *t, int64_t row0, int64_t rows
     return v;
 }
 
-int weight_linears(const struct hparams *hp, const struct weight *w, int kind[3], int64_t row0[3])
+int weight_adapted(const struct hparams *hp, const struct weight *w, int kind[3], int64_t row0[3])
 {
     const struct tensor_row *r = &ROW[w->kind];
     int64_t at = 0, dim[2];
+    row0[0] = 0;
+    if (r->bind == BIND_EXPERTS) return kind[0] = ADAPT_EXPERTS + r->lin, 1;
+    if (w->kind == W_ROUTER) return kind[0] = ADAPT_ROUTER, 1;
+    if (w->kind >= W_GATE_SHARED && w->kind <= W_DOWN_SHARED) return kind[0] = ADAPT_SHARED + w->kind - W_GATE_SHARED, 1;
     if (r->bind != BIND_ROWS) return 0;
     for (int i = 0; i < r->n_lin; i++) {
         kind[i] = r->lin + i;
@@ -278,6 +283,14 @@ int weight_linears(const struct hparams *hp, const struct weight *w, int kind[3]
         at += dim[1];
     }
     return r->n_lin;
+}
+
+const struct tensor *adapted_tensor(const struct model *m, int layer, int kind)
+{
+    const struct layer *w = &m->layer[layer];
+    const struct tensor *t = kind < LIN_COUNT ? &w->lin[kind].w : kind == ADAPT_ROUTER ? &w->router.w
+                             : kind < ADAPT_SHARED ? &w->expert_all[kind - ADAPT_EXPERTS] : &w->shared[kind - ADAPT_SHARED].w;
+    return t->dim[0] ? t : NULL;
 }
 
 void weight_bind(struct model *m, int i)

@@ -69,8 +69,11 @@ static void loss_rows(void *ud, int i0, int i1)
         const int at = j->first + i;
         const struct soft_label *s = j->y->soft && j->o->soft_mix > 0 ? j->y->soft[at] : NULL;
         const float w = (j->y->weight ? j->y->weight[at] : 1.0f) * j->scale;
-        j->t->row_loss[i] = row_loss(gemm_kern(j->t->g), j->t->logits + (size_t)i * (size_t)n_vocab, n_vocab, j->y->label[at],
-                                     s && s->n ? s : NULL, j->o->soft_mix, w);
+        const struct kern *k = gemm_kern(j->t->g);
+        float *z = j->t->logits + (size_t)i * (size_t)n_vocab, *capped = j->t->capped ? j->t->capped + (size_t)i * (size_t)n_vocab : NULL;
+        if (capped) memcpy(capped, z, (size_t)n_vocab * sizeof *z);
+        j->t->row_loss[i] = row_loss(k, z, n_vocab, j->y->label[at], s && s->n ? s : NULL, j->o->soft_mix, w);
+        if (capped) k->softcap_back(z, capped, j->t->m->hp.final_softcap, n_vocab);
     }
 }
 
@@ -81,7 +84,7 @@ static void norm_rows(void *ud, int i0, int i1)
     const size_t c = (size_t)t->m->hp.n_embd;
     for (int i = i0; i < i1; i++) {
         const size_t x = (size_t)t->row[i] * c;
-        gemm_kern(t->g)->rmsnorm_back(t->dx + x, NULL, t->dout_norm + (size_t)i * c, t->x_out + x, t->m->output_norm, t->out_inv_rms[i], (int)c);
+        norm_row_backward(t, t->dx + x, t->dout_norm + (size_t)i * c, t->x_out + x, t->m->output_norm, t->out_inv_rms[i]);
     }
 }
 
@@ -101,7 +104,7 @@ void loss_run(struct tape *t, const struct targets *y, int first, int n, int row
         }
         if (!backward) continue;
         if (t->m->hp.logit_scale != 0) gemm_kern(t->g)->scale(t->logits, 1.0f / t->m->hp.logit_scale, (int64_t)n_at * t->m->hp.n_vocab);
-        linear_backward(t, &t->m->output, NULL, t->out_norm, NULL, t->logits, n_at, t->dout_norm, 0);
+        linear_backward(t, &t->m->output.w, NULL, 0, t->out_norm, NULL, t->logits, n_at, t->dout_norm, 0);
         if (tape_full(t)) gain_backward(t, tape_grad(t, t->m->output_norm), t->dout_norm, t->x_out, t->row, t->out_inv_rms, n_at);
         rows_run(gemm_pool(t->g), norm_rows, &j, n_at);
     }

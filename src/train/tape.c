@@ -26,15 +26,19 @@ static void carve_gradients(struct tape *t, struct arena *a)
 {
     const struct hparams *hp = &t->m->hp;
     const size_t n = (size_t)t->max_row, c = (size_t)hp->n_embd, q = (size_t)hp->n_head * (size_t)hp->head_dim,
-                 kv = (size_t)hp->n_kv_head * (size_t)hp->head_dim, f = (size_t)hp->n_ff;
+                 kv = (size_t)hp->n_kv_head * (size_t)hp->head_dim;
+    const size_t at_once = (size_t)experts_max_row(hp, t->max_row) * (size_t)hp->n_ff_expert, shared = n * (size_t)hp->n_ff_shared;
+    const size_t f = !hp->n_expert ? n * (size_t)hp->n_ff : at_once > shared ? at_once : shared;
+    float **ff[] = { &t->dact, &t->dgate, &t->dup };
+    for (size_t i = 0; i < ARRAY_LEN(ff); i++) *ff[i] = floats(a, 1, f);
     const struct { float **p; size_t width; } row[] = {
-        { &t->dx, c }, { &t->dnorm, c }, { &t->dact, f }, { &t->dgate, f }, { &t->dup, f },
-        { &t->datt, q }, { &t->dq, q }, { &t->dk, kv }, { &t->dv, kv },
+        { &t->dx, c }, { &t->dnorm, c }, { &t->datt, q }, { &t->dq, q }, { &t->dk, kv }, { &t->dv, kv },
     };
     for (size_t i = 0; i < ARRAY_LEN(row); i++) *row[i].p = floats(a, n, row[i].width);
     t->dq_raw = hp->qk_norm ? floats(a, n, q) : NULL;
     t->dk_raw = hp->qk_norm ? floats(a, n, kv) : NULL;
-    t->dh = t->rank ? floats(a, n, (size_t)t->rank) : NULL;
+    const size_t sorted = (size_t)experts_max_row(hp, t->max_row);
+    t->dh = t->rank ? floats(a, n > sorted ? n : sorted, (size_t)t->rank) : NULL;
 }
 
 static void carve_loss(struct tape *t, struct arena *a)
@@ -42,6 +46,7 @@ static void carve_loss(struct tape *t, struct arena *a)
     const size_t n = (size_t)t->chunk, c = (size_t)t->m->hp.n_embd;
     t->row = arena_alloc(a, n * sizeof *t->row, 64);
     t->logits = floats(a, n, (size_t)t->m->hp.n_vocab);
+    t->capped = t->m->hp.final_softcap != 0 ? floats(a, n, (size_t)t->m->hp.n_vocab) : NULL;
     t->out_norm = floats(a, n, c);
     t->out_inv_rms = floats(a, n, 1);
     t->dout_norm = floats(a, n, c);
@@ -57,8 +62,8 @@ static void carve_params(struct tape *t, struct arena *a)
 
 static const struct { const char *what; void (*carve)(struct tape *, struct arena *); } STAGES[] = {
     { "activations of all layers", carve_activations }, { "attention pages", carve_pages },
-    { "gradients of activations", carve_gradients },    { "logits and their gradients", carve_loss },
-    { "gradients of weights", carve_params },
+    { "gradients of activations", carve_gradients },    { "gradients inside experts", moe_carve },
+    { "logits and their gradients", carve_loss },       { "gradients of weights", carve_params },
 };
 
 static int carve(struct tape *t, struct arena *a, struct plan_row *row, int max)
@@ -74,15 +79,15 @@ static int carve(struct tape *t, struct arena *a, struct plan_row *row, int max)
 
 int adapter_lowest_layer(const struct adapter *ad)
 {
-    for (int i = 0; ad && i < ad->n_layer * LIN_COUNT; i++)
-        if (ad->lora[i].on) return i / LIN_COUNT;
+    for (int i = 0; ad && i < ad->n_layer * ADAPT_COUNT; i++)
+        if (ad->lora[i].on) return i / ADAPT_COUNT;
     return ad ? ad->n_layer - 1 : 0;
 }
 
 /* Sizes that the plan depends on. */
 static struct tape tape_sized(const struct model *m, const struct adapter *ad, int max_row, int max_target, const struct tape_opts *o)
 {
-    const int all = m->hp.n_layer * LIN_COUNT, few = max_row / 8 + 64;
+    const int all = m->hp.n_layer * ADAPT_COUNT, few = max_row / 8 + 64;
     struct tape t = { .m = (struct model *)m, .ad = (struct adapter *)ad, .max_row = max_row };
     if (o) t.o = *o;
     t.chunk = t.o.logit_rows > 0 ? t.o.logit_rows : LOSS_FLOATS / (m->hp.n_vocab > 0 ? m->hp.n_vocab : 1);
@@ -92,7 +97,7 @@ static struct tape tape_sized(const struct model *m, const struct adapter *ad, i
     t.n_page = (max_row + KERN_PANEL - 1) / KERN_PANEL + (max_row < few ? max_row : few);
     if (ad) {
         t.rank = ad->rank;
-        for (int i = 0; i < all; i++) t.n_param += ad->lora[i].on ? 2 : 0;
+        for (int i = 0; i < all; i++) t.n_param += !ad->lora[i].on ? 0 : ad->lora[i].a_of == i % ADAPT_COUNT ? 2 : 1;
         t.lowest = adapter_lowest_layer(ad);
         t.params = ad->params;
         t.n_params = ad->n_params;
@@ -143,12 +148,12 @@ static int add_weight(void *ud, const char *name, struct tensor *w, int is_norm,
 static void add_lora(struct tape *t, int i)
 {
     const struct lora *l = &t->ad->lora[i];
-    for (int half = 0; half < 2; half++) {
+    for (int half = l->a_of != i % ADAPT_COUNT; half < 2; half++) { /* a shared A stands with its first part */
         struct param *p = &t->param[t->n_param++];
-        snprintf(p->name, sizeof p->name, "blk.%d.%s.weight.lora_%c", i / LIN_COUNT, LINEAR_NAME[i % LIN_COUNT], "ab"[half]);
+        snprintf(p->name, sizeof p->name, "blk.%d.%s.weight.lora_%c", i / ADAPT_COUNT, LINEAR_NAME[i % ADAPT_COUNT], "ab"[half]);
         p->w = half ? l->b : l->a;
         p->g = tape_grad(t, p->w);
-        p->n = (size_t)t->ad->rank * (size_t)(half ? l->n_out : l->n_in);
+        p->n = (size_t)l->n_matrix * (size_t)l->rank * (size_t)(half ? l->n_out : l->n_in);
         p->decay = 1;
     }
 }
@@ -201,7 +206,7 @@ int tape_new_with(struct tape **out, struct gemm_ctx *g, struct model *m, struct
     }
     t->n_param = 0;
     if (ad) {
-        for (int i = 0; i < m->hp.n_layer * LIN_COUNT; i++)
+        for (int i = 0; i < m->hp.n_layer * ADAPT_COUNT; i++)
             if (ad->lora[i].on) add_lora(t, i);
     } else {
         model_each_tensor(m, add_weight, t, NULL);

@@ -28,14 +28,24 @@ struct tape {
     /* Gradients of activations, for one layer at a time. */
     float *dx;                       /* [T,C] residual stream */
     float *dnorm;                    /* [T,C] */
-    float *dact, *dgate, *dup;       /* [T,F] */
+    float *dact, *dgate, *dup;       /* [T,F]; of experts [max_row,F] */
     float *datt, *dq;                /* [T,H·D] */
     float *dk, *dv;                  /* [T,Hkv·D] */
     float *dq_raw, *dk_raw;          /* before the norms of q and k; NULL without */
     float *dh;                       /* [T,R] */
+    /* Mixtures of experts (backward_moe.c); max_row: experts_max_row. */
+    struct {
+        float *x, *dy;               /* [max_row,C] the rows of some experts */
+        float *act;                  /* [max_row,F] */
+        float *dx;                   /* [T·U,C] by sorted place */
+        float *share;                /* [T·U] weight times its gradient, by sorted place */
+        float *dprob;                /* [T,E] of the router's logits */
+        float *dopen;                /* [T] of the shared expert's gate, before its sigmoid */
+    } moe;
     /* Loss. */
     int32_t *row;                    /* [chunk] */
     float *logits;                   /* [chunk,V] */
+    float *capped;                   /* [chunk,V] a copy of capped logits; NULL without a cap */
     float *out_norm, *out_inv_rms, *dout_norm; /* [chunk,C], [chunk], [chunk,C] */
     double *row_loss;                /* [chunk] */
     /* Parameters' gradients: one block, laid out as the block of the parameters. */
@@ -62,13 +72,48 @@ static inline struct layer_acts *tape_acts(const struct tape *t, int layer)
 static inline int tape_full(const struct tape *t) { return !t->ad; }
 
 /* ---- backward.c ---- */
-/* dx (+= when load) = dy W (+ LoRA's share); dx NULL: not wanted. Adds the gradients of what is trained of this layer. */
-void linear_backward(struct tape *t, const struct linear *l, const struct lora *lo, const float *x, const float *h,
+/* One layer's way back. */
+struct layer_back {
+    struct tape *t;
+    const struct batch *b;
+    const struct layer *w;
+    const struct layer_acts *a;
+    const struct lora *lo;           /* [ADAPT_COUNT] of the layer; NULL in full training */
+    int layer, n_row;
+};
+/* dx (+= when load) = dy W (+ LoRA's share); dx NULL: not wanted. Adds the gradients of what is trained of this matrix. lo, kind:
+ * its adapter (NULL: none); parts that share an A must be given in order, one after the other. */
+void linear_backward(struct tape *t, const struct tensor *w, const struct lora *lo, int kind, const float *x, const float *h,
                      const float *dy, int n_row, float *dx, int load);
-/* dw[c] += Σ_i dy[i,c]·x[row(i),c]·inv_rms[i], i ascending; row NULL: row(i) = i. */
-void gain_backward(struct tape *t, float *dw, const float *dy, const float *x, const int32_t *row, const float *inv_rms, int n);
+/* The same of matrix `expert` of an adapter of experts; h and the rows are that expert's. */
+void expert_backward(struct tape *t, const struct tensor *w, const struct lora *lo, int expert, const float *x, const float *h,
+                     const float *dy, int n_row, float *dx, int load);
+void kind_backward(const struct layer_back *l, int kind, const float *x, const float *dy, float *dx, int load); /* of layer.lin */
+/* Is one of the kinds first … last trained? */
+int kinds_trained(const struct layer_back *l, int first, int last);
 /* From t->dx, the gradient at x_out, down to the lowest layer that is trained (and to the embedding). */
 void layers_backward(struct tape *t, const struct batch *b);
+void pool_tasks(struct pool *p, pool_task_fn *fn, void *ud, int n);
+
+/* ---- backward_norm.c ---- */
+/* dw[c] += Σ_i dy[i,c]·x[row(i),c]·inv_rms[i], i ascending; row NULL: row(i) = i. */
+void gain_backward(struct tape *t, float *dw, const float *dy, const float *x, const int32_t *row, const float *inv_rms, int n);
+/* dx += through a norm of one row of C numbers. */
+void norm_row_backward(const struct tape *t, float *dx, const float *dy, const float *x, const float *w, float inv_rms);
+/* t->dx += t->dnorm, through the norm before a block where there is one. */
+void input_norm_backward(const struct layer_back *l, const float *w, const float *x, const float *inv_rms);
+/* The gradient of a block's output, from t->dx: scaled, and through the norm behind the block; in t->dnorm where that is not t->dx itself. */
+const float *branch_gradient(const struct layer_back *l, const float *w, const float *branch, const float *inv_rms);
+
+/* ---- backward_attn.c, backward_ffn.c, backward_moe.c: dy, the gradient of the block's output; t->dnorm: out, that of its input ---- */
+void attention_backward(const struct layer_back *l, const float *dy, int want_qkv, int want_input);
+void feed_forward_backward(const struct layer_back *l, const float *dy, int want_input);
+/* Everything but t->dnorm, for which dy may be needed until here; then experts_input. */
+void experts_backward(const struct layer_back *l, const float *x, const float *dy, int want_input);
+void experts_input(const struct layer_back *l);                    /* t->dnorm = */
+void moe_carve(struct tape *t, struct arena *a);
+/* gate and up → their gradients from that of act, n_row rows. */
+void activation_backward(const struct tape *t, float *dgate, float *dup, const float *dact, const float *gate, const float *up, int64_t n);
 
 /* ---- loss.c ---- */
 /* Loss and, when backward, t->dx (which must be zero) for targets [first, first + n) of y, whose rows count from row_base. */

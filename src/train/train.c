@@ -10,7 +10,7 @@ static const char *const SCHEDULE_NAME[] = { "constant", "linear", "cosine", "ws
 
 struct train_opts train_opts_default(void) {
     struct train_opts o = {
-        .rank = 16, .alpha = 32, .which = (1u << LIN_COUNT) - 1, .epochs = 10, .batch_tokens = 1024, .micro_tokens = 1024,
+        .rank = 16, .alpha = 32, .which = ADAPT_DEFAULT, .epochs = 10, .batch_tokens = 1024, .micro_tokens = 1024,
         .max_sample_tokens = 512, .optim = OPTIM_OPTS_INIT, .seed = 42, .checkpoint_seconds = 60,
         .schedule = { .kind = SCHEDULE_COSINE, .warmup_steps = 10, .final_share = 0.1f, .decay_share = 0.2f } };
     return o;

@@ -17,12 +17,12 @@ double run_flops(const struct model *m, const struct adapter *ad, double rows, d
     double c = h->n_embd, q = (double)h->n_head * h->head_dim, down, linear = layer_weights(h, &down), sum = 0;
     int backward = !ad;                         /* gradients reach down to the lowest adapted layer */
     for (int l = 0; l < h->n_layer; l++) {
-        for (int k = 0; ad && k < LIN_COUNT; k++) {
-            const struct lora *lo = &ad->lora[l * LIN_COUNT + k];
+        for (int k = 0; ad && k < ADAPT_COUNT; k++) {
+            const struct lora *lo = &ad->lora[l * ADAPT_COUNT + k];
             if (!lo->on)
                 continue;
             backward = 1;
-            sum += 6 * rows * ad->rank * ((double)lo->n_in + lo->n_out);
+            sum += 6 * rows * (lo->n_matrix > 1 ? h->n_expert_used : 1) * lo->rank * ((double)lo->n_in + lo->n_out);
         }
         sum += rows * linear * (!backward ? 2 : ad ? 4 : 6) + rows_squared * q * (backward ? 6 : 2);
     }

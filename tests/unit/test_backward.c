@@ -144,7 +144,7 @@ static void ref_linear(const struct ref *r, int layer, int kind, const double *x
 {
     const struct tensor *t = &r->m->layer[layer].lin[kind].w;
     const double *w = r->w + ((const float *)t->data - r->m->params);
-    const struct lora *lo = r->ad ? &r->ad->lora[layer * LIN_COUNT + kind] : NULL;
+    const struct lora *lo = r->ad ? &r->ad->lora[layer * ADAPT_COUNT + kind] : NULL;
     for (int o = 0; o < t->dim[1]; o++) {
         y[o] = 0;
         for (int i = 0; i < t->dim[0]; i++) y[o] += w[o * t->dim[0] + i] * x[i];

@@ -120,6 +120,12 @@ static float *run_slots(const struct kern *k, const float *x, const float *y, co
     o[0] = k->log_sum_exp(x, n), NEXT;
     k->silu_mul(o, x, y, n), NEXT;
     k->silu_mul_back(o, o + len + 2, x, y, z, n), NEXT, NEXT;
+    k->gelu_mul_back(o, o + len + 2, x, y, z, n), NEXT, NEXT;
+    k->gelu_mul_back(o, NULL, x, y, NULL, n), NEXT;
+    memcpy(o, x, len * sizeof *o);
+    k->layernorm_back(o, y, z, y, n, 1e-5f), NEXT;
+    memcpy(o, y, len * sizeof *o);
+    k->softcap_back(o, z, 3.0f, n), NEXT;
     memcpy(o, x, len * sizeof *o);
     k->add(o, y, n), NEXT;
     memcpy(o, x, len * sizeof *o);

@@ -293,7 +293,7 @@ static void test_adapter_survives_its_file_and_refuses_another_base(void **state
     ok(adapter_open(&b, TMP, m, &e), &e);
     assert_true(b->rank == 5 && b->alpha == 4.0f && b->scale == a->scale && b->n_params == a->n_params);
     assert_memory_equal(a->params, b->params, a->n_params * sizeof(float));
-    assert_false(b->lora[0].on || b->lora[LIN_COUNT + LIN_K].on);
+    assert_false(b->lora[0].on || b->lora[ADAPT_COUNT + LIN_K].on);
     adapter_free(b);
     ok(gguf_open(&g, TMP, &e), &e); /* what llama.cpp looks for */
     const struct tensor *la = gguf_tensor(g, "blk.1.ffn_down.weight.lora_a"), *lb = gguf_tensor(g, "blk.1.ffn_down.weight.lora_b");

@@ -65,10 +65,11 @@ static inline struct adapter *tiny_adapter(const struct model *m, int rank, unsi
     ilab_err e = { 0 };
     struct adapter *a;
     ok(adapter_new(&a, m, rank, 4.0f, which, first_layer, 7, &e), &e);
-    for (int i = 0; i < a->n_layer * LIN_COUNT; i++) {
+    for (int i = 0; i < a->n_layer * ADAPT_COUNT; i++) {
         struct lora *l = &a->lora[i];
-        for (int j = 0; l->on && j < rank * l->n_in; j++) l->a[j] = (float)(0.2 * noise(100 + 2 * (uint32_t)i, (uint32_t)j));
-        for (int j = 0; l->on && j < rank * l->n_out; j++) l->b[j] = (float)(0.2 * noise(101 + 2 * (uint32_t)i, (uint32_t)j));
+        const int kind = i % ADAPT_COUNT, salt = 100 + 2 * (kind < LIN_COUNT ? i / ADAPT_COUNT * LIN_COUNT + kind : 1000 + i);
+        for (int j = 0; l->on && l->a_of == kind && j < l->n_matrix * rank * l->n_in; j++) l->a[j] = (float)(0.2 * noise((uint32_t)salt, (uint32_t)j));
+        for (int j = 0; l->on && j < l->n_matrix * rank * l->n_out; j++) l->b[j] = (float)(0.2 * noise((uint32_t)salt + 1, (uint32_t)j));
     }
     return a;
 }
