@@ -24,6 +24,33 @@ int value_spans(struct sv sentence, struct arena *a, struct sv **out, size_t *n,
 /* The name that the seeds and the document are about. Empty when there is none. */
 struct sv subject_find(const struct leaf *l, struct sv text, struct arena *a);
 
+/* ---- excerpt.c, suggest.c, draft.c: a new leaf ---- */
+struct excerpt { struct sv text; int n_words; };
+/* At most `want` passages from all over the documents, in their order, all different; out[want], texts in the arena. */
+int excerpts_choose(const struct documents *d, int want, struct arena *a, struct excerpt *out, int *n_out, ilab_err *e);
+/* What a text says about itself, each empty where it says nothing; `title` is never empty. Views and arena. */
+struct document_about { struct sv title, creators, license, link, revision, summary, headings /* "A, B, C" */, body /* without front matter */; };
+int document_about(const struct sv *text, const char *name, struct arena *a, struct document_about *out, ilab_err *e);
+struct draft_pair { struct sv question, answer; };
+/* At most `want` pairs that the model proposes for the passage and can answer by reading it; out[want], texts in the arena. */
+int suggest_pairs(struct lm *lm, struct sv passage, int want, struct arena *a, struct draft_pair *out, int *n_out, ilab_err *e);
+enum draft_kind { DRAFT_KNOWLEDGE, DRAFT_FREEFORM, DRAFT_GROUNDED };
+enum { DRAFT_MAX_EXAMPLES = 20, DRAFT_MAX_PAIRS = 10, DRAFT_PATH_MAX = 1024 };
+struct draft { /* what is empty becomes a mark, LEAF_MARK */
+    enum draft_kind kind;
+    struct sv created_by, domain, outline /* of the document; a skill's task */, repo, commit;
+    const char *const *pattern; int n_pattern;
+    int n_example, n_pair;                                  /* a skill has one pair an example */
+    struct sv context[DRAFT_MAX_EXAMPLES];
+    struct draft_pair pair[DRAFT_MAX_EXAMPLES][DRAFT_MAX_PAIRS];
+    struct sv title, link, revision, license, creators;     /* attribution.txt */
+};
+/* Texts of the two files; caller mem_frees; NULL: *e. */
+char *draft_qna(const struct draft *d, ilab_err *e);
+char *draft_attribution(const struct draft *d, ilab_err *e);
+/* The folder of a leaf below the taxonomy, from what somebody typed ("company/lamps"); ILAB_E_INVALID says what is wrong. */
+int draft_path(const char *typed, enum draft_kind kind, char out[DRAFT_PATH_MAX], ilab_err *e);
+
 /* ---- perturb.c ---- */
 /* A name like `name` that is not it: letters of one or two words changed within their class (string operation only). */
 struct sv name_perturb(struct arena *a, struct sv name, struct rng *r);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { ROUND = 256, FEW = 32 };
+enum { ROUND = 256, FEW = 32, ATTRIBUTION_MAX = 1 << 20 };
 
 struct round {
     const char *taxonomy; int single;
@@ -30,7 +30,7 @@ static void mark(struct leaf_read_result *r, const char *text, int line, const c
     const size_t n = strcspn(text, "\n");
     snprintf(first, sizeof first, "not filled in yet: '%.*s'", (int)(n < 90 ? n : 90), text);
     f->v[f->n++] = (struct finding){ .line = line > 0 ? line : 1, .col = 1, .error = 1, .where = arena_strndup(&f->mem, where, strlen(where)),
-                                     .text = arena_strndup(&f->mem, first, strlen(first)), .remedy = "write your own text in place of the mark <fill in: …>" };
+                                     .text = arena_strndup(&f->mem, first, strlen(first)), .remedy = "write your own text in place of the mark" };
     f->n_errors++;
 }
 
@@ -38,19 +38,50 @@ static void mark(struct leaf_read_result *r, const char *text, int line, const c
 static void find_marks(struct leaf_read_result *r)
 {
     const struct leaf *l = r->leaf;
-    char where[64];
+    char where[96];
+    int example = -1, pair = 0;
     mark(r, l->created_by, 1, ".created_by");
     mark(r, l->domain, 1, ".domain");
     mark(r, l->task_description, 1, l->version > 2 && l->is_knowledge ? ".document_outline" : ".task_description");
     for (int i = 0; i < l->n_seed; i++) {
         const struct seed *s = &l->seed[i];
-        snprintf(where, sizeof where, ".seed_examples (question %d)", i + 1);
-        mark(r, s->question, s->line, where);
-        mark(r, s->answer, s->line, where);
-        if (!i || s->context != l->seed[i - 1].context) mark(r, s->context, s->line, where);
+        const int nested = l->is_knowledge && l->version > 2, same = nested && i && s->context && l->seed[i - 1].context && !strcmp(s->context, l->seed[i - 1].context);
+        pair = same ? pair + 1 : 0;
+        example += !same;
+        snprintf(where, sizeof where, ".seed_examples[%d]", example);
+        if (!same) mark(r, s->context, s->line, where);
+        if (nested) snprintf(where, sizeof where, ".seed_examples[%d].questions_and_answers[%d]", example, pair);
+        mark(r, leaf_text_is_mark(s->question) ? s->question : s->answer, s->line, where); /* one of the two says it */
     }
     mark(r, l->repo, l->document_line, ".document.repo");
     mark(r, l->commit, l->document_line, ".document.commit");
+}
+
+/* attribution.txt beside the leaf: the lines that still hold a mark, as one warning. */
+static void find_attribution_marks(struct leaf_read_result *r)
+{
+    struct findings *f = &r->findings;
+    const char *slash = strrchr(r->file, '/');
+    char *dir = slash ? mem_strndup(r->file, (size_t)(slash - r->file)) : NULL, *file = path_join(dir ? dir : ".", "attribution.txt"), *text = NULL;
+    size_t n = 0;
+    struct sb b;
+    sb_init(&b, 500);
+    if (file && file_exists(file) == 1 && !leaf_file_check(file, NULL) && !file_read(file, ATTRIBUTION_MAX, &text, &n, NULL) && strstr(text, LEAF_MARK)) {
+        struct sv rest = { text, n }, line;
+        while (sv_split(&rest, '\n', &line)) {
+            const ptrdiff_t colon = sv_find(line, SV(": " LEAF_MARK), 0);
+            if (colon > 0) sb_addf(&b, "%s%.*s", b.n ? ", " : "", (int)(colon < 60 ? colon : 60), line.p);
+        }
+        sb_addc(&b, " in attribution.txt");
+        char whole[560];
+        const int len = snprintf(whole, sizeof whole, "not filled in yet: %s", b.p ? b.p : "");
+        if (!mem_grow((void **)&f->v, &f->cap, f->n + 1, sizeof *f->v))
+            f->v[f->n++] = (struct finding){ .line = 1, .col = 1, .where = ".", .text = arena_strndup(&f->mem, whole, (size_t)len), .remedy = "say in attribution.txt whose work the document is" };
+    }
+    sb_release(&b);
+    mem_free(text);
+    mem_free(file);
+    mem_free(dir);
 }
 
 static void read_one(void *ud, int i_task, int i_thread)
@@ -63,7 +94,7 @@ static void read_one(void *ud, int i_task, int i_thread)
     r->file = w->single ? mem_strndup(r->path, strlen(r->path)) : path_join(w->taxonomy, r->path);
     if (!r->file) r->rc = err_set(&r->err, ILAB_E_NOMEM, "no memory for a path");
     else r->rc = leaf_read(r->file, w->single ? "" : w->taxonomy, &r->leaf, &r->findings, &r->err);
-    if (!r->rc && r->leaf) find_marks(r);
+    if (!r->rc && r->leaf) find_marks(r), find_attribution_marks(r);
 }
 
 int leaves_each(const char *taxonomy, const struct leaf_list *l, leaf_each_fn *fn, void *ud, ilab_err *e)
