@@ -1,6 +1,6 @@
 # Makefile — `make help` lists the targets.
 BUILD  ?= build
-LAYERS ?= base text tensor net store kern token model infer train lm hub taxonomy data eval serve cli
+LAYERS ?= base text document tensor net store kern token model infer train lm hub taxonomy data eval serve cli
 CC     ?= gcc
 OPT    ?= -O2 -g
 CFLAGS += $(OPT) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers \

@@ -203,4 +203,20 @@ void signal_clear(void);
  * *status is the exit code (128 + signal). out/err_out may be NULL. Caller mem_frees. cwd may be NULL. */
 int child_run(const char *const *argv, const char *cwd, size_t max, char **out, size_t *n_out, char **err_out, int *status, ilab_err *e);
 
+/* A child with more to say. Zero fields: as child_run. */
+struct child_opts {
+    const char *cwd;
+    int in_fd;                       /* its standard input; 0: /dev/null */
+    size_t max;                      /* bytes of each of its two outputs */
+    double seconds;                  /* it is killed after so long (ILAB_E_LIMIT); 0: no limit */
+    const char *const *env;          /* "NAME=value" …, NULL-ended: set on top of this process's own; NULL: nothing */
+};
+int child_run_with(const char *const *argv, const struct child_opts *o, char **out, size_t *n_out, char **err_out, int *status, ilab_err *e);
+
+/* ---- libraries on demand (dynlib.c) ---------------------------------------------------- */
+struct dynlib_symbol { const char *name; void *at; /* address of a function pointer */ };
+/* Opens the first of the NULL-ended sonames that exists and fills every symbol. The library stays open. `package` is
+ * what a message tells the user to install. */
+int dynlib_load(const char *const *soname, const char *package, const struct dynlib_symbol *symbol, int n_symbol, ilab_err *e);
+
 #endif

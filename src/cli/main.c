@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
 #include "cli/process.h"
+#include "document/document.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,7 @@ static int global_options(struct cli *c, int argc, char **argv, int *at)
 int main(int argc, char **argv)
 {
     struct cli c = { .config_path = "config.yaml", .argc = argc, .argv = argv };
+#include "document/document.h"
     int i = 1, used = 0;
     const char *compat = getenv("ILAB_COMPAT");
     int rc = compat ? set_compat(&c, compat) : 0;

@@ -1,32 +1,13 @@
 /* fact.c — which words of a sentence could be an answer, and what a leaf is about.
  *
- * Only the look of words is used (digits, capitals, quotes, a short list of function words); nothing here knows a subject.
+ * Only the look of words is used (digits, capitals, quotes, short lists of function words and connectors); nothing here knows a subject.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "data/fact.h"
 
 #include <string.h>
 
 enum { MAX_SPANS = 256 /* of one sentence or answer */, MAX_SUBJECT_SEEDS = 64 /* that are looked at for the subject */ };
-static const char *const FUNCTION_WORDS[] = {
-    "the", "a", "an", "in", "on", "at", "of", "it", "its", "he", "she", "they", "his", "her", "their", "this", "that", "these", "those",
-    "there", "who", "what", "when", "where", "which", "how", "why", "whose", "whom", "is", "was", "are", "were", "does", "did", "do",
-    "has", "have", "had", "can", "could", "would", "will", "please", "tell", "name", "give", "i", "we", "you", "since", "by", "for",
-    "from", "to", "and", "or", "but", "with", "as", "if", "after", "before", "between", "during", "about", "among", "according",
-    "today", "currently", "also", "both", "many", "some", "most", "all", "no", "yes", "one", "two", "three", "in", "under", "until",
-    "wer", "was", "wann", "wo", "wie", "der", "die", "das", "ein", "eine", "im", "am", "seit", "und", "es", "sie", "er",
-};
 static const char *const CONNECTORS[] = { "of", "de", "del", "della", "la", "le", "du", "von", "van", "der", "den", "the", "upon", "am", "an", "y", "zu", "for" };
-
-int word_is_function(struct sv w)
-{
-    for (size_t i = 0; i < ARRAY_LEN(FUNCTION_WORDS); i++) {
-        const char *f = FUNCTION_WORDS[i];
-        size_t j = 0;
-        while (j < w.n && f[j] && (w.p[j] | 0x20) == f[j]) j++;
-        if (j == w.n && !f[j]) return 1;
-    }
-    return 0;
-}
 
 int word_is_connector(struct sv w)
 {

@@ -3,7 +3,6 @@
 #define ILAB_DATA_FACT_H
 #include "data/data.h"
 
-int word_is_function(struct sv w);
 int word_is_connector(struct sv w);                         /* "of", "van", "der": inside a name */
 int name_runs(struct sv s, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
 int text_has(struct sv hay, struct sv needle);

@@ -1,18 +1,12 @@
-/* net.h — front header of layer 1 `net`: an HTTP client, an HTTP server, and libraries that are loaded on first use.
+/* net.h — front header of layer 1 `net`: an HTTP client and an HTTP server.
  *
- * libcurl and libmicrohttpd are opened with dlopen when something first needs them: linking them would cost every
+ * libcurl and libmicrohttpd are opened when something first needs them (base, dynlib_load): linking them would cost every
  * command, `ilab --help` too, the time to load TLS. Nothing here knows what the bodies mean.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef ILAB_NET_H
 #define ILAB_NET_H
 
 #include "base/base.h"
-
-/* ---- libraries on demand (dynlib.c) ---- */
-struct dynlib_symbol { const char *name; void *at; /* address of a function pointer */ };
-/* Opens the first of the NULL-ended sonames that exists and fills every symbol. The library stays open. `package` is
- * what a message tells the user to install. */
-int dynlib_load(const char *const *soname, const char *package, const struct dynlib_symbol *symbol, int n_symbol, ilab_err *e);
 
 /* ---- client (http_client.c, http_download.c); any thread ---- */
 enum { HTTP_MAX_HEADERS = 8, HTTP_CONNECT_MS = 10000, HTTP_MAX_ANSWER = 64 << 20, HTTP_MAX_EVENT = 8 << 20 };

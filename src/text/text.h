@@ -87,12 +87,20 @@ int utf8_put(char out[4], int32_t cp);           /* returns its length */
 /* Case-folded, NFKC, punctuation stripped, white space folded: the form in which answers are compared. Thousands
  * separators vanish (24,255 → 24255); a decimal point and a minus sign stay. Into arena; p is NULL without memory. */
 struct sv utf8_normalize_answer(struct arena *a, struct sv s);
+/* NFC (an accent of its own joins its letter); malformed bytes vanish. Into the arena; p is NULL without memory. */
+struct sv utf8_compose(struct arena *a, struct sv s);
 struct sv utf8_lower(struct arena *a, struct sv s);
 int utf8_width(struct sv s);                     /* terminal columns */
 const char *utf8_category(int32_t cp);           /* Unicode general category: "Lu", "Nd", "Zs", … */
 int32_t utf8_lower_one(int32_t cp);              /* simple lower-case mapping of one code point */
 enum { UTF8_DECOMPOSED = 8 };
 int utf8_decompose_one(int32_t cp, int32_t out[UTF8_DECOMPOSED]); /* canonical decomposition (NFD) of one; returns how many */
+
+/* ---- sentences (sentence.c) ---- */
+int word_is_function(struct sv w);               /* article, pronoun, preposition, question word … (English, German), in any case */
+/* Does the sentence end at the mark s.p[i] (one of . ! ?)? Not behind an abbreviation, an initial, a date's day; words are set
+ * apart by single spaces. */
+int text_ends_sentence(struct sv s, size_t i);
 
 /* ---- phrases (refusal.c); both take text in the form of utf8_normalize_answer ---- */
 int text_has_words(struct sv hay, struct sv needle);   /* on word borders */

@@ -135,9 +135,11 @@ static int32_t punctuation(const int32_t *c, ptrdiff_t n, ptrdiff_t i, enum clas
     return k == GONE && !between_digits ? 0 : ' ';
 }
 
-/* The code points of NFKC_Casefold (Unicode 15 §3.13) of s in a temporary buffer; *n < 0: no memory. */
-static int32_t *fold(struct sv s, ptrdiff_t *n) {
-    const int options = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE;
+/* NFKC_Casefold (Unicode 15 §3.13) */
+enum { FOLD = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE, NFC = UTF8PROC_STABLE | UTF8PROC_COMPOSE };
+
+/* The code points of a normal form of s in a temporary buffer; *n < 0: no memory. */
+static int32_t *normal_form(struct sv s, int options, ptrdiff_t *n) {
     struct sb clean; /* utf8proc refuses malformed text */
     sb_init(&clean, SIZE_MAX / 32);
     char one[4];
@@ -162,9 +164,19 @@ static int32_t *fold(struct sv s, ptrdiff_t *n) {
     return buf;
 }
 
+struct sv utf8_compose(struct arena *a, struct sv s) {
+    ptrdiff_t n;
+    int32_t *c = normal_form(s, NFC, &n);
+    char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n * 4 + 1, 1);
+    size_t len = 0;
+    for (ptrdiff_t i = 0; p && i < n; i++) len += (size_t)utf8_put(p + len, c[i]);
+    mem_free(c);
+    return (struct sv){ p, p ? len : 0 };
+}
+
 struct sv utf8_normalize_answer(struct arena *a, struct sv s) {
     ptrdiff_t n;
-    int32_t *c = fold(s, &n);
+    int32_t *c = normal_form(s, FOLD, &n);
     char *p = n < 0 ? NULL : arena_alloc(a, (size_t)n * 4 + 1, 1);
     size_t len = 0;
     for (ptrdiff_t i = 0; p && i < n; i++) {

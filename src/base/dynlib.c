@@ -1,7 +1,7 @@
 /* dynlib.c — opens a shared library when it is first needed.
  *
  * A library is never closed: its threads and exit handlers may outlive the caller.  SPDX-License-Identifier: Apache-2.0 */
-#include "net/net.h"
+#include "base/base.h"
 
 #include <dlfcn.h>
 #include <string.h>
