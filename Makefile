@@ -75,9 +75,18 @@ starter: $(BUILD)/ilab $(BUILD)/tools/world ## train the starter model again, fr
 	tools/make_starter $(BUILD)
 starter-smoke: $(BUILD)/ilab $(BUILD)/tools/world ## the same in a minute with a tiny model: does the recipe still run and learn?
 	tests/check/starter_smoke.sh
+man: $(BUILD)/ilab ## the man pages, from the program's tables (build/man)
+	@rm -rf $(BUILD)/man
+	$(BUILD)/ilab manual $(BUILD)/man $(addprefix --date ,$(shell git log -1 --format=%cs 2>/dev/null))
 PREFIX ?= /usr/local
-install: all ## install below PREFIX (/usr/local)
+install: all man ## install below PREFIX (/usr/local), with man pages and completions
 	install -Dm755 $(BUILD)/ilab $(DESTDIR)$(PREFIX)/bin/ilab
+	mkdir -p $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 man/man5 bash-completion/completions zsh/site-functions fish/vendor_completions.d)
+	install -m644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -m644 $(BUILD)/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/
+	$(BUILD)/ilab completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/ilab
+	$(BUILD)/ilab completion zsh >$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_ilab
+	$(BUILD)/ilab completion fish >$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/ilab.fish
 	mkdir -p $(DESTDIR)$(PREFIX)/share/ilab && cp -r models examples $(DESTDIR)$(PREFIX)/share/ilab/
 clean: ## remove what was built
 	rm -rf build build-*
@@ -85,5 +94,5 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' Makefile | expand -t 12
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
-.PHONY: all tests test lint asan ubsan tsan fuzz build-fuzz-all install clean help sanitized bench starter starter-smoke
+.PHONY: all man tests test lint asan ubsan tsan fuzz build-fuzz-all install clean help sanitized bench starter starter-smoke
 .SECONDARY:

@@ -116,6 +116,8 @@ struct lm;
 int lm_for_command(const struct cli *c, const char *model, const char *adapter, const char *endpoint, const char *api_key, int n_threads,
                    struct lm **out, ilab_err *e);
 
+int completion_print(const char *shell, size_t n);                    /* cmd_completion.c; 1: no such shell */
+
 /* starter.c: files inside the program */
 struct embedded { const char *path; const unsigned char *p; size_t n; };
 int embedded_count(void);
@@ -126,7 +128,7 @@ CMD(INIT); CMD(DOWNLOAD); CMD(DIFF); CMD(GENERATE); CMD(TRAIN); CMD(TEST); CMD(C
 CMD(COMPLETE); CMD(PERPLEXITY); CMD(EVALUATE); CMD(INFO); CMD(CONVERT); CMD(QUANTIZE);
 CMD(TAXONOMY_LIST); CMD(TAXONOMY_TREE); CMD(TAXONOMY_NEW);
 CMD(SYSTEM_INFO); CMD(SYSTEM_BENCH); CMD(CONFIG_SHOW); CMD(CONFIG_EDIT); CMD(CONFIG_MIGRATE);
-CMD(PROCESS_LIST); CMD(PROCESS_ATTACH); CMD(PROCESS_STOP); CMD(PROCESS_PRUNE);
+CMD(PROCESS_LIST); CMD(PROCESS_ATTACH); CMD(PROCESS_STOP); CMD(PROCESS_PRUNE); CMD(COMPLETION); CMD(MANUAL);
 #undef CMD
 
 #endif

@@ -216,6 +216,20 @@ const struct cmd CMD_PROCESS_ATTACH = {
             "Examples:\n  ilab process attach --latest\n  ilab process attach 63866b91\n",
 };
 
+/* A run may save and end with 0 when it is told to stop: the list shall not call that Done. */
+static void mark_stopping(const char *uuid)
+{
+    struct registry r;
+    if (registry_open(&r, 1, NULL)) return;
+    const char *key;
+    json_t *entry = registry_find(&r, uuid, &key, NULL);
+    if (entry) {
+        json_object_set_new(entry, "stop_requested", json_true());
+        registry_save(&r, NULL);
+    }
+    registry_close(&r);
+}
+
 static int stop_run(struct cli *c, void *args)
 {
     struct one_args *a = args;
@@ -232,6 +246,7 @@ static int stop_run(struct cli *c, void *args)
     const double start = now_seconds();
     struct progress p;
     progress_start(&p, "waiting until it has saved", 0, 0);
+    mark_stopping(uuid);
     code = kill(pid, SIGTERM) ? errno : 0;
     while (!code && process_alive(entry) && now_seconds() - start < a->timeout && !signal_pending()) {
         last_line(json_str(entry, "log_file"), line, sizeof line);

@@ -157,6 +157,8 @@ int main(int argc, char **argv)
     const char *compat = getenv("ILAB_COMPAT");
     int rc = compat ? set_compat(&c, compat) : 0;
     if (rc) return rc;
+    const char *complete = getenv("_ILAB_COMPLETE"); /* as the reference's completions were installed: bash_source, … */
+    if (complete && sv_ends(sv_of(complete), "_source") && !completion_print(complete, strlen(complete) - 7)) return finish(EXIT_DONE);
     rc = global_options(&c, argc, argv, &i);
     if (rc >= 0) return finish(rc);
     if (i >= argc) {

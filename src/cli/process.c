@@ -108,6 +108,8 @@ int registry_open(struct registry *r, int keep_states, ilab_err *e)
 {
     const char *uuid;
     json_t *entry;
+    ilab_err own = { 0 };
+    if (!e) e = &own;
     char *dir = user_dir("data", "internal", e);
     int rc = dir ? dir_make(dir, e) : e->code, changed = 0;
     *r = (struct registry){ .fd = -1 };
@@ -228,7 +230,8 @@ static void record_end(const char *uuid, int code)
     }
     json_t *entry = registry_find(&r, uuid, &key, &e);
     if (entry) {
-        set_end(entry, code == 0 ? "Done" : code == EXIT_INTERRUPTED || code == 128 + SIGTERM ? "Stopped" : "Errored");
+        const int told = json_is_true(json_object_get(entry, "stop_requested")) && (code == 0 || code == 128 + SIGTERM || code == 128 + SIGKILL);
+        set_end(entry, told || code == EXIT_INTERRUPTED ? "Stopped" : code == 0 ? "Done" : "Errored");
         json_object_set_new(entry, "exit_code", json_integer(code));
         if (registry_save(&r, &e)) fprintf(stderr, "%s\n", e.msg);
     }
