@@ -1,6 +1,6 @@
 /* arch_oracle.c — our logits beside llama.cpp's, for one model file.
  *
- *   arch_oracle FOLDER FILE.gguf [-n POSITIONS] [-c CONTEXT] [-q]
+ *   arch_oracle FOLDER FILE.gguf [-n POSITIONS] [-c CONTEXT] [-q] [-a RANK [-r]]
  *
  * FOLDER holds libllama.so and its ggml libraries (the npm package @node-llama-cpp/linux-x64, folder bins/linux-x64, has them).
  * llama.cpp reads a copy that we wrote (model_write). Both programs read the same ids, with F32 keys and values and no fused attention; ours computes with F32 activations, once all rows
@@ -10,6 +10,8 @@
  * that attend to them: rounding decides there.
  * -q: the products that inference uses (activations in 8 bits) and llama.cpp's, each against our exact products of the same file
  * (weights dequantised, F32 throughout): prints both NMSE and their ratio; ours may be 1.05 times as far off.
+ * -a: with a random adapter of this rank on every matrix, routers and experts too, which llama.cpp reads from the file that we write;
+ * -r: with rsLoRA's scale. It must change the logits by an NMSE of 1e-3 at least.
  * Exit code 1 above the limit.  SPDX-License-Identifier: Apache-2.0 */
 #include "model/model.h"
 
@@ -22,6 +24,7 @@
 #define LIMIT 1e-6
 #define MORE 1.05 /* -q: times llama.cpp's distance */
 #define TIE 1e-6f
+#define CHANGE 1e-3
 
 /* ---- llama.cpp's C interface, as far as it is needed (include/llama.h) ---- */
 
@@ -35,6 +38,8 @@ struct llama {
     struct llama_batch (*batch_init)(int32_t n, int32_t embd, int32_t n_seq);
     int32_t (*decode)(void *ctx, struct llama_batch b);
     float *(*logits)(void *ctx, int32_t i), *(*embeddings)(void *ctx, int32_t i);
+    void *(*adapter)(void *model, const char *path);
+    int32_t (*set_adapter)(void *ctx, void *adapter, float scale), (*set_adapters)(void *ctx, void **adapter, size_t n, float *scale);
     void (*log)(void (*fn)(int, const char *, void *), void *), (*init)(void), (*load_backends)(const char *folder);
 };
 
@@ -62,18 +67,19 @@ static void *open_library(const char *folder, const char *prefix)
 
 static int llama_open(struct llama *l, const char *folder)
 {
-    const struct { const char *name; void *to; } row[] = {
-        { "llama_model_default_params", &l->model_params }, { "llama_context_default_params", &l->context_params },
-        { "llama_model_load_from_file", &l->load }, { "llama_init_from_model", &l->context }, { "llama_batch_init", &l->batch_init },
-        { "llama_decode", &l->decode }, { "llama_get_logits_ith", &l->logits }, { "llama_get_embeddings_ith", &l->embeddings },
-        { "llama_log_set", &l->log }, { "llama_backend_init", &l->init }, { "ggml_backend_load_all_from_path", &l->load_backends },
+    const struct { const char *name; void *to; int maybe; } row[] = {
+        { "llama_adapter_lora_init", &l->adapter, 0 }, { "llama_set_adapter_lora", &l->set_adapter, 1 }, { "llama_set_adapters_lora", &l->set_adapters, 1 },
+        { "llama_model_default_params", &l->model_params, 0 }, { "llama_context_default_params", &l->context_params, 0 },
+        { "llama_model_load_from_file", &l->load, 0 }, { "llama_init_from_model", &l->context, 0 }, { "llama_batch_init", &l->batch_init, 0 },
+        { "llama_decode", &l->decode, 0 }, { "llama_get_logits_ith", &l->logits, 0 }, { "llama_get_embeddings_ith", &l->embeddings, 0 },
+        { "llama_log_set", &l->log, 0 }, { "llama_backend_init", &l->init, 0 }, { "ggml_backend_load_all_from_path", &l->load_backends, 0 },
     };
     void *base = open_library(folder, "libggml-base"), *ggml = open_library(folder, "libggml."), *lib = open_library(folder, "libllama.");
     if (!base || !lib) return -1;
     for (size_t i = 0; i < ARRAY_LEN(row); i++) {
         void *f = dlsym(lib, row[i].name);
         if (!f && ggml) f = dlsym(ggml, row[i].name);
-        if (!f) return -1;
+        if (!f && !row[i].maybe) return -1;
         memcpy(row[i].to, &f, sizeof f);
     }
     return 0;
@@ -100,7 +106,16 @@ static int set_context(struct by_value *p, int n_ctx, int embed)
     return 0;
 }
 
-static int their_rows(const char *folder, const char *path, const int32_t *id, int n, int n_ctx, int embed, int width, float *out)
+static int set_adapter(const struct llama *l, void *model, void *ctx, const char *path)
+{
+    void *adapter = l->adapter(model, path);
+    float one = 1;
+    if (!adapter) return fprintf(stderr, "llama.cpp does not load '%s'\n", path), -1;
+    if (!l->set_adapter && !l->set_adapters) return fprintf(stderr, "llama.cpp has no way to set an adapter\n"), -1;
+    return (l->set_adapter ? l->set_adapter(ctx, adapter, one) : l->set_adapters(ctx, &adapter, 1, &one)) ? -1 : 0;
+}
+
+static int their_rows(const char *folder, const char *path, const char *adapter, const int32_t *id, int n, int n_ctx, int embed, int width, float *out)
 {
     struct llama l;
     if (llama_open(&l, folder)) return fprintf(stderr, "no llama.cpp in '%s'\n", folder), -1;
@@ -112,6 +127,7 @@ static int their_rows(const char *folder, const char *path, const int32_t *id, i
     if (!model) return fprintf(stderr, "llama.cpp does not load '%s'\n", path), -1;
     if (set_context(&cp, n_ctx, embed)) return fprintf(stderr, "unknown layout of llama_context_params\n"), -1;
     if (!(ctx = l.context(model, cp))) return fprintf(stderr, "llama.cpp makes no context\n"), -1;
+    if (adapter && set_adapter(&l, model, ctx, adapter)) return -1;
     struct llama_batch b = l.batch_init(n, 0, 1);
     b.n_tokens = n;
     for (int i = 0; i < n; i++) {
@@ -149,7 +165,7 @@ static void mark_ties(const struct layer_acts *a, const struct hparams *hp, int 
 }
 
 /* Logits of all rows, in calls of step[0], step[1] … rows (the last repeats). */
-static int our_rows(struct gemm_ctx *g, struct model *m, const int32_t *id, int n, const int *step, float *out, uint8_t *tie, ilab_err *e)
+static int our_rows(struct gemm_ctx *g, struct model *m, const struct adapter *ad, const int32_t *id, int n, const int *step, float *out, uint8_t *tie, ilab_err *e)
 {
     const struct hparams *hp = &m->hp;
     const struct attn_shape shape = layer_attn_shape(m, 0, QT_F32);
@@ -159,7 +175,7 @@ static int our_rows(struct gemm_ctx *g, struct model *m, const int32_t *id, int 
     arena_init(&mem, SIZE_MAX);
     void **pages = arena_alloc(&mem, n_page * sizeof *pages, 64);
     for (size_t i = 0; i < n_page; i++) pages[i] = arena_alloc(&mem, page, 64);
-    layer_acts_plan_forward(&a, hp, n, 0, &mem);
+    layer_acts_plan_forward(&a, hp, n, ad ? ad->rank : 0, &mem);
     float *norm = arena_alloc(&mem, (size_t)n * (size_t)hp->n_embd * sizeof *norm, 64), *inv = arena_alloc(&mem, (size_t)n * sizeof *inv, 64);
     int32_t *row = arena_alloc(&mem, (size_t)n * sizeof *row, 64);
     int rc = 0;
@@ -171,7 +187,7 @@ static int our_rows(struct gemm_ctx *g, struct model *m, const int32_t *id, int 
         const struct batch b = { .n_row = k, .id = id + at, .n_seg = 1, .seg = &seg };
         embed_rows(gemm_kern(g), m, &b, 0, k, a.x);
         for (int l = 0; l < hp->n_layer; l++) {
-            layer_forward(g, m, NULL, l, l, &b, &a, a.x);
+            layer_forward(g, m, ad, l, l, &b, &a, a.x);
             mark_ties(&a, hp, at, k, tie);
         }
         output_logits(g, m, a.x, row, k, norm, inv, out + (size_t)at * (size_t)hp->n_vocab);
@@ -179,6 +195,21 @@ static int our_rows(struct gemm_ctx *g, struct model *m, const int32_t *id, int 
     if (gemm_failed(g)) rc = err_set(e, ILAB_E_NOMEM, "no memory");
     arena_release(&mem);
     return rc;
+}
+
+/* On every matrix; written for llama.cpp beside the model. */
+static struct adapter *random_adapter(struct model *m, int rank, int rslora, const char *path, ilab_err *e)
+{
+    struct adapter *ad;
+    struct rng r;
+    rng_seed(&r, 3);
+    if (adapter_new(&ad, m, rank, 8, (1u << ADAPT_COUNT) - 1, 0, 2, e)) return NULL;
+    if (rslora) adapter_set_rslora(ad);
+    for (int i = 0; i < ad->n_layer * ADAPT_COUNT; i++) {
+        const struct lora *l = &ad->lora[i];
+        for (int64_t k = 0; l->on && k < (int64_t)l->n_matrix * l->n_out * l->rank; k++) l->b[k] = (float)(0.1 * rng_normal(&r));
+    }
+    return adapter_write(ad, m, path, e) ? NULL : ad;
 }
 
 /* ---- comparison ---- */
@@ -224,11 +255,13 @@ static int report(const char *path, const struct hparams *hp, const float *ours,
 
 int main(int argc, char **argv)
 {
-    int64_t n = 64, n_ctx = 0, quantised = 0;
+    int64_t n = 64, n_ctx = 0, quantised = 0, rank = 0, rslora = 0;
     ilab_err e = { 0 };
-    if (argc < 3) return fprintf(stderr, "usage: arch_oracle FOLDER FILE.gguf [-n POSITIONS] [-c CONTEXT] [-q]\n"), 2;
+    if (argc < 3) return fprintf(stderr, "usage: arch_oracle FOLDER FILE.gguf [-n POSITIONS] [-c CONTEXT] [-q] [-a RANK [-r]]\n"), 2;
     for (int i = 3; i < argc; i++) {
         if (!strcmp(argv[i], "-q")) quantised = 1;
+        else if (!strcmp(argv[i], "-r")) rslora = 1;
+        else if (i + 1 < argc && !strcmp(argv[i], "-a") && !parse_i64(argv[i + 1], 1, 1024, &rank)) i++;
         else if (i + 1 < argc && !strcmp(argv[i], "-n") && !parse_i64(argv[i + 1], 1, 4096, &n)) i++;
         else if (i + 1 < argc && !strcmp(argv[i], "-c") && !parse_i64(argv[i + 1], 1, 1 << 20, &n_ctx)) i++;
         else return fprintf(stderr, "arch_oracle: what is '%s'?\n", argv[i]), 2;
@@ -246,13 +279,17 @@ int main(int argc, char **argv)
     struct rng r;
     rng_seed(&r, 11);
     for (int i = 0; i < rows; i++) id[i] = (int32_t)rng_below(&r, (uint32_t)m->hp.n_vocab);
+    char lora[512];
+    snprintf(lora, sizeof lora, "%s.lora", argv[2]);
+    struct adapter *ad = rank ? random_adapter(m, (int)rank, (int)rslora, lora, &e) : NULL;
+    if (rank && !ad) return fprintf(stderr, "%s\n", e.msg), 1;
     const int whole[2] = { rows, 0 }, parts[5] = { 1, 7, 16, 5, 0 };
-    int rc = embed ? model_embed_tokens(g, m, id, rows, ours, &e) : our_rows(g, m, id, rows, whole, ours, tie, &e);
-    if (!rc && !embed) rc = our_rows(g, m, id, rows, parts, cut, tie, &e);
+    int rc = embed ? model_embed_tokens(g, m, id, rows, ours, &e) : our_rows(g, m, ad, id, rows, whole, ours, tie, &e);
+    if (!rc && !embed) rc = our_rows(g, m, ad, id, rows, parts, cut, tie, &e);
     if (rc) return fprintf(stderr, "%s\n", e.msg), 1;
     if (!embed && memcmp(ours, cut, (size_t)n * (size_t)width * sizeof *ours)) return fprintf(stderr, "%s: rows depend on their company\n", argv[2]), 1;
     m->act = GEMM_ACT_Q8;
-    if (rounded && (rc = embed ? model_embed_tokens(g, m, id, rows, rounded, &e) : our_rows(g, m, id, rows, whole, rounded, tie, &e)))
+    if (rounded && (rc = embed ? model_embed_tokens(g, m, id, rows, rounded, &e) : our_rows(g, m, ad, id, rows, whole, rounded, tie, &e)))
         return fprintf(stderr, "%s\n", e.msg), 1;
     m->act = GEMM_ACT_F32;
     char copy[512];
@@ -260,8 +297,11 @@ int main(int argc, char **argv)
     const struct weight *first = &m->weight[0];
     const char *theirs_path = first->t.type == QT_F32 ? copy : argv[2]; /* a quantised file goes there as it is */
     if (theirs_path == copy && model_write(m, NULL, QT_F32, copy, NULL, NULL, &e)) return fprintf(stderr, "%s\n", e.msg), 1;
-    if (their_rows(argv[1], theirs_path, id, rows, (int)(n_ctx > n ? n_ctx : n), embed, width, theirs)) return 1;
+    if (their_rows(argv[1], theirs_path, ad ? lora : NULL, id, rows, (int)(n_ctx > n ? n_ctx : n), embed, width, theirs)) return 1;
     if (theirs_path == copy) unlink(copy);
+    if (ad) unlink(lora);
+    if (ad && (our_rows(g, m, NULL, id, rows, whole, cut, tie, &e) || distance(cut, ours, rows, width, tie).nmse < CHANGE))
+        return fprintf(stderr, "%s: the adapter changes nothing\n", argv[2]), 1;
     rc = report(argv[2], &m->hp, ours, rounded, theirs, rows, width, tie);
     fflush(stdout);
     _Exit(rc); /* llama.cpp's threads and static objects need no goodbye */

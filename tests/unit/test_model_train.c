@@ -37,13 +37,13 @@ static double move(struct param *p, int n, const char *what, int half, double st
     return sqrt(norm);
 }
 
-/* The same bits on one thread, a segment at a time, with other pieces of the vocabulary. */
+/* The same bits on one thread, a segment at a time, with other pieces of the vocabulary, a layer that runs forward twice. */
 static void check_bits(struct model *m, struct adapter *ad, const struct batch *b, const struct targets *y, const struct param *want, int n)
 {
     struct tape *t;
     struct param *p;
     ilab_err e = { 0 };
-    ok(tape_new(&t, ONE, m, ad, 11, 3, &e), &e);
+    ok(tape_new_with(&t, ONE, m, ad, 11, 3, &(struct tape_opts){ .recompute = 1, .lean = 1 }, &e), &e);
     assert_int_equal(tape_params(t, &p), n);
     tape_zero_grad(t);
     loss(t, b, y, 1);
@@ -79,6 +79,7 @@ static void check_gradients(const struct arch *a, struct model *m)
         char what[64];
         const double by = m->hp.n_expert_used < m->hp.n_expert ? 0.001 : 0.004; /* a change of the choice is a jump of the loss: none so near */
         snprintf(what, sizeof what, "%s.weight.lora_%c", LINEAR_NAME[kind / 4], "ab"[kind % 2]);
+        if (kind & 2 && !strcmp(gemm_kern(G)->isa, "ref")) continue; /* slow, and the bits are the same */
         if (!ad->lora[kind / 4].on || (kind % 2 == 0 && ad->lora[kind / 4].a_of != kind / 4)) continue;
         const double norm = move(p, n, what, kind & 2, by), up = loss(t, &b, &y, 0);
         move(p, n, what, kind & 2, -2 * by);
@@ -118,13 +119,12 @@ static void test_gradients_of_adapters(void **state)
     for (int i = 0; i < N_ARCHS; i++) {
         const struct arch *a = &ARCHS[i];
         struct hparams hp = arch_hparams(a);
+        if (!hp.rope_skip && hp.window_period < 3) hp.n_layer = 2;
         if (a->use[W_GATE] || a->use[W_UP] || a->use[W_GATE_UP]) check_arch(a, &hp);
         arch_add_experts(&hp, a);
         if (!a->use[W_ROUTER]) continue;
-        hp.n_expert_used = hp.n_expert; /* smooth */
         check_arch(a, &hp);
-        hp.n_expert_used = 2;
-        hp.n_layer = 2;
+        hp.n_expert_used = hp.n_expert; /* smooth */
         check_arch(a, &hp);
     }
 }
@@ -174,11 +174,11 @@ static void test_adapters_in_files_and_merged(void **state)
     for (int i = 0; i < N_ARCHS; i++) {
         const struct arch *a = &ARCHS[i];
         struct hparams hp = arch_hparams(a);
+        hp.n_layer = 2;
         if (hp.encoder) continue;
         if (a->use[W_GATE] || a->use[W_UP] || a->use[W_GATE_UP])
             for (int fuse = 0; fuse < 2; fuse++) check_files(a, &hp, fuse, fuse ? 1u << LIN_Q | 1u << LIN_V | 1u << LIN_UP | 1u << LIN_DOWN : ALL);
         arch_add_experts(&hp, a);
-        hp.n_layer = 2;
         if (a->use[W_ROUTER]) check_files(a, &hp, 0, ALL);
     }
 }
