@@ -116,8 +116,7 @@ void tape_finish_grad(struct tape *t)
 
 /* ---- a layer ---- */
 
-/* t->dx: in, the gradient of the layer's output; out, of its input (when anything below is trained). */
-static void layer_backward(struct tape *t, const struct batch *b, int layer)
+void layer_backward(struct tape *t, const struct batch *b, int layer)
 {
     const struct layer *w = &t->m->layer[layer];
     const struct layer_acts *a = tape_acts(t, layer);

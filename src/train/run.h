@@ -87,6 +87,11 @@ int64_t run_steps_for_tokens(struct packing *p, int64_t tokens);
 /* Room for checkpoints, the result, and `more` bytes. */
 int run_check_disk(const struct run *r, size_t more, ilab_err *e);
 
+/* ---- path_gate.c: which path a run takes ---- */
+/* Measures on the first samples that the run will see; `ad` is as before afterwards. */
+int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o,
+                struct path_report *r, ilab_err *e);
+
 /* ---- run_state.c: saving and going on ---- */
 int run_save(struct loop *l, const char *path, ilab_err *e);
 /* Continues from l->checkpoint, or from the generation before when that one is damaged; ILAB_E_INVALID: settings, base or data

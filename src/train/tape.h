@@ -91,6 +91,8 @@ void expert_backward(struct tape *t, const struct tensor *w, const struct lora *
 void kind_backward(const struct layer_back *l, int kind, const float *x, const float *dy, float *dx, int load); /* of layer.lin */
 /* Is one of the kinds first … last trained? */
 int kinds_trained(const struct layer_back *l, int first, int last);
+/* t->dx: in, the gradient of the layer's output; out, of its input (when anything below is trained). */
+void layer_backward(struct tape *t, const struct batch *b, int layer);
 /* From t->dx, the gradient at x_out, down to the lowest layer that is trained (and to the embedding). */
 void layers_backward(struct tape *t, const struct batch *b);
 void pool_tasks(struct pool *p, pool_task_fn *fn, void *ud, int n);

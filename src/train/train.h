@@ -44,6 +44,21 @@ extern const struct path PATHS[];
 extern const int N_PATH;
 const struct path *path_by_name(const char *name);                           /* NULL: none */
 void tape_set_path(struct tape *t, const struct path *p);
+/* Gradients of the paths against the exact one (path_gate.c), over the adapters of a layer as one vector. */
+struct path_figure { double cosine, norm /* ratio of lengths */; };
+enum { PATH_PROBES = 5, PATH_MAX = 4 };
+struct path_row {
+    const struct path *path;
+    int passed;
+    double seconds;                              /* of the measured step */
+    struct path_figure layer[PATH_PROBES], worst;/* the probed layers on identical inputs, and the worst of them */
+    struct path_figure end;                      /* the worst layer of a whole step */
+    int worst_layer, end_layer;
+};
+struct path_report { int n_row, tokens, n_probe, probe[PATH_PROBES] /* layers */; struct path_row row[PATH_MAX]; const struct path *chosen; };
+extern const double PATH_LAYER_COSINE, PATH_END_COSINE;                      /* what a path must reach */
+/* b: whole sequences of together ≤ max_row rows. Leaves t on the chosen path. */
+int path_measure(struct tape *t, const struct batch *b, const struct targets *y, const struct loss_opts *o, struct path_report *r, ilab_err *e);
 int tape_n_trained(const struct tape *t);                                    /* layers from the lowest that is trained on */
 int adapter_lowest_layer(const struct adapter *ad);                          /* 0 for NULL (all weights) and for an empty adapter of one layer */
 void tape_free(struct tape *t);
