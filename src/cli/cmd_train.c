@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 struct train_args {
-    const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states;
+    const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states, *precision;
     const char *long_samples;
     int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps;
     double alpha, lr, soft, decay, warmup, save_seconds;
@@ -20,7 +20,7 @@ struct train_args {
 static const struct train_args DEFAULTS = {
     .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
     .save = "models/ggml-model-f16.gguf", .modules = "all", .recompute = "auto", .states = "auto", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
-    .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05, .long_samples = "skip", .save_seconds = 60,
+    .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05, .long_samples = "skip", .precision = "auto", .save_seconds = 60,
 };
 #define O(field) offsetof(struct train_args, field)
 static const struct opt OPTS[] = {
@@ -46,6 +46,8 @@ static const struct opt OPTS[] = {
     { "max-batch-len", 0, NULL, OPT_INT, O(micro), 16, 1 << 24, "TOKENS", "train.max_batch_len", "tokens that are in memory together; does not change the result" },
     { "max-seq-len", 0, NULL, OPT_INT, O(max_seq), 8, 1 << 20, "TOKENS", "train.max_seq_len", "longest sample (at most the model's context); longer ones: --long-samples" },
     { "long-samples", 0, NULL, OPT_STR, O(long_samples), 0, 0, "WHAT", NULL, "samples that are too long: skip leaves them out, cut drops their end", 0, "skip cut" },
+    { "precision", 0, NULL, OPT_STR, O(precision), 0, 0, "PATH", NULL,
+      "products with the frozen weights: exact (F32), mixed (8 bits forward), fast (8 bits both ways), auto: the fastest whose gradients agree on your data", 0, "auto exact mixed fast" },
     { "distill", 0, NULL, OPT_FLOAT, O(soft), 0, 1, "X", NULL, "weight of the stored teacher distribution where the data has one" },
     { "memory", 0, NULL, OPT_STR, O(memory), 0, 0, "SIZE", NULL, "most memory, the mapped model included (6G); fewer tokens at a time, recomputation and reading weights layer by layer make it fit, the result stays the same; default: what is free", 0, NULL, "ILAB_MEMORY" },
     { "recompute", 0, NULL, OPT_STR, O(recompute), 0, 0, "WHEN", NULL, "auto, on, off: compute layers a second time instead of keeping their activations (about a third more work, far less memory, the same result)", 0, "auto on off" },
@@ -104,7 +106,11 @@ static void print_estimate(const struct train_estimate *s, int json)
         if (s->joules > 0) printf(", \"joules\": %.0f", s->joules);
         printf(", \"buffers\": {");
         for (int i = 0; i < s->n_row; i++) printf("%s\"%s\": %zu", i ? ", " : "", s->row[i].what, s->row[i].bytes);
-        printf("}}\n");
+        struct sb b;
+        sb_init(&b, 1 << 16);
+        path_report_json(&s->paths, &b);
+        printf("}, \"paths\": %s}\n", b.p ? b.p : "null");
+        sb_release(&b);
         return;
     }
     for (int i = 0; i < s->n_row; i++) {
@@ -388,6 +394,7 @@ static int run(struct cli *c, void *args)
     o.full = !strcmp(a->pipeline, "full");
     o.rank = a->rank, o.alpha = (float)a->alpha, o.first_layer = a->first_layer, o.epochs = a->epochs;
     o.batch_tokens = a->batch, o.micro_tokens = a->micro < a->batch ? a->micro : a->batch;
+    o.precision = a->precision;
     o.checkpoint_seconds = a->save_seconds, o.checkpoint_steps = a->save_steps;
     o.optim.lr = (float)a->lr, o.optim.weight_decay = (float)a->decay, o.loss.soft_mix = (float)a->soft;
     o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json;

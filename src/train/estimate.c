@@ -165,7 +165,11 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *
         if (!rc)
             rc = plan_pager(&plan, m, &s.pager, e);
         if (!rc)
+            rc = path_decide(g, m, ad, d, o, NULL, 0, &out->paths, e);
+        if (!rc)
             rc = tape_new_with(&s.tape, g, m, ad, plan.max_row, plan.max_target, &plan.tape, e);
+        if (!rc)
+            tape_set_path(s.tape, out->paths.chosen);
         if (!rc) {
             struct param *param;
             int n = tape_params(s.tape, &param);

@@ -132,7 +132,10 @@ static int measure(struct gate *q, ilab_err *e)
         }
     }
     int rc = 0;
-    for (int p = 1; !rc && p < N_PATH; p++) rc = end_to_end(q, &r->row[p], e);
+    for (int p = 1; !rc && p < N_PATH; p++) {
+        if (signal_pending()) return err_set(e, ILAB_E_CANCEL, "stopped while gradients were measured; nothing was trained yet");
+        rc = end_to_end(q, &r->row[p], e);
+    }
     r->n_row = N_PATH;
     for (int p = 1; p < N_PATH; p++) {
         r->row[p].passed = r->row[p].worst.cosine >= PATH_LAYER_COSINE && r->row[p].end.cosine >= PATH_END_COSINE;
@@ -266,5 +269,28 @@ int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const s
     if (filled) clear_b(ad);
     tape_free(t);
     packing_free(p);
+    return rc;
+}
+
+int path_decide(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o, const char *base,
+                uint64_t data_hash, struct path_report *r, ilab_err *e)
+{
+    char stored[PATH_NAME_MAX];
+    *r = (struct path_report){ .chosen = &PATHS[0] };
+    if (!ad) return 0;
+    if (o->precision && strcmp(o->precision, "auto")) {
+        if (!(r->chosen = path_by_name(o->precision))) return err_set(e, ILAB_E_INVALID, "--precision '%s' is not known: auto, exact, mixed or fast", o->precision);
+        return 0;
+    }
+    if (o->resume && base && run_stored(o->out_dir, base, data_hash, "precision", stored, sizeof stored) && path_by_name(stored)) {
+        r->chosen = path_by_name(stored);
+        return 0;
+    }
+    int rc = path_choose(g, m, ad, d, o, r, e);
+    struct sb b;
+    sb_init(&b, 1 << 16);
+    if (!rc) path_report_text(r, &b);
+    if (!rc && b.p) log_info("training with the path '%s'\n%s", r->chosen->name, b.p);
+    sb_release(&b);
     return rc;
 }

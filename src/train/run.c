@@ -37,6 +37,8 @@ static int set_up(struct loop *l, ilab_err *e) {
     if (rc)
         return rc;
     plan_warn(p, r->m);
+    if (r->paths)
+        tape_set_path(l->tape, r->paths->chosen);
     l->n_param = tape_params(l->tape, &l->param);
     rc = optim_new(&l->optim, r->g, l->param, l->n_param, &o->optim, e);
     if (rc)

@@ -50,6 +50,7 @@ struct run {
     struct gemm_ctx *g; struct model *m; struct adapter *ad;   /* ad NULL: all weights */
     const struct dataset *d, *val;
     const struct train_opts *o;
+    const struct path_report *paths; /* NULL: exact */
     const char *settings;            /* lines key=value: what must agree for a resume */
     uint64_t data_hash;
     int64_t token_goal;              /* > 0: the run ends after about so many tokens, and may be continued with other settings */
@@ -91,12 +92,18 @@ int run_check_disk(const struct run *r, size_t more, ilab_err *e);
 /* Measures on the first samples that the run will see; `ad` is as before afterwards. */
 int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o,
                 struct path_report *r, ilab_err *e);
+/* r->chosen by o->precision: the name given; else that of an unfinished run with this base and data; else path_choose. */
+enum { PATH_NAME_MAX = 32 };
+int path_decide(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o, const char *base,
+                uint64_t data_hash, struct path_report *r, ilab_err *e);
 
 /* ---- run_state.c: saving and going on ---- */
 int run_save(struct loop *l, const char *path, ilab_err *e);
 /* Continues from l->checkpoint, or from the generation before when that one is damaged; ILAB_E_INVALID: settings, base or data
  * differ. A finished run of other settings is left behind. Nothing there: 0, and l->resumed stays 0. */
 int run_resume(struct loop *l, ilab_err *e);
+/* The value of a setting of the run in out_dir, if it has this base and data; 0: none. */
+int run_stored(const char *out_dir, const char *base, uint64_t data_hash, const char *key, char *value, size_t max);
 void run_forget(struct loop *l);                               /* removes the checkpoints of an earlier run */
 
 /* ---- run_blame.c: a loss that is no number ---- */

@@ -144,6 +144,26 @@ int run_resume(struct loop *l, ilab_err *e) {
     return n_damaged ? err_set(e, ILAB_E_FORMAT, "no checkpoint in '%s' is sound any more; --fresh begins the run anew", l->r->o->out_dir) : 0;
 }
 
+int run_stored(const char *out_dir, const char *base, uint64_t data_hash, const char *key, char *value, size_t max) {
+    static const char *const FILES[] = { "checkpoint.bin", "checkpoint-previous.bin" };
+    char hash[32];
+    int found = 0;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)data_hash);
+    for (size_t i = 0; i < ARRAY_LEN(FILES) && out_dir && !found; i++) {
+        struct run_state s;
+        char *path = path_join(out_dir, FILES[i]), *settings = NULL;
+        if (path && checkpoint_peek(path, &settings, &s, NULL) == 0) {
+            struct sv text = sv_of(settings), at = setting(text, sv_of(key));
+            found = at.p && at.n < max && sv_eq_c(setting(text, SV("base")), base) && sv_eq_c(setting(text, SV("data")), hash);
+            if (found)
+                snprintf(value, max, "%.*s", SV_ARG(at));
+        }
+        mem_free(settings);
+        mem_free(path);
+    }
+    return found;
+}
+
 int train_find_run(const char *out_dir, struct train_found *out) {
     static const char *const FILES[] = { "checkpoint.bin", "checkpoint-previous.bin" };
     *out = (struct train_found){ 0 };

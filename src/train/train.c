@@ -29,14 +29,14 @@ static void put_float(struct sb *b, const char *key, float x) {
 }
 
 /* What determines the result, and nothing else: threads and micro-batches are free to differ. */
-static void put_settings(struct sb *b, const struct train_opts *o, const char *base, uint64_t data_hash) {
+static void put_settings(struct sb *b, const struct train_opts *o, const char *base, uint64_t data_hash, const struct path *path) {
     const struct { const char *key; float value; } FLOATS[] = {
         { "lr", o->optim.lr }, { "beta1", o->optim.beta1 }, { "beta2", o->optim.beta2 }, { "eps", o->optim.eps },
         { "weight_decay", o->optim.weight_decay }, { "clip_norm", o->optim.clip_norm }, { "final_share", o->schedule.final_share },
         { "decay_share", o->schedule.decay_share }, { "soft_mix", o->loss.soft_mix } };
     sb_addf(b, "base=%s\ndata=%016llx\nfull=%d\n", base, (unsigned long long)data_hash, o->full);
     if (!o->full) {
-        sb_addf(b, "rank=%d\nwhich=%u\nfirst_layer=%d\n", o->rank, o->which, o->first_layer);
+        sb_addf(b, "precision=%s\nrank=%d\nwhich=%u\nfirst_layer=%d\n", path->name, o->rank, o->which, o->first_layer);
         put_float(b, "alpha", o->alpha);
     }
     sb_addf(b, "epochs=%d\nmax_steps=%lld\nbatch_tokens=%d\nseed=%llu\nschedule=%s\nwarmup_steps=%lld\ntotal_steps=%lld\n", o->epochs,
@@ -86,7 +86,13 @@ int run_write_manifest(const struct run *r, const struct train_report *rep, ilab
             rep->tokens_per_s, rep->gflops, pool ? pool_threads(pool) : 1, gemm_kern(r->g)->isa);
     cpu_name(cpu, sizeof cpu);
     sb_add_json_str(&b, sv_of(cpu));
-    sb_addf(&b, "},\n  \"peak_rss_bytes\": %zu\n}\n", rep->peak_rss_bytes);
+    if (r->paths) {
+        sb_addc(&b, "},\n  \"paths\": ");
+        path_report_json(r->paths, &b);
+    } else {
+        sb_addc(&b, "}");
+    }
+    sb_addf(&b, ",\n  \"peak_rss_bytes\": %zu\n}\n", rep->peak_rss_bytes);
     char *path = path_join(r->o->out_dir, "manifest.json");
     int rc = b.failed || !path ? err_set(e, ILAB_E_NOMEM, "no memory for the manifest") : file_write(path, b.p, b.n, e);
     mem_free(path);
@@ -139,6 +145,7 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
     struct train_report own;
     struct run r = { .g = g, .m = m, .d = d, .val = val, .o = o, .data_hash = dataset_hash(d) };
     struct sb settings;
+    struct path_report paths;
     char base[96];
     rep = rep ? rep : &own;
     *rep = (struct train_report){ 0 };
@@ -155,8 +162,13 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
         rc = adapter_new(&r.ad, m, o->rank, o->alpha, o->which, o->first_layer, o->seed, e);
     if (rc)
         return rc;
+    if ((rc = path_decide(g, m, r.ad, d, o, base, r.data_hash, &paths, e))) {
+        adapter_free(r.ad);
+        return rc;
+    }
+    r.paths = &paths;
     sb_init(&settings, 1 << 16);
-    put_settings(&settings, o, base, r.data_hash);
+    put_settings(&settings, o, base, r.data_hash, paths.chosen);
     r.settings = settings.p;
     rc = settings.failed ? err_set(e, ILAB_E_NOMEM, "no memory for a training run") : run_steps(&r, rep, e);
     if (!rc && r.ad) {

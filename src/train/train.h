@@ -56,6 +56,9 @@ struct path_row {
     int worst_layer, end_layer;
 };
 struct path_report { int n_row, tokens, n_probe, probe[PATH_PROBES] /* layers */; struct path_row row[PATH_MAX]; const struct path *chosen; };
+/* A table for people; an object {"chosen", "measured": [...]}. */
+void path_report_text(const struct path_report *r, struct sb *b);
+void path_report_json(const struct path_report *r, struct sb *b);
 extern const double PATH_LAYER_COSINE, PATH_END_COSINE;                      /* what a path must reach */
 /* b: whole sequences of together ≤ max_row rows. Leaves t on the chosen path. */
 int path_measure(struct tape *t, const struct batch *b, const struct targets *y, const struct loss_opts *o, struct path_report *r, ilab_err *e);
@@ -125,6 +128,7 @@ struct train_opts {
     uint64_t seed;
     double checkpoint_seconds; int64_t checkpoint_steps;
     const char *out_dir;            /* checkpoint.bin and the one before it, metrics.jsonl, manifest.json, adapter.gguf */
+    const char *precision;          /* a path's name; "auto" or NULL: what path_gate.c measures, or what an unfinished run has */
     int resume;                     /* continue an unfinished run found there; another base, data or setting is refused */
     int quiet;
     int64_t val_steps;              /* validation loss every so many steps, and before the first and after the last; 0: ten times a run */
@@ -133,7 +137,7 @@ struct train_opts {
     enum recompute recompute; enum states_place states; /* neither changes the result */
 };
 struct train_opts train_opts_default(void);
-struct train_report { int64_t steps; double first_loss, last_loss, val_first /* before the first step */, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; };
+struct train_report { int64_t steps; double first_loss, last_loss, val_first /* before the first step */, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; struct path_report paths; };
 /* Is there a run in out_dir? 0: none (or none that is sound), 1: unfinished, 2: finished. */
 struct train_found { int64_t step, total_steps; double seconds; };
 int train_find_run(const char *out_dir, struct train_found *out);
@@ -171,6 +175,7 @@ struct train_estimate {
     int64_t steps, tokens;
     int micro_tokens, recomputed_layers, states, streams; /* what the plan chose; enum states_place */
     char choices[256];              /* the same in words */
+    struct path_report paths;       /* what the path was chosen by */
 };
 int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct train_opts *o,
                    struct train_estimate *out, ilab_err *e);
