@@ -1,11 +1,10 @@
 /* cmd_train.c — `ilab train`: an adapter (or a whole small model) from generated data, before and after shown.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
-#include "infer/infer.h"
-#include "lm/lm.h"
+#include "cli/convert.h"
+#include "cli/train_result.h"
 #include "train/train.h"
 
-#include <math.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 struct train_args {
     const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states, *precision;
     const char *long_samples;
+    const char *save_type;
     int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps;
     double alpha, lr, soft, decay, warmup, save_seconds;
 };
@@ -21,6 +21,7 @@ static const struct train_args DEFAULTS = {
     .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
     .save = "models/ggml-model-f16.gguf", .modules = "all", .recompute = "auto", .states = "auto", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
     .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05, .long_samples = "skip", .precision = "auto", .save_seconds = 60,
+    .save_type = "F16",
 };
 #define O(field) offsetof(struct train_args, field)
 static const struct opt OPTS[] = {
@@ -30,7 +31,8 @@ static const struct opt OPTS[] = {
     { "model-path", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", "train.model_path", "base model: a name below models/ or a file" },
     { "model-name", 0, NULL, OPT_STR, O(model), 0, 0, "FILE", NULL, "the same" },
     { "ckpt-output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", "train.ckpt_output_dir", "checkpoints, adapter.gguf, metrics.jsonl, manifest.json" },
-    { "save-path", 0, NULL, OPT_STR, O(save), 0, 0, "FILE", "train.save_path", "merged model in F16" },
+    { "save-path", 0, NULL, OPT_STR, O(save), 0, 0, "FILE", "train.save_path", "merged model" },
+    { "save-type", 0, NULL, OPT_STR, O(save_type), 0, 0, "TYPE", NULL, "its element type: F16, BF16, Q8_0, or any that `ilab model quantize` knows; 4 bits cost some of what was learnt (the cost is told)" },
     { "no-merge", 0, NULL, OPT_FLAG, O(no_merge), 0, 0, NULL, NULL, "keep only the adapter" },
     { "pipeline", 0, NULL, OPT_STR, O(pipeline), 0, 0, "NAME", "train.pipeline", "lora: an adapter beside the frozen base; full: all weights (small models)" },
     { "from-scratch", 0, NULL, OPT_STR, O(scratch), 0, 0, "CONFIG", NULL, "with --pipeline full: a new model as CONFIG (YAML) describes it" },
@@ -147,79 +149,6 @@ static int parse_memory(const struct train_args *a, struct train_opts *o, ilab_e
     return 0;
 }
 
-/* The seed questions as the base and the taught model answer them. */
-static int before_after(struct gemm_ctx *g, struct model *m, struct tokenizer *t, struct adapter *ad, const char *test, ilab_err *e)
-{
-    enum { MAX_TEST = 200, MAX_TOKENS = 48 };
-    struct engine *en[2] = { NULL, NULL };
-    struct lm *lm[2] = { NULL, NULL };
-    json_t *rows = json_array();
-    char *text = NULL;
-    size_t n_text = 0;
-    int rc = file_read(test, (size_t)64 << 20, &text, &n_text, e);
-    struct sv rest = { text, n_text }, line;
-    while (!rc && sv_split(&rest, '\n', &line) && json_array_size(rows) < MAX_TEST) {
-        json_t *v = line.n ? json_parse(line, test, NULL) : NULL;
-        if (v) json_array_append_new(rows, v);
-    }
-    for (int i = 0; !rc && i < 2; i++) {
-        rc = engine_wrap(&en[i], g, m, t, i ? ad : NULL, e);
-        if (!rc) rc = lm_local_new(&lm[i], en[i], 0, e);
-    }
-    printf("\n");
-    size_t i;
-    json_t *row;
-    json_array_foreach(rows, i, row)
-    {
-        const char *user = json_str(row, "user"), *system = json_str(row, "system"), *want = json_str(row, "assistant");
-        struct lm_message msg[2] = { { "system", sv_of(system ? system : "") }, { "user", sv_of(user ? user : "") } };
-        const int skip = !system || !*system;
-        const struct lm_request q = { .message = msg + skip, .n_message = 2 - skip, .max_tokens = MAX_TOKENS, .top_p = 1 };
-        struct lm_result r[2] = { { 0 }, { 0 } };
-        for (int k = 0; !rc && k < 2; k++) rc = lm_complete(lm[k], &q, 1, &r[k], e);
-        if (!rc)
-            printf("===\ntest %zu\n===\nuser:               %s\nassistant_old:      %s\nassistant_new:      %s\nassistant_expected: %s\n\n", i, user ? user : "", r[0].text, r[1].text, want ? want : "");
-        for (int k = 0; k < 2; k++) lm_result_release(&r[k]);
-        if (rc) break;
-    }
-    for (int k = 0; k < 2; k++) {
-        lm_close(lm[k]);
-        engine_free(en[k]);
-    }
-    json_decref(rows);
-    mem_free(text);
-    return rc;
-}
-
-static void add_number(struct sb *b, const char *key, double v) /* JSON has no NaN: a loss that was not measured is null */
-{
-    sb_addf(b, "\"%s\": ", key);
-    if (isfinite(v)) sb_addf(b, "%.10g, ", v);
-    else sb_addc(b, "null, ");
-}
-
-static void report_json(const struct train_report *r, const char *adapter, const char *merged)
-{
-    struct sb b;
-    sb_init(&b, 1 << 20);
-    sb_addc(&b, "{");
-    add_number(&b, "steps", (double)r->steps);
-    add_number(&b, "tokens", (double)r->tokens);
-    add_number(&b, "first_loss", r->first_loss);
-    add_number(&b, "last_loss", r->last_loss);
-    add_number(&b, "val_loss", r->val_loss);
-    add_number(&b, "seconds", r->seconds);
-    add_number(&b, "tokens_per_s", r->tokens_per_s);
-    add_number(&b, "gflops", r->gflops);
-    add_number(&b, "peak_rss_bytes", (double)r->peak_rss_bytes);
-    sb_addc(&b, "\"adapter\": ");
-    sb_add_json_str(&b, sv_of(adapter ? adapter : ""));
-    sb_addc(&b, ", \"merged\": ");
-    sb_add_json_str(&b, sv_of(merged ? merged : ""));
-    printf("%s}\n", b.p);
-    sb_release(&b);
-}
-
 /* The state is saved. A service that is told to end has done its work; a person who presses Ctrl-C sees that it was not the end. */
 static int stopped(const ilab_err *e)
 {
@@ -235,16 +164,17 @@ static int from_scratch(const struct train_args *a, struct gemm_ctx *g)
     const int rc = train_from_scratch(g, &o, &r, &e);
     if (rc == ILAB_E_CANCEL) return stopped(&e);
     if (rc) return fail(&e, "Training failed: ");
-    if (a->json) report_json(&r, NULL, NULL);
+    if (a->json) train_report_json(&r, NULL, NULL);
     return EXIT_DONE;
 }
 
 /* Everything that is open during a run. */
-struct session { struct pool *pool; struct gemm_ctx *g; struct model *m; struct tokenizer *t; struct dataset d; struct adapter *ad; char *base, *data, *test, *adapter_path; };
+struct session { struct pool *pool; struct gemm_ctx *g; struct model *m; struct tokenizer *t; struct dataset d, val; struct adapter *ad; char *base, *data, *test, *save; };
 
 static void session_release(struct session *s)
 {
     dataset_release(&s->d);
+    dataset_release(&s->val);
     adapter_free(s->ad);
     tokenizer_free(s->t);
     model_free(s->m);
@@ -253,11 +183,8 @@ static void session_release(struct session *s)
     mem_free(s->base);
     mem_free(s->data);
     mem_free(s->test);
-    mem_free(s->adapter_path);
+    mem_free(s->save);
 }
-
-/* A base that is a directory has no tokenizer keys to copy. */
-static void put_tokenizer(void *t, struct gguf_writer *w) { tokenizer_to_gguf(t, w, NULL); }
 
 /* No sample is dropped or shortened without a word. */
 static int read_data(struct session *s, const struct train_args *a, struct train_opts *o, ilab_err *e)
@@ -280,6 +207,13 @@ static int read_data(struct session *s, const struct train_args *a, struct train
     if (r.n_cut) log_warn("%zu of %zu samples are longer than %d tokens (%s) and lose their end; the first is line %lld, the longest has %lld tokens", r.n_cut,
                           s->d.n + r.n_cut_empty, how.max_tokens, limit, (long long)r.first_line, (long long)r.longest);
     if (r.n_cut_empty) log_warn("%zu samples are left out: their answers begin behind token %d, so nothing to learn would stay", r.n_cut_empty, how.max_tokens);
+    /* The test questions: measured before the first step and after the last. */
+    ilab_err why = { 0 };
+    if (s->test && dataset_read(&s->val, s->test, s->t, &how, NULL, &why)) {
+        log_warn("no loss on the test questions: %s", why.msg);
+        dataset_release(&s->val);
+    }
+    o->val_steps = INT64_MAX;
     return 0;
 }
 
@@ -300,9 +234,9 @@ static int check_room(const struct session *s, const struct train_args *a, ilab_
 {
     char want[32];
     const uint64_t disk = gguf_file_bytes(s->m->gguf) * 5u + ((uint64_t)64 << 20);
-    if (!a->no_merge && disk_free(a->save) < disk) {
+    if (!a->no_merge && disk_free(s->save) < disk) {
         format_bytes(want, sizeof want, (double)disk);
-        return err_set(e, ILAB_E_IO, "no room on the disk of '%s' for the merged model (about %s): free some, or use --no-merge", a->save, want);
+        return err_set(e, ILAB_E_IO, "no room on the disk of '%s' for the merged model (about %s): free some, or use --no-merge", s->save, want);
     }
     return 0;
 }
@@ -314,12 +248,27 @@ static enum opt_source source_of(const struct cli *c, const char *name)
     return FROM_DEFAULT;
 }
 
+/* Names that the reference's users know: ggml-model-f16.gguf, and ggml-model-Q4_K_M.gguf for mixes. */
+static char *save_path(const struct cli *c, const struct train_args *a, int mix)
+{
+    struct sb b;
+    if (source_of(c, "save-path") == FROM_COMMAND_LINE || strcmp(path_base(a->save), "ggml-model-f16.gguf")) return xstrdup(a->save);
+    sb_init(&b, 1 << 16);
+    sb_add(&b, (struct sv){ a->save, (size_t)(path_base(a->save) - a->save) });
+    sb_addc(&b, "ggml-model-");
+    const int plain = mix_base_type(mix) == QT_Q8_0 || qtype_info(mix_base_type(mix))->elems == 1;
+    for (const char *p = mix_name(mix); *p; p++) sb_addch(&b, plain && *p >= 'A' && *p <= 'Z' ? (char)(*p - 'A' + 'a') : *p);
+    sb_addc(&b, ".gguf");
+    return sb_take(&b, NULL);
+}
+
 /* Options that were typed and cannot both be meant. 0, or EXIT_USAGE after a message. */
 static int contradictions(const struct cli *c, const struct train_args *a)
 {
     const int full = !strcmp(a->pipeline, "full"), scratch = a->scratch != NULL;
     const struct { int when; const char *option, *says; } ROWS[] = {
         { a->resume && a->fresh, "resume", "--resume and --fresh contradict each other" },
+        { a->no_merge, "save-type", "--save-type is for a merged model, --no-merge wants none" },
         { a->no_merge, "save-path", "--save-path names a merged model, --no-merge wants none" },
         { full, "lora-rank", "--pipeline full trains all weights and has no adapter: leave --lora-rank out" },
         { full, "lora-alpha", "--pipeline full trains all weights and has no adapter: leave --lora-alpha out" },
@@ -383,6 +332,9 @@ static int run(struct cli *c, void *args)
         return EXIT_USAGE;
     }
     if (!a->scratch && (code = ask_resume(a, &fresh))) return code;
+    const int mix = mix_by_name(a->save_type);
+    if (mix < 0) return unknown_type(a->save_type);
+    s.save = save_path(c, a, mix);
     s.pool = pool_new(a->threads);
     s.g = s.pool ? gemm_ctx_new(kern_get(cpu_detect()), s.pool) : NULL;
     if (!s.g) return fail(&(ilab_err){ ILAB_E_NOMEM, "no memory" }, "Training failed: ");
@@ -413,31 +365,19 @@ static int run(struct cli *c, void *args)
     if (!rc) log_info("LINUX_TRAIN: NUM EPOCHS IS: %d, TRAIN FILE IS: %s (%zu samples, %zu tokens), BASE MODEL: %s", a->epochs, s.data, s.d.n, s.d.n_tokens, s.base);
     if (!rc && !a->data) rc = copy_file(s.data, a->data_dir, "train_gen.jsonl", &e);
     if (!rc && s.test) rc = copy_file(s.test, a->data_dir, "test_gen.jsonl", &e);
-    if (!rc) rc = train_run(s.g, s.m, s.t, &s.d, NULL, &o, &s.ad, &r, &e);
+    if (!rc) rc = train_run(s.g, s.m, s.t, &s.d, s.val.n ? &s.val : NULL, &o, &s.ad, &r, &e);
     if (rc == ILAB_E_CANCEL) {
         session_release(&s);
         return stopped(&e);
     }
-    if (!rc && !a->no_merge) {
-        char *slash = strrchr(a->save, '/'), *dir = xstrdup(a->save);
-        if (slash && slash > a->save) dir[slash - a->save] = 0, rc = dir_make(dir, &e);
-        mem_free(dir);
-        if (!rc) rc = model_write(s.m, s.ad, QT_F16, a->save, s.m->gguf && !gguf_is_file(s.m->gguf) ? put_tokenizer : NULL, s.t, &e);
+    if (!rc) {
+        const struct train_result end = { .g = s.g, .m = s.m, .t = s.t, .ad = s.ad, .d = &s.d, .val = &s.val, .base = s.base, .data = s.data, .test = s.test, .out = a->out,
+                                          .save = a->no_merge ? NULL : s.save, .mix = mix, .quiet = a->quiet, .json = a->json, .report = &r };
+        rc = train_result(&end, &e);
     }
-    s.adapter_path = path_join(a->out, "adapter.gguf");
-    if (!rc && !a->quiet && !a->json && s.test && s.ad) rc = before_after(s.g, s.m, s.t, s.ad, s.test, &e);
     if (rc) {
         session_release(&s);
         return fail(&e, "Training failed: ");
-    }
-    if (a->json) {
-        report_json(&r, o.full ? NULL : s.adapter_path, a->no_merge ? NULL : a->save);
-    } else {
-        char time[32];
-        format_duration(time, sizeof time, r.seconds);
-        printf("Trained %lld steps in %s (%.0f tokens/s); loss %.3f -> %.3f\n", (long long)r.steps, time, r.tokens_per_s, r.first_loss, r.last_loss);
-        if (!o.full) printf("Adapter: %s  (use it with --adapter)\n", s.adapter_path);
-        if (!a->no_merge) printf("Save trained model to %s\nServe it with: ilab serve --model-path %s\n", a->save, a->save);
     }
     session_release(&s);
     return EXIT_DONE;

@@ -209,7 +209,7 @@ void train_curve_text(const struct train_curve *c, struct sb *out, int width, in
     double lo, hi, last = fmax(c->v[c->n - 1].step, 1);
     memcpy(cell, EMPTY, sizeof cell);
     loss_range(c, &lo, &hi);
-    struct scale s = scale_for(lo, hi, 4);
+    struct scale s = scale_for(lo, hi, 6);
     int n = means(c, w * across, 0, v), from = 0;
     /* Every column of dots gets a value: between two points, the line between them. */
     for (int x = 0; x < w * across; x++) {
