@@ -78,4 +78,17 @@ struct generate_report {
 /* ILAB_E_CANCEL after an interrupt: what was made so far is kept in out_dir and a second run goes on. */
 int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_report *r, ilab_err *e);
 
+/* ---- hand-over to GPU trainers (export.c) ---- */
+struct export_opts {
+    const char *trainer;              /* instructlab, axolotl, llamafactory */
+    const char *form;                 /* messages, sharegpt, alpaca; NULL: messages */
+    const char *train, *test;         /* JSONL as `generate` writes it; test may be NULL */
+    const char *base;                 /* Hugging Face name or folder of the base model */
+    const char *chat_template;        /* LLaMA-Factory's name of it; NULL: by the base's name */
+    const char *out;                  /* folder: train.jsonl, test.jsonl, configuration */
+    int full, rank, alpha, epochs, max_seq; double lr;
+};
+struct export_report { int64_t n_train, n_test, n_left_out /* what the form cannot hold */, n_weighted /* weights are not exported */; const char *file[2]; int n_file; const char *start; /* the command */ };
+int data_export(const struct export_opts *o, struct export_report *r, ilab_err *e);
+
 #endif
