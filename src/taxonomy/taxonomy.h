@@ -40,14 +40,38 @@ struct leaf {
     const char *repo, *commit; const char **pattern; int n_pattern;
     int document_line;                                      /* of the keys below `document:` */
 };
-/* One finding; `error` 0 = warning. text: MESSAGE as the reference words it, remedy: what to do. */
-struct finding { int line, col, error; const char *where /* .seed_examples[2].answer */, *text, *remedy; };
-struct findings { struct arena mem; struct finding *v; size_t n, cap; int n_errors; };
+/* One finding. text: MESSAGE as the reference words it, without the rule; remedy: what to do. `style`: of a rule of yamllint. */
+struct finding { int line, col, error /* 0: warning */, style; const char *where /* .seed_examples[2].answer */, *rule, *text, *remedy, *source /* the line; may be NULL */; };
+struct findings { struct arena mem; struct finding *v; size_t n, cap; int n_errors, n_warnings; };
 void findings_release(struct findings *f);
-/* Reads, lints and checks a file against the schema of its folder; *out only when there is no error (else NULL, with
- * findings, sorted by place). Returns nonzero only when the file cannot be read, or for lack of memory. */
+/* text: with the line, a caret and the remedy; line: `file:line:col: level: message (rule)`; github: workflow annotations. */
+enum finding_format { FINDINGS_TEXT, FINDINGS_LINE, FINDINGS_GITHUB };
+void findings_write(struct sb *b, const char *file, const struct findings *f, enum finding_format format);
+json_t *finding_json(const char *file, const struct finding *f);
+
+/* ---- lint_config.c: settings of the style rules ---- */
+struct lint_config;
+struct lint_config *lint_config_relaxed(int max_line);     /* yamllint's "relaxed"; max_line 0: lines may be long */
+/* A file (or text) in yamllint's format. Errors: `file:line:col: invalid config: …`. */
+int lint_config_read(const char *file, struct lint_config **out, ilab_err *e);
+int lint_config_read_text(struct sv text, const char *name, struct lint_config **out, ilab_err *e);
+void lint_config_free(struct lint_config *c);
+
+/* Which judge: ours, or the reference's verdicts and wording at a release (instructlab-reference §2). */
+enum compat { COMPAT_NONE, COMPAT_0_14, COMPAT_0_26 };
+struct check_opts {
+    const struct lint_config *lint; /* NULL: no style rules but key-duplicates; the reference's releases bring their own when NULL */
+    int strict;                     /* warnings are errors */
+    int folder;                     /* also names on the path and attribution.txt beside the file */
+    enum compat compat;
+};
+/* Reads and checks a file against the style rules and the schema of its folder; *out only when there is no error (else NULL,
+ * with findings, sorted by place). Returns nonzero only when the file cannot be read, or for lack of memory. Safe in threads.
+ * leaf_read: the same without style rules (what a generator needs to know). out may be NULL. */
+int leaf_check(const char *file, const char *taxonomy, const struct check_opts *o, struct leaf **out, struct findings *f, ilab_err *e);
 int leaf_read(const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e);
 /* The same for a text that is in memory already; `file` is its name. */
+int leaf_check_text(struct sv text, const char *file, const char *taxonomy, const struct check_opts *o, struct leaf **out, struct findings *f, ilab_err *e);
 int leaf_read_text(struct sv text, const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e);
 void leaf_free(struct leaf *l);
 
