@@ -162,7 +162,7 @@ static void end_line(struct walk *w)
     for (size_t i = 0; i < l->n_cache; i++) {
         const struct problem *p = &l->cache[i];
         if (off >> p->rule & 1) continue;
-        findings_add(w->f, (struct finding){ .line = p->line, .col = p->col, .error = w->c->rule[p->rule].level == 2, .where = ".", .style = 1, .rule = LINT_RULE[p->rule].id,
+        findings_add(w->f, (struct finding){ .line = p->line, .col = p->col, .error = w->c->rule[p->rule].level == 2, .where = ".", .style = w->c->rule[p->rule].level, .rule = LINT_RULE[p->rule].id,
                                              .text = p->text, .remedy = LINT_RULE[p->rule].remedy });
     }
     l->n_cache = 0;

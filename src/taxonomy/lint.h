@@ -3,7 +3,7 @@
 #ifndef ILAB_TAXONOMY_LINT_H
 #define ILAB_TAXONOMY_LINT_H
 
-#include "taxonomy/taxonomy.h"
+#include "taxonomy/internal.h"
 
 enum { LINT_MAX_OPTIONS = 6, LINT_MAX_TEXTS = 64, LINT_RULES = 23 };
 enum lint_kind { LINT_TOKEN, LINT_COMMENT, LINT_LINE };

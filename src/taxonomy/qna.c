@@ -176,8 +176,16 @@ static void report_syntax(const struct yaml_doc *d, const struct check_opts *o, 
 {
     const struct yaml_problem *p = &d->problem;
     const char *remedy = syntax_remedy(&l->mem, d->text, p);
-    char context[120] = "";
-    if (p->has_from && !o->compat) snprintf(context, sizeof context, " (%s that starts at %d:%d)", p->context, p->from.line + 1, p->from.col + 1);
+    char context[120] = "", whole[700];
+    if (o->compat) { /* as PyYAML prints its exception */
+        size_t n = 0;
+        if (p->context) n += (size_t)snprintf(whole, sizeof whole, "%s\n", p->context);
+        if (p->has_from) n += (size_t)snprintf(whole + n, sizeof whole - n, "  in \"%.200s\", line %d, column %d\n", l->file, p->from.line + 1, p->from.col + 1);
+        snprintf(whole + n, sizeof whole - n, "%s\n  in \"%.200s\", line %d, column %d", p->text, l->file, p->at.line + 1, p->at.col + 1);
+        finding_at(f, p->at.line + 1, p->at.col + 1, 1, "syntax", remedy, "%s", whole);
+        return;
+    }
+    if (p->has_from) snprintf(context, sizeof context, " (%s that starts at %d:%d)", p->context, p->from.line + 1, p->from.col + 1);
     finding_at(f, p->at.line + 1, p->at.col + 1, 1, "syntax", remedy, "syntax error: %s%s", p->text, context);
 }
 
@@ -243,7 +251,7 @@ static int check_doc(struct leaf *l, struct yaml_doc *d, const char *taxonomy, c
 static void be_strict(struct findings *f)
 {
     for (size_t i = 0; i < f->n; i++) {
-        if (f->v[i].error) continue;
+        if (f->v[i].error || !strcmp(f->v[i].rule, "empty-file")) continue; /* it is left out, and does no harm */
         f->v[i].error = 1;
         f->n_errors++;
         f->n_warnings--;

@@ -40,8 +40,8 @@ struct leaf {
     const char *repo, *commit; const char **pattern; int n_pattern;
     int document_line;                                      /* of the keys below `document:` */
 };
-/* One finding. text: MESSAGE as the reference words it, without the rule; remedy: what to do. `style`: of a rule of yamllint. */
-struct finding { int line, col, error /* 0: warning */, style; const char *where /* .seed_examples[2].answer */, *rule, *text, *remedy, *source /* the line; may be NULL */; };
+/* One finding. text: MESSAGE as the reference words it, without the rule; remedy: what to do. */
+struct finding { int line, col, error /* 0: warning */, style /* yamllint's own level: 1 warning, 2 error; 0: no rule of style */; const char *where /* .seed_examples[2].answer */, *rule, *text, *remedy, *source /* the line; may be NULL */; };
 struct findings { struct arena mem; struct finding *v; size_t n, cap; int n_errors, n_warnings; };
 void findings_release(struct findings *f);
 /* text: with the line, a caret and the remedy; line: `file:line:col: level: message (rule)`; github: workflow annotations. */
@@ -86,6 +86,14 @@ struct leaf_read_result {
 /* One call a leaf, in the order of the list, from the caller's thread; what r holds is freed after it. Nonzero stops. */
 typedef int leaf_each_fn(void *ud, struct leaf_read_result *r, ilab_err *e);
 int leaves_each(const char *taxonomy, const struct leaf_list *l, leaf_each_fn *fn, void *ud, ilab_err *e);
+
+/* ---- compat.c: the reference's words ---- */
+int compat_by_name(const char *name, enum compat *out);     /* "0.14", "0.26", "" or NULL: none; ILAB_E_INVALID */
+typedef void compat_say_fn(void *ud, int error, const char *line);
+/* The lines that the reference logs for a file. */
+void compat_report(const char *file, const struct findings *f, enum compat compat, compat_say_fn *say, void *ud);
+const char *compat_failure(const struct findings *f);       /* the parser's exception that ends release 0.14, or NULL */
+void compat_total(struct sb *b, enum compat compat, int single, int n_errors, int n_files); /* the last line of a failed check */
 
 /* ---- document.c: where a document lies ---- */
 struct document { char *name; char *text; size_t n; };

@@ -137,7 +137,7 @@ def main(ilab):
                 os.makedirs(os.path.dirname(f"{tax}/{name}"))
                 open(f"{tax}/{name}", "w", newline="").write(text)
                 cases[name] = (text, knowledge)
-    run = subprocess.run([ilab, "--config", "DEFAULT", "diff", "--taxonomy-base", "empty", "--taxonomy-path", tax, "--json"], capture_output=True, text=True, timeout=100)
+    run = subprocess.run([ilab, "--config", "DEFAULT", "diff", "--taxonomy-base", "empty", "--taxonomy-path", tax, "--json", "--strict"], capture_output=True, text=True, timeout=100)
     found = {}
     for f in json.loads(run.stdout)["findings"]:
         if "where" in f:  # not the loading of documents

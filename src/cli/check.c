@@ -1,0 +1,83 @@
+/* check.c — what `diff` and `taxonomy check` share: the judge made of options, findings on their way out.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/check.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_LINE = 120 };
+
+int check_open(struct check *c, const struct check_args *a, int folder)
+{
+    static const struct { const char *name; enum finding_format format; int json; } FORMATS[] = {
+        { "text", FINDINGS_TEXT, 0 }, { "line", FINDINGS_LINE, 0 }, { "github", FINDINGS_GITHUB, 0 }, { "json", FINDINGS_TEXT, 1 },
+    };
+    ilab_err e = { 0 };
+    const char *name = a->format;
+    size_t i = 0;
+    *c = (struct check){ .o = { .strict = a->strict, .folder = folder }, .quiet = a->quiet };
+    if (!name) name = a->json ? "json" : getenv("GITHUB_ACTIONS") && getenv("GITHUB_WORKFLOW") ? "github" : "text";
+    while (i < ARRAY_LEN(FORMATS) && strcmp(name, FORMATS[i].name)) i++;
+    if (i == ARRAY_LEN(FORMATS)) {
+        fprintf(stderr, "Error: --format: '%s' is none of text, line, github, json\n", name);
+        return EXIT_USAGE;
+    }
+    c->format = FORMATS[i].format;
+    c->json = FORMATS[i].json || a->json;
+    if (compat_by_name(a->compat, &c->o.compat)) {
+        fprintf(stderr, "Error: --compat: '%s' is neither 0.14 nor 0.26\n", a->compat);
+        return EXIT_USAGE;
+    }
+    if (c->o.compat) c->o.folder = 0;
+    if (a->rules && c->o.compat == COMPAT_0_14 && file_exists(a->rules) != 1) log_debug("Cannot find %s. Using default rules.", a->rules);
+    else if (a->rules && lint_config_read(a->rules, &c->lint, &e)) return fail(&e, "Error: --yaml-rules: "), EXIT_USAGE;
+    if (!c->lint && !c->o.compat) c->lint = lint_config_relaxed(MAX_LINE);
+    c->o.lint = c->lint;
+    if (c->json) c->all = json_array();
+    return 0;
+}
+
+static void to_log(void *ud, int error, const char *line)
+{
+    (void)ud;
+    if (error) log_error("%s", line);
+    else log_warn("%s", line);
+}
+
+void check_print(struct check *c, const char *file, const struct findings *f)
+{
+    if (c->json) {
+        for (size_t i = 0; i < f->n; i++) json_array_append_new(c->all, finding_json(file, &f->v[i]));
+    } else if (c->o.compat) {
+        compat_report(file, f, c->o.compat, to_log, NULL);
+    } else if (!c->quiet) {
+        struct sb b;
+        sb_init(&b, (size_t)64 << 20);
+        findings_write(&b, file, f, c->format);
+        if (b.p) fputs(b.p, stdout);
+        sb_release(&b);
+    }
+}
+
+void check_print_json(struct check *c, int n_files, int n_errors)
+{
+    struct sb b;
+    json_t *o = json_pack("{s:b,s:i,s:i,s:O}", "valid", !n_errors, "files", n_files, "errors", n_errors, "findings", c->all);
+    sb_init(&b, (size_t)256 << 20);
+    sb_add_json(&b, o);
+    if (!c->quiet) printf("%s\n", b.p ? b.p : "{}");
+    sb_release(&b);
+    json_decref(o);
+}
+
+void check_close(struct check *c)
+{
+    lint_config_free(c->lint);
+    json_decref(c->all);
+}
+
+json_t *check_text_json(const char *s)
+{
+    json_t *v = json_string(s ? s : "");
+    return v ? v : json_string("?");
+}

@@ -1,0 +1,25 @@
+/* check.h — internal to src/cli: options that `diff` and `taxonomy check` share.  SPDX-License-Identifier: Apache-2.0 */
+#ifndef ILAB_CLI_CHECK_H
+#define ILAB_CLI_CHECK_H
+
+#include "cli/cli.h"
+#include "taxonomy/taxonomy.h"
+
+struct check_args { const char *rules, *format, *compat; int strict, json, quiet; };
+#define CHECK_OPTS(off) \
+    { "yaml-rules", 0, NULL, OPT_STR, off + offsetof(struct check_args, rules), 0, 0, "FILE", NULL, "style rules in yamllint's configuration format (without: its \"relaxed\" rules, lines up to 120)" }, \
+    { "strict", 0, NULL, OPT_FLAG, off + offsetof(struct check_args, strict), 0, 0, NULL, NULL, "warnings are errors" }, \
+    { "format", 0, NULL, OPT_STR, off + offsetof(struct check_args, format), 0, 0, "NAME", NULL, "text (with the line and what to do), line (file:line:col: level: message), github (annotations), json" }, \
+    { "json", 0, NULL, OPT_FLAG, off + offsetof(struct check_args, json), 0, 0, NULL, NULL, "findings as JSON (the same as --format json)" }, \
+    { "compat", 0, NULL, OPT_STR, off + offsetof(struct check_args, compat), 0, 0, "VERSION", NULL, "verdicts, words and exit codes of InstructLab 0.14 or 0.26" }, \
+    { "quiet", 0, NULL, OPT_FLAG, off + offsetof(struct check_args, quiet), 0, 0, NULL, NULL, "no output; the exit code tells (0 valid, 1 not)" }
+
+/* A judge made of the options. check_open: 0, or an exit code after a message. */
+struct check { struct check_opts o; struct lint_config *lint; enum finding_format format; int json, quiet; json_t *all; };
+int check_open(struct check *c, const struct check_args *a, int folder);
+void check_print(struct check *c, const char *file, const struct findings *f); /* to stdout, or into c->all; compat: to the log */
+void check_print_json(struct check *c, int n_files, int n_errors);
+void check_close(struct check *c);
+json_t *check_text_json(const char *s);                                        /* a text that need not be UTF-8 */
+
+#endif
