@@ -64,7 +64,7 @@ static void add_source(struct sb *b, const struct finding *x)
     size_t i = 0, from = 0;
     int col = 1, width = 0, shown = 0;
     char number[16];
-    if (!sv_trim(s).n) return;
+    if (!sv_trim(s).n || !*x->where) return; /* where "": about the file or its folder */
     const int first = x->col > SHOWN_COLUMNS * 3 / 4 ? x->col - SHOWN_COLUMNS / 2 : 1;
     while (i < s.n && col < first) utf8_next(s, &i), col++;
     from = i;

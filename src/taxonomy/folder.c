@@ -25,7 +25,7 @@ const char *root_of(const char *file, int *knowledge)
 
 static void warn(struct findings *f, const char *rule, const char *remedy, const char *text)
 {
-    findings_add(f, (struct finding){ .line = 1, .col = 1, .rule = rule, .text = text, .remedy = remedy });
+    findings_add(f, (struct finding){ .line = 1, .col = 1, .where = "", .rule = rule, .text = text, .remedy = remedy });
 }
 
 static void check_names(struct findings *f, const char *file, const char *taxonomy)

@@ -107,14 +107,14 @@ qna() {
 qna_file() {
     local name=$1
     shift
-    check "diff: $name" 1 "^bad/$leaf:[0-9]+:[0-9]+: " "^Reading taxonomy failed with the following error: [0-9]+ taxonomy files with errors" "$@" -- "$ILAB" diff --taxonomy-path bad
-    grep -A1 -E "^bad/$leaf:[0-9]+:[0-9]+: error" out | grep -qE '^    .{8}|correct document' || grep -qE 'correct document|convert the document|check document' out || not_ok "diff: $name" "no remedy"
+    check "diff: $name" 1 "^bad/$leaf:[0-9]+:[0-9]+: " "^Reading taxonomy failed with the following error: [0-9]+ taxonomy files with errors" "$@" -- "$ILAB" diff --strict --taxonomy-path bad
+    grep -A3 -E "^bad/$leaf:[0-9]+:[0-9]+: error" out | grep -qE '^      → .{8}|correct document' || grep -qE 'correct document|convert the document|check document' out || not_ok "diff: $name" "no remedy"
 }
 first_answer=$(grep -n -m1 'answer:' "$good" | cut -d: -f1)
 qna "answer: Yes" "${first_answer}s/answer:.*/answer: Yes/" ":${first_answer}:[0-9]+: error: \[.seed_examples\[0\].answer\] True is not of type 'string'" "quotes"
 qna "a number" "${first_answer}s/answer:.*/answer: 1969/" "1969 is not of type 'string'"
 qna "an empty answer" "${first_answer}s/answer:.*/answer:/" "None is not of type 'string'"
-qna "a missing key" "/^created_by/d" "'created_by' is a required property" "add the key"
+qna "a missing key" "/^created_by/d" "'created_by' is a required property" "add a line"
 qna "a wrong key" "s/^created_by/createdby/" "'createdby' was unexpected" "did you mean 'created_by'"
 qna "a tab" "${first_answer}s/^ */\t/" "syntax error: .*tab|syntax error: .*token" "tabs"
 qna "a colon in a text" "${first_answer}s/answer:.*/answer: the answer: it/" "mapping values are not allowed" "quotes"
@@ -133,6 +133,8 @@ qna_file "no final newline" "no new line character at the end of file"
 mkdir -p latin && printf 'Stra\337e\n' >latin/bad.md
 sed "s#^\( *\)repo:.*#\1repo: $dir/latin#; s/- .*\.md.*/- bad.md/" "$good" >"bad/$leaf"
 check "diff: a document that is not UTF-8" 1 "bad.md:1:5: not UTF-8" "iconv" -- "$ILAB" diff --taxonomy-path bad
+: >"bad/$leaf"
+check "diff: style is a warning" 0 "warning: trailing spaces" "is valid" -- bash -c "sed 's/^created_by:.*/&  /' $good >bad/$leaf; '$ILAB' diff --taxonomy-path bad"
 : >"bad/$leaf"
 check "diff: an empty file is a warning" 0 "warning: .*because it is empty" "is valid" -- "$ILAB" diff --taxonomy-path bad
 echo "- a" >"bad/$leaf"
