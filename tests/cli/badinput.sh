@@ -96,7 +96,7 @@ check "init: a repository that cannot be cloned" 1 "manually run .git clone" -- 
 # ---- taxonomy ----
 good=taxonomy/knowledge/university/germany/bielefeld_university/qna.yaml
 leaf=knowledge/bad/qna.yaml
-mkdir -p bad/knowledge/bad
+mkdir -p bad/knowledge/bad && cp "${good%/*}/attribution.txt" bad/knowledge/bad/
 # qna NAME SED-SCRIPT PATTERN…: the example changed in one place; FILE:LINE:COL and a remedy must be told
 qna() {
     local name=$1 script=$2
