@@ -285,7 +285,7 @@ static void check_near(const float *got, const float *w, const float *a, int64_t
 {
     for (int64_t r = 0; r < n_row; r++)
         for (int64_t j = 0; j < n_in; j++) {
-            double want = n_row & 1 ? (double)((r * n_in + j) % 5) - 2 : 0, most = 0, all = 0;
+            double want = n_row & 1 ? (double)((r * n_in + j) % 5) - 2 : 0, most = 0, all = fabs(want);
             for (int64_t b = 0; b < n_out; b += 32) {
                 double wmax = 0, amax = 0, wsum = 0, asum = 0;
                 for (int64_t k = b; k < n_out && k < b + 32; k++) {
