@@ -123,14 +123,8 @@ struct embedded { const char *path; const unsigned char *p; size_t n; };
 int embedded_count(void);
 struct embedded embedded_at(int i);         /* 0 is the starter model */
 
-#define CMD(name) extern const struct cmd CMD_##name
-CMD(INIT); CMD(DOWNLOAD); CMD(DIFF); CMD(GENERATE); CMD(TRAIN); CMD(TEST); CMD(CHAT); CMD(SERVE);
-CMD(COMPLETE); CMD(PERPLEXITY); CMD(EVALUATE); CMD(INFO); CMD(CONVERT); CMD(QUANTIZE);
-CMD(TAXONOMY_LIST); CMD(TAXONOMY_TREE); CMD(TAXONOMY_NEW);
-CMD(PLOT); CMD(EXPORT);
-CMD(SYSTEM_INFO); CMD(SYSTEM_BENCH); CMD(CONFIG_SHOW); CMD(CONFIG_EDIT); CMD(CONFIG_MIGRATE);
-CMD(PROCESS_LIST); CMD(PROCESS_ATTACH); CMD(PROCESS_STOP); CMD(PROCESS_PRUNE); CMD(COMPLETION); CMD(MANUAL);
-CMD(TAXONOMY_CHECK);
-#undef CMD
+#define COMMAND(name) extern const struct cmd CMD_##name;
+#include "cli/command_list.h"
+#undef COMMAND
 
 #endif

@@ -13,8 +13,6 @@
 
 extern char **environ;
 
-static const struct config_paths PATHS = { "models/starter.gguf", "taxonomy", "empty" };
-
 /* ---- show ---- */
 struct show_args { const char *key; int plain, all, json; };
 #define O(field) offsetof(struct show_args, field)
@@ -40,12 +38,13 @@ static int show_json(const struct config *c, const struct config_print *how, con
     struct sb b;
     json_t *all = json_object();
     arena_init(&a, (size_t)16 << 20);
+    const struct config_paths with = config_standard_paths(how->late, &a);
     for (int i = 0; i < N_CONFIG_KEYS; i++) {
         const struct config_key *k = &CONFIG_KEYS[i];
         const size_t n = only ? strlen(only) : 0;
         if (k->type == KEY_SECTION || !config_key_in(k, how->late) || !(how->all || config_key_works(k))) continue;
         if (n && (strncmp(k->name, only, n) || (k->name[n] && k->name[n] != '.'))) continue;
-        const char *v = config_get(c, k->name), *text = v ? v : config_key_default(k, how->late, how->reference, &how->with, &a);
+        const char *v = config_get(c, k->name), *text = v ? v : config_key_default(k, how->late, how->reference, &with, &a);
         const char *from = v && !c->value[i].set && c->late ? "default" : origin_of(c, i);
         json_t *value = !strcmp(text, "null") ? json_null() : k->type == KEY_BOOL ? json_boolean(!strcmp(text, "true")) : NULL;
         int64_t whole;
@@ -72,7 +71,7 @@ static int show_run(struct cli *c, void *args)
     ilab_err e = { 0 };
     struct sb b;
     const int late = c->config->late || c->compat == 26;
-    const struct config_print how = { .late = late, .reference = c->compat != 0, .comments = !a->plain, .all = a->all, .below = a->key, .with = PATHS };
+    const struct config_print how = { .late = late, .reference = c->compat != 0, .comments = !a->plain, .all = a->all, .below = a->key };
     if (a->json) return show_json(c->config, &how, a->key);
     sb_init(&b, 1 << 22);
     const int rc = config_print(&b, c->config, &how, &e);
@@ -243,7 +242,7 @@ static int migrate_run(struct cli *c, void *args)
         rc = err_set(&e, ILAB_E_FORMAT, "Correct what is listed first: `ilab config edit`");
     }
     if (!rc) {
-        const struct config_print how = { .late = a->to ? !strcmp(a->to, "0.26") : from->late, .comments = 1, .rewrite = 1, .sparse = 1, .with = PATHS };
+        const struct config_print how = { .late = a->to ? !strcmp(a->to, "0.26") : from->late, .comments = 1, .rewrite = 1, .sparse = 1 };
         sb_addf(&b, "# Configuration of ilab, made from a file of the %s layout by `ilab config migrate`; `ilab config migrate --undo` goes back.\n", from->late ? "late" : "early");
         rc = config_print(&b, from, &how, &e);
     }

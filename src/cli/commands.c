@@ -2,18 +2,16 @@
  *
  * Two command lines meet here: the flat one of early InstructLab (`ilab train`) and the groups of later releases
  * (`ilab model train`). A row with a group answers to both; a name with a space only to the second. A new command is
- * a row; help, man pages and completions follow.
+ * a line in command_list.h; help, man pages and completions follow.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 
 #include <string.h>
 
 const struct cmd *const CMDS[] = {
-    &CMD_INIT, &CMD_CONFIG_SHOW, &CMD_CONFIG_EDIT, &CMD_CONFIG_MIGRATE, &CMD_DOWNLOAD, &CMD_DIFF, &CMD_GENERATE, &CMD_TRAIN, &CMD_TEST, &CMD_CHAT, &CMD_SERVE,
-    &CMD_TAXONOMY_LIST, &CMD_TAXONOMY_TREE, &CMD_TAXONOMY_NEW, &CMD_TAXONOMY_CHECK,
-    &CMD_COMPLETE, &CMD_PERPLEXITY, &CMD_EVALUATE, &CMD_INFO, &CMD_CONVERT, &CMD_QUANTIZE, &CMD_PROCESS_LIST, &CMD_PROCESS_ATTACH, &CMD_PROCESS_STOP, &CMD_PROCESS_PRUNE,
-    &CMD_SYSTEM_INFO, &CMD_SYSTEM_BENCH, &CMD_COMPLETION, &CMD_MANUAL,
-    &CMD_PLOT, &CMD_EXPORT,
+#define COMMAND(name) &CMD_##name,
+#include "cli/command_list.h"
+#undef COMMAND
 };
 const int N_CMDS = ARRAY_LEN(CMDS);
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-struct reader { struct config *c; const char *name; unsigned flags; struct sb *found; int n; };
+struct reader { struct config *c; const char *name; unsigned flags; struct sb *found; int n, no_memory; };
 
 static void complain(struct reader *r, const struct yaml_node *at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 static void complain(struct reader *r, const struct yaml_node *at, const char *fmt, ...)
@@ -63,6 +63,16 @@ static int is_choice(const struct config_key *k, const char *v)
     return 0;
 }
 
+/* HOST:PORT; an address with colons of its own stands in brackets. */
+static int is_address(const char *v)
+{
+    const char *colon = strrchr(v, ':');
+    int64_t port;
+    if (!colon || colon == v || parse_i64(colon + 1, 0, 65535, &port)) return 0;
+    const size_t n = (size_t)(colon - v);
+    return memchr(v, ':', n) || *v == '[' ? *v == '[' && v[n - 1] == ']' && n > 2 && !memchr(v + 1, '[', n - 2) && !memchr(v + 1, ']', n - 2) : 1;
+}
+
 /* Is the scalar v a value of k? node is NULL for text from the environment; what names it in messages. */
 static int check(struct reader *r, const struct config_key *k, const char *v, const struct yaml_node *node, const char *what)
 {
@@ -85,6 +95,8 @@ static int check(struct reader *r, const struct config_key *k, const char *v, co
         break;
     case KEY_STR: case KEY_PATH:
         if (strlen(v) > 65536) complain(r, node, "%s: the text is longer than 65536 bytes", what);
+        else if ((k->flags & KEY_ADDRESS) && !is_address(v))
+            complain(r, node, "%s: '%s' is no address such as 127.0.0.1:8000", what, v);
         else if (k->choices && !is_choice(k, v)) complain(r, node, "%s: '%s' is not one of: %s", what, v, k->choices);
         break;
     default: break;
@@ -102,12 +114,13 @@ static void set_value(struct reader *r, int key, const char *v, const struct yam
         if (node) yaml_bool(node, &truth);
         to->text = truth ? "true" : "false";
     }
-    if (!to->text) to->set = 0;
+    if (!to->text) to->set = 0, r->no_memory = 1;
 }
 
 static void read_value(struct reader *r, int key, const struct yaml_node *v)
 {
     const struct config_key *k = &CONFIG_KEYS[key];
+    r->c->value[key].node = v; /* it is there, valid or not */
     if (k->type == KEY_LIST || k->type == KEY_MAP) {
         const enum yaml_kind want = k->type == KEY_LIST ? YAML_SEQ : YAML_MAP;
         if (v->kind != want && v->kind != YAML_NULL) complain(r, v, "%s: a %s is expected", k->name, k->type == KEY_LIST ? "list" : "mapping");
@@ -196,7 +209,7 @@ int config_parse(struct config **out, struct sv text, const char *name, unsigned
     *out = NULL;
     if (!c) return err_set(e, ILAB_E_NOMEM, "no memory for '%s'", name);
     arena_init(&c->mem, (size_t)64 << 20);
-    struct reader r = { c, name, flags, found, 0 };
+    struct reader r = { c, name, flags, found, 0, 0 };
     const char *copy = arena_strndup(&c->mem, text.p, text.n);
     c->path = arena_strndup(&c->mem, name, strlen(name));
     int rc = copy && c->path ? 0 : err_set(e, ILAB_E_NOMEM, "no memory for '%s'", name);
@@ -215,6 +228,10 @@ int config_parse(struct config **out, struct sv text, const char *name, unsigned
     if (!c->late && !(flags & CONFIG_PARTIAL)) required(&r);
     c->foreign = !c->value[d].set || strcmp(c->value[d].text, "ilab") != 0;
     if (c->foreign) drop_placeholders(c);
+    if (r.no_memory || found->failed) {
+        config_free(c);
+        return err_set(e, ILAB_E_NOMEM, "no memory for '%s' or for what is wrong in it", name);
+    }
     *n_found = r.n;
     *out = c;
     return 0;
@@ -222,7 +239,7 @@ int config_parse(struct config **out, struct sv text, const char *name, unsigned
 
 int config_read_environment(struct config *c, struct sb *found, int *n_found)
 {
-    struct reader r = { c, "environment", 0, found, 0 };
+    struct reader r = { c, "environment", 0, found, 0, 0 };
     char env[160];
     for (int i = 0; i < N_CONFIG_KEYS; i++) {
         const struct config_key *k = &CONFIG_KEYS[i];
@@ -318,9 +335,8 @@ const char *config_get(const struct config *c, const char *key)
     const int at = config_key_index(key, strlen(key));
     if (!c->late || at < 0 || CONFIG_KEYS[at].type != KEY_PATH) return NULL;
     struct arena *a = (struct arena *)(uintptr_t)&c->mem;
-    char *taxonomy = user_dir("data", "taxonomy", NULL);
-    const char *text = config_key_default(&CONFIG_KEYS[at], 1, 0, &(struct config_paths){ "starter", taxonomy ? taxonomy : "taxonomy", "empty" }, a);
-    mem_free(taxonomy);
+    const struct config_paths with = config_standard_paths(1, a);
+    const char *text = config_key_default(&CONFIG_KEYS[at], 1, 0, &with, a);
     return strcmp(text, "null") ? text : NULL;
 }
 

@@ -16,6 +16,7 @@ enum {
     KEY_PLACEHOLDER = 2, /* in a file of InstructLab the reference's default counts as not chosen: science.md shows why */
     KEY_READ = 4,        /* has an effect without being an option's */
     KEY_ANY_CASE = 8,    /* of a choice */
+    KEY_ADDRESS = 32,    /* HOST:PORT */
     KEY_TWIN = 16,       /* late name of the early key same_as, which options name */
 };
 /* Defaults are YAML text. %m stem of the model (late: its path), %M path of the model, %T taxonomy, %B its base;
@@ -48,6 +49,8 @@ int config_key_works(const struct config_key *k);                     /* an opti
 void config_key_env(const struct config_key *k, char *out, size_t cap); /* "ILAB_SERVE_MODEL_PATH" */
 /* Where %-templates of defaults point. */
 struct config_paths { const char *model, *taxonomy, *base; };
+/* What options use without a configuration; in arena. */
+struct config_paths config_standard_paths(int late, struct arena *a);
 /* The default of a layout as YAML text, templates filled in; in arena. reference: InstructLab's own. */
 const char *config_key_default(const struct config_key *k, int late, int reference, const struct config_paths *with, struct arena *a);
 
@@ -65,7 +68,7 @@ struct config_print {
     int sparse;                     /* for a new file: without what options decide themselves */
     int rewrite;                    /* for a file of this program made from another */
     const char *below;              /* "serve": only this section or key */
-    struct config_paths with;
+    struct config_paths with;       /* model NULL: config_standard_paths */
 };
 /* c's values (NULL: only defaults). ILAB_E_NOTFOUND: nothing is named `below`. */
 int config_print(struct sb *b, const struct config *c, const struct config_print *how, ilab_err *e);

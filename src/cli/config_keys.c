@@ -65,7 +65,7 @@ const struct config_key CONFIG_KEYS[] = {
     { "generate.teacher.vllm.vllm_args", KEY_LIST, NULL, "[]", NULL, 0, 0, NULL, NULL, 0, "Further arguments of vLLM." },
     SECTION("serve", "Serving a model: `ilab serve`."),
     { "serve.model_path", KEY_PATH, "models/merlinite-7b-lab-Q4_K_M.gguf", "%C/models/granite-7b-lab-Q4_K_M.gguf", "%M", 0, 0, NULL, NULL, KEY_REQUIRED, "GGUF file that is served." },
-    { "serve.host_port", KEY_STR, "127.0.0.1:8000", NULL, NULL, 0, 0, NULL, NULL, KEY_READ, "Address of the server; commands also look here for one that runs." },
+    { "serve.host_port", KEY_STR, "127.0.0.1:8000", NULL, NULL, 0, 0, NULL, NULL, KEY_READ | KEY_ADDRESS, "Address of the server; commands also look here for one that runs." },
     { "serve.gpu_layers", KEY_INT, "-1", NULL, NULL, -1, 100000, NULL, NULL, 0, "Layers on a GPU; this program computes on the processor." },
     { "serve.max_ctx_size", KEY_INT, "4096", NULL, NULL, 16, 1048576, NULL, NULL, 0, "Longest conversation in tokens." },
     { "serve.backend", KEY_STR, NULL, "null", NULL, 0, 0, "vllm llama-cpp", NULL, 0, "Program that serves: vllm or llama-cpp." },
@@ -227,4 +227,12 @@ const char *config_key_default(const struct config_key *k, int late, int referen
     const char *out = b.failed ? NULL : arena_strndup(a, b.p, b.n);
     sb_release(&b);
     return out ? out : "null";
+}
+
+struct config_paths config_standard_paths(int late, struct arena *a)
+{
+    char *dir = late ? user_dir("data", "taxonomy", NULL) : NULL;
+    const char *taxonomy = dir ? arena_strndup(a, dir, strlen(dir)) : NULL;
+    mem_free(dir);
+    return (struct config_paths){ late ? "starter" : "models/starter.gguf", taxonomy ? taxonomy : "taxonomy", "origin/main" };
 }

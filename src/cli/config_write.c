@@ -24,7 +24,10 @@ void config_add_scalar(struct sb *b, const char *s)
     for (const char *p = s; *p; p++) dots += *p == '.';
     if (strchr("0123456789", *s) && dots < 2 && !s[strspn(s, "0123456789_:+-.eExXabcdefABCDEF")]) plain = 0; /* a number or date to YAML */
     for (size_t i = 0; plain && i < ARRAY_LEN(WORDS); i++) plain = strcmp(WORDS[i], s) != 0;
+    int simple = 1; /* single quotes will do */
+    for (const char *p = s; *p; p++) simple &= (unsigned char)*p >= 32 && *p != 127 && *p != '\'' && (unsigned char)*p < 128;
     if (plain) sb_addc(b, s);
+    else if (simple) sb_addf(b, "'%s'", s);
     else sb_add_json_str(b, sv_of(s));
 }
 
@@ -173,13 +176,15 @@ static void headings(struct sb *b, const char *last, const char *name, size_t sk
     }
 }
 
-int config_print(struct sb *b, const struct config *c, const struct config_print *how, ilab_err *e)
+int config_print(struct sb *b, const struct config *c, const struct config_print *asked, ilab_err *e)
 {
+    struct config_print filled = *asked, *how = &filled;
     int row[CONFIG_MAX_KEYS], n = 0, printed = 0;
     struct arena a;
     const char *last = "";
     const size_t n_below = how->below ? strlen(how->below) : 0;
     arena_init(&a, (size_t)16 << 20);
+    if (!how->with.model) how->with = config_standard_paths(c ? c->late : how->late, &a);
     for (int i = 0; i < N_CONFIG_KEYS; i++)
         if (wanted(c, i, how) || (n_below && !strcmp(CONFIG_KEYS[i].name, how->below) && CONFIG_KEYS[i].type != KEY_SECTION)) row[n++] = i;
     qsort(row, (size_t)n, sizeof *row, by_name);

@@ -120,13 +120,13 @@ static const struct opt *by_name(const struct cmd *cmd, struct sv name)
 
 static const struct opt *by_short(const struct cmd *cmd, const char *word)
 {
-    for (const struct opt *o = cmd->opts; o && o->name; o++) {
-        if (o->alias2 && !strcmp(word, o->alias2)) return o;
-        if (o->alias && word[0] == o->alias && (!word[1] || o->kind >= OPT_STR)) return o;
-    }
     const struct opt *o;
+    for (o = cmd->opts; o && o->name; o++)
+        if (o->alias2 && !strcmp(word, o->alias2)) return o;
     for (int i = 0; (o = common_option(cmd, i)) != NULL; i++)
         if (o->alias2 && !strcmp(word, o->alias2)) return o;
+    for (o = cmd->opts; o && o->name; o++) /* "-n8" */
+        if (o->alias && word[0] == o->alias && (!word[1] || o->kind >= OPT_STR)) return o;
     return NULL;
 }
 

@@ -169,6 +169,28 @@ else
     echo "skip 0.26: ../shared/data or python3-yaml is missing"
 fi
 
+# ---- lists ----
+for r in 2025-01-01_120000 2025-01-02_120000; do
+    mkdir -p sets/$r/node_datasets_2024-10-27T08_34_48
+    for f in test_modelA_2024-10-27T08_34_48 train_modelA_2024-10-27T08_34_48 messages_modelB_2024-10-26T21_32_32 skills_train_msgs_2024-10-27T08_34_48 node_datasets_2024-10-27T08_34_48/compositional_skills_valid; do
+        printf 'test content' >sets/$r/$f.jsonl
+    done
+done
+"$ILAB" --config DEFAULT data list --dataset-dirs sets >out
+same "data list: newest run first, rows by name, models, sizes" "$(sed -nE 's/^\| ([^ ]+) +\| ([A-Za-z]+) +\| 2[0-9-]{9} [0-9:]{8} \| 12.00 B +\|$/\1 \2/p; s/^(Run from .*)/\1/p' out)" "$(for r in 2025-01-02_120000 2025-01-01_120000; do printf 'Run from %s\n%s/messages_modelB_2024-10-26T21_32_32.jsonl modelB\n%s/node_datasets_2024-10-27T08_34_48/compositional_skills_valid.jsonl General\n%s/skills_train_msgs_2024-10-27T08_34_48.jsonl General\n%s/test_modelA_2024-10-27T08_34_48.jsonl modelA\n%s/train_modelA_2024-10-27T08_34_48.jsonl modelA\n' $r $r $r $r $r $r; done)"
+check "data list: nothing" 0 "No datasets found" -- "$ILAB" --config DEFAULT data list --dataset-dirs none
+check "model list" 0 "^\| Model Name +\| Last Modified +\| Size +\| Absolute path" "^\| starter.gguf +\| .* MB +\| $dir/models/starter.gguf" -- "$ILAB" model list
+mkdir -p m/owner/name && echo '{}' >m/owner/name/config.json && echo x >m/owner/name/model.safetensors && cp models/starter.gguf m/a.gguf && echo "no model" >m/b.gguf && ln -s "$dir/models" m/owner/name/link
+check "model list: folders, and only what is a model" 0 '"name":"a.gguf"' '"name":"owner/name"' -- "$ILAB" model list --model-dirs m --json
+grep -q 'b.gguf' out && not_ok "model list: no GGUF" "listed" || ok "model list: no GGUF"
+: >in
+check "model remove: no answer is no" 0 "Are you sure you want to remove the model" "Aborted deletion" -- "$ILAB" model remove -m a -md m
+check "model remove" 0 "Model owner/name has been removed" -- "$ILAB" model remove -m owner/name --model-dir m -f
+[ -e m/owner/name ] || [ ! -e models/starter.gguf ] && not_ok "model remove: the folder, and nothing behind its links" "no" || ok "model remove: the folder, and nothing behind its links"
+check "model remove: unknown" 1 "Model test-not-exist does not exist" -- "$ILAB" model remove -m test-not-exist
+check "model remove: nothing outside" 1 "does not exist" -- "$ILAB" model remove -m ../models/starter.gguf -md m -f
+check "model remove: which?" 2 "Missing option '--model'" -- "$ILAB" model remove
+
 # ---- places that cannot be written ----
 exec 8>>config.yaml.lock
 flock 8
