@@ -175,6 +175,11 @@ void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struc
     fill_views(p, p->order + p->micro[i_micro], p->micro[i_micro + 1] - p->micro[i_micro], b, y);
 }
 
+const uint32_t *packing_micro_samples(struct packing *p, int epoch, int i_batch, int i_micro) {
+    enter_batch(p, epoch, i_batch);
+    return p->order + p->micro[i_micro];
+}
+
 int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample) {
     enter_epoch(p, epoch);
     *sample = p->order + p->batch[i_batch];

@@ -56,7 +56,7 @@ struct choice { int micro; struct tape_opts o; size_t tape, file; double cost; }
 struct search {
     const struct model *m; const struct adapter *ad;
     size_t n_rows, n_target, longest, budget, fixed /* beside tape and file */, file, file_least;
-    int n_trained, threads;
+    int n_trained, threads, keep_states;
     double token_flops, layer_again, output_flops;
 };
 
@@ -114,7 +114,7 @@ static int search_best(const struct search *s, const struct train_opts *o, int m
             break;
         for (size_t l = 0; l < ARRAY_LEN(LOGITS); l++)
             for (int lean = 0; lean <= can_lean; lean++) {
-                struct choice c = { .micro = micro, .o = { .lean = lean, .logit_rows = LOGITS[l] }, .file = s->file };
+                struct choice c = { .micro = micro, .o = { .lean = lean, .logit_rows = LOGITS[l], .keep_states = s->keep_states }, .file = s->file };
                 const size_t file = stream ? s->file_least : s->file, taken = s->fixed + file;
                 int fits = 0;
                 if (o->recompute == RECOMPUTE_ON || stream) {
@@ -171,7 +171,7 @@ static int refuse(const struct search *s, size_t least, int by_user, ilab_err *e
 static void choose_states(struct train_plan *p, const struct search *s, const struct train_opts *o, size_t bytes) {
     p->states_bytes = bytes;
     p->states = STATES_OFF;
-    if (!p->lowest || o->epochs < 2 || o->states == STATES_OFF || o->full)
+    if (!s->keep_states)
         return;
     if ((o->states == STATES_AUTO || o->states == STATES_RAM) && (o->states == STATES_RAM || p->total + bytes <= s->budget))
         p->states = STATES_RAM;
@@ -200,6 +200,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     p->batch = o->batch_tokens > p->longest ? o->batch_tokens : p->longest;
     const int micro0 = o->micro_tokens > p->longest ? o->micro_tokens : p->longest;
     s.n_trained = m->hp.n_layer - p->lowest;
+    s.keep_states = ad && p->lowest > 0 && o->epochs > 1 && o->states != STATES_OFF;
     s.file = m->params ? of_file : file_bytes(m, d, val);
     s.file_least = m->gguf && !m->params ? (size_t)pager_least(m->gguf, m->hp.n_layer) : s.file;
     s.token_flops = run_flops(m, ad, 1, p->longest / 2.0, 1);

@@ -30,13 +30,15 @@ double work_layer_again(const struct model *m);                                 
 
 /* What remains of a run, from what was measured in it: work, validations, checkpoints. */
 struct clock {
-    double epoch_work, below_work;     /* of an epoch; of it, what cached hidden states save from the second on */
+    double epoch_work, epoch_rows;     /* of an epoch */
+    double below_work;                 /* of a row, what kept hidden states save from the second epoch on */
     double val_work;
     double work, seconds;              /* of the last steps, older ones fading */
     double val_seconds, save_seconds;
 };
 void clock_step(struct clock *c, double work, double seconds);
-/* epochs: those that remain, fraction of the first included; n_val validations; save_every seconds between checkpoints. */
-double clock_left(const struct clock *c, double epochs, int n_val, double save_every);
+/* epochs: those that remain, fractions included; kept: of them, those that find hidden states kept; n_val validations; save_every
+ * seconds between checkpoints. */
+double clock_left(const struct clock *c, double epochs, double kept, int n_val, double save_every);
 
 #endif

@@ -5,6 +5,7 @@
  * checkpointing, Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016). What is made again has the same bits, because
  * a row's operations have one order. Layers below the lowest trained one run in place. Weights that come from the disk are announced
  * to the pager here.  SPDX-License-Identifier: Apache-2.0 */
+#include "train/states.h"
 #include "train/tape.h"
 
 #include <string.h>
@@ -25,6 +26,11 @@ void carve_activations(struct tape *t, struct arena *a)
         if (t->slot) t->slot[i] = own;
     }
     if (t->lowest > 0) layer_acts_plan_forward(&t->below, hp, n, 0, a);
+    if (t->o.keep_states) {
+        t->miss_id = arena_alloc(a, (size_t)n * sizeof *t->miss_id, 64);
+        t->miss_seg = arena_alloc(a, (size_t)n * sizeof *t->miss_seg, 64);
+        t->miss = arena_alloc(a, (size_t)n * sizeof *t->miss, 64);
+    }
     t->x_out = floats(a, (size_t)n, (size_t)hp->n_embd);
 }
 
@@ -37,16 +43,51 @@ static void embed_block(void *ud, int r0, int r1)
     embed_rows(gemm_kern(j->t->g), j->t->m, j->b, r0, r1, j->x);
 }
 
-/* Embedding and the layers that are not trained; the result goes to the lowest trained layer's input. */
-static void below_forward(struct tape *t, const struct batch *b, enum pager_walk walk)
+/* Embedding and the layers that are not trained; the result goes to `out`, which may be t->below.x. */
+static void below_forward(struct tape *t, const struct batch *b, enum pager_walk walk, float *out)
 {
-    float *x = t->lowest > 0 ? t->below.x : tape_acts(t, 0)->x;
+    float *x = t->lowest > 0 ? t->below.x : out;
     struct embed_job j = { t, b, x };
     rows_run(gemm_pool(t->g), embed_block, &j, b->n_row);
     for (int l = 0; l < t->lowest; l++) {
         pager_enter(t->o.pager, l, b->n_row, walk);
-        layer_forward(t->g, t->m, NULL, l, 0, b, &t->below, l + 1 < t->lowest ? x : tape_acts(t, t->lowest)->x);
+        layer_forward(t->g, t->m, NULL, l, 0, b, &t->below, l + 1 < t->lowest ? x : out);
         pager_leave(t->o.pager, l, b->n_row, walk);
+    }
+}
+
+void tape_set_states(struct tape *t, struct states *s, const uint32_t *sample, uint32_t sample0)
+{
+    t->states = t->o.keep_states && t->lowest > 0 ? s : NULL;
+    t->sample = t->states ? sample : NULL;
+    t->sample0 = sample0;
+}
+
+int64_t tape_rows_kept(const struct tape *t) { return t->rows_kept; }
+
+/* The same for samples whose states may be kept: what is there is copied, the others are computed together and kept. */
+static void below_kept(struct tape *t, const struct batch *b, enum pager_walk walk, float *out)
+{
+    const size_t c = (size_t)t->m->hp.n_embd;
+    struct batch miss = { .id = t->miss_id, .seg = t->miss_seg };
+    for (int i = 0; i < b->n_seg; i++) {
+        const struct segment *s = &b->seg[i];
+        if (states_get(t->states, t->sample0 + t->part_sample[i], out + (size_t)s->row0 * c)) {
+            t->rows_kept += s->n_row;
+            continue;
+        }
+        memcpy(t->miss_id + miss.n_row, b->id + s->row0, (size_t)s->n_row * sizeof *t->miss_id);
+        t->miss[miss.n_seg] = i;
+        t->miss_seg[miss.n_seg++] = (struct segment){ miss.n_row, s->n_row, s->pos0, s->page };
+        miss.n_row += s->n_row;
+    }
+    if (!miss.n_seg) return;
+    below_forward(t, &miss, walk, t->below.x);
+    for (int i = 0; i < miss.n_seg; i++) {
+        const struct segment *s = &b->seg[t->miss[i]];
+        const float *x = t->below.x + (size_t)t->miss_seg[i].row0 * c;
+        memcpy(out + (size_t)s->row0 * c, x, (size_t)s->n_row * c * sizeof *x);
+        states_put(t->states, t->sample0 + t->part_sample[t->miss[i]], x);
     }
 }
 
@@ -54,8 +95,11 @@ void layers_forward(struct tape *t, const struct batch *b, int backward)
 {
     const int n_layer = t->m->hp.n_layer;
     const enum pager_walk walk = backward ? PAGER_UP : PAGER_CIRCLE;
-    pager_way(t->o.pager, 0, t->lowest);
-    below_forward(t, b, walk);
+    const int64_t kept = t->rows_kept;
+    if (t->part_sample) below_kept(t, b, walk, tape_acts(t, t->lowest)->x);
+    else below_forward(t, b, walk, tape_acts(t, t->lowest)->x);
+    /* Where nothing was computed below, nothing will be the next time. */
+    pager_way(t->o.pager, t->rows_kept - kept == b->n_row ? t->lowest : 0, t->lowest);
     for (int l = t->lowest; l < n_layer; l++) {
         pager_enter(t->o.pager, l, b->n_row, walk);
         layer_forward(t->g, t->m, t->ad, l, 0, b, tape_acts(t, l), l + 1 < n_layer ? tape_acts(t, l + 1)->x : t->x_out);

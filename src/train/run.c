@@ -9,9 +9,30 @@
  *  (4) A stop in the middle of a step saves the state before that step.
  * Does not know how a gradient is made (tape) or where samples come from (dataset).  SPDX-License-Identifier: Apache-2.0 */
 #include "train/plan.h"
+#include "train/states.h"
+#include "train/tape.h"
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
+
+/* Hidden states are bound to what made them: base and data (in the settings), layer, the way of computing. */
+static int open_states(struct loop *l, ilab_err *e) {
+    const struct train_plan *p = l->plan;
+    struct sb key;
+    if (p->states == STATES_OFF)
+        return 0;
+    sb_init(&key, 1 << 16);
+    struct sv rest = sv_of(l->r->settings), base = { NULL, 0 };
+    while (sv_split(&rest, '\n', &base) && !sv_starts(base, "base=")) {}
+    sb_addf(&key, "%.*s data=%016llx val=%016llx lowest=%d path=%s", SV_ARG(base), (unsigned long long)l->r->data_hash,
+            (unsigned long long)(l->r->val ? dataset_hash(l->r->val) : 0), p->lowest, l->tape->path->name);
+    l->states_path = p->states == STATES_DISK ? path_join(l->r->o->out_dir, "states.bin") : NULL;
+    int rc = key.failed || (p->states == STATES_DISK && !l->states_path) ? err_set(e, ILAB_E_NOMEM, "no memory for hidden states")
+        : states_new(&l->states, l->r->d, l->r->val, l->r->m->hp.n_embd, l->states_path, key.p, e);
+    sb_release(&key);
+    return rc;
+}
 
 static int set_up(struct loop *l, ilab_err *e) {
     struct run *r = l->r;
@@ -63,6 +84,8 @@ static int set_up(struct loop *l, ilab_err *e) {
     l->before = l->s.seconds;
     const struct data_work w = work_of(r->d), v = work_of(r->val);
     l->clock->epoch_work = run_flops(r->m, r->ad, w.rows, w.squares, w.targets);
+    l->clock->below_work = p->states == STATES_OFF ? 0 : work_below(r->m, r->ad, w.rows, w.squares) / w.rows;
+    l->clock->epoch_rows = w.rows;
     l->clock->val_work = run_flops(r->m, r->ad, v.rows, v.squares, v.targets) / (r->ad ? 2 : 3); /* forward only */
     return metrics_open(l, e);
 }
@@ -79,6 +102,7 @@ static int validate(struct loop *l, ilab_err *e) {
             if (signal_pending())
                 return 0;
             packing_micro(l->val, 0, i, k, &b, &y);
+            tape_set_states(l->tape, l->states, packing_micro_samples(l->val, 0, i, k), (uint32_t)l->r->d->n);
             int rc = tape_step(l->tape, &b, &y, &hard, 1.0f, 0, &sum, &weight, e);
             if (rc)
                 return rc;
@@ -92,6 +116,7 @@ static int one_step(struct loop *l, ilab_err *e) {
     struct run *r = l->r;
     double start = now_seconds(), sum = 0, weight = 0, squares = 0;
     int64_t rows = 0, n_target = 0;
+    const int64_t kept = tape_rows_kept(l->tape);
     while (l->s.i_batch >= packing_n_batches(l->packing, (int)l->s.epoch)) {
         l->s.epoch++;
         l->s.i_batch = 0;
@@ -103,6 +128,7 @@ static int one_step(struct loop *l, ilab_err *e) {
         struct batch b;
         struct targets y;
         packing_micro(l->packing, epoch, i_batch, k, &b, &y);
+        tape_set_states(l->tape, l->states, packing_micro_samples(l->packing, epoch, i_batch, k), 0);
         int rc = tape_step(l->tape, &b, &y, &r->o->loss, scale, 1, &sum, &weight, e);
         if (rc)
             return rc;
@@ -131,7 +157,7 @@ static int one_step(struct loop *l, ilab_err *e) {
     l->session_tokens += rows;
     l->step_seconds += seconds;
     l->rate = l->rate > 0 ? 0.9 * l->rate + 0.1 * rate : rate;
-    const double flops = run_flops(r->m, r->ad, (double)rows, squares, (double)n_target);
+    const double flops = run_flops(r->m, r->ad, (double)rows, squares, (double)n_target) - (double)(tape_rows_kept(l->tape) - kept) * l->clock->below_work;
     l->flops += flops;
     clock_step(l->clock, flops, seconds);
     if (r->o->metrics_steps < 2 || l->s.step % r->o->metrics_steps == 0 || l->s.step == l->s.total_steps)
@@ -163,13 +189,17 @@ static double seconds_left(const struct loop *l, int64_t val_steps) {
     const int64_t left = l->s.total_steps - l->s.step, n_val = l->val ? left / val_steps + (left > 0) : 0;
     const double batches = packing_n_batches(l->packing, (int)l->s.epoch);
     l->clock->save_seconds = l->save_seconds;
-    return clock_left(l->clock, (double)left / batches, (int)n_val, l->r->o->checkpoint_seconds);
+    /* Of this epoch's rest, nothing is kept yet when it is the first of this session. */
+    const double epochs = (double)left / batches, first = l->session_tokens < (int64_t)l->clock->epoch_rows ? 1 - (double)l->session_tokens / l->clock->epoch_rows : 0;
+    return clock_left(l->clock, epochs, epochs > first ? epochs - first : 0, (int)n_val, l->r->o->checkpoint_seconds);
 }
 
 static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
     const struct train_opts *o = l->r->o;
     int64_t val_steps = o->val_steps > 0 ? o->val_steps : l->s.total_steps / 10 + 1;
-    int rc = l->val && !l->resumed ? validate(l, e) : 0;
+    int rc = open_states(l, e);
+    if (!rc && l->val && !l->resumed)
+        rc = validate(l, e);
     l->s.val_first = l->resumed ? l->s.val_first : l->s.val_loss;
     while (!rc && l->s.step < l->s.total_steps) {
         /* The last state at the full rate: more tokens may be wanted later. */
@@ -208,6 +238,10 @@ static void tear_down(struct loop *l) {
     optim_free(l->optim);
     tape_free(l->tape);
     pager_free(l->pager);
+    states_free(l->states);
+    if (l->states_path && l->s.step == l->s.total_steps)
+        unlink(l->states_path);                 /* only a run that goes on needs it */
+    mem_free(l->states_path);
     mem_free(l->plan);
     mem_free(l->clock);
     packing_free(l->packing);

@@ -21,6 +21,7 @@ json_t *dataset_parse_line(struct sv line, const char *path, int64_t n_line, ila
 
 /* ---- packing.c ---- */
 int64_t packing_n_rows(const struct packing *p);               /* rows of an epoch */
+const uint32_t *packing_micro_samples(struct packing *p, int epoch, int i_batch, int i_micro); /* of its segments; valid as the views */
 int packing_max_row(const struct packing *p);                  /* most rows of a micro-batch */
 /* The samples of a global batch (indices into the dataset); one of them as a micro-batch. Views until the next call. */
 int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample);
@@ -62,7 +63,7 @@ struct train_plan; struct clock;
 /* Everything that a running loop has open. */
 struct loop {
     struct run *r;
-    struct train_plan *plan; struct clock *clock; struct pager *pager;
+    struct train_plan *plan; struct clock *clock; struct pager *pager; struct states *states; char *states_path;
     struct tape *tape;
     struct param *param; int n_param;
     struct optim *optim;

@@ -280,6 +280,7 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
     if (rc) return rc;
     t->m->act = t->path->forward;
     while (next < b->n_seg) {
+        t->part_sample = t->sample ? t->sample + next : NULL;
         const int row0 = b->seg[next].row0, first = target;
         struct batch part = next_part(t, b, &next);
         while (target < y->n && y->row[target] < row0 + part.n_row) target++;
@@ -290,5 +291,6 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
         if (backward) layers_backward(t, &part);
     }
     t->m->act = act;
+    t->sample = t->part_sample = NULL;
     return t->m->gguf ? gguf_check(t->m->gguf, e) : 0;
 }

@@ -22,6 +22,9 @@ struct tape {
     struct layer_acts work;
     int work_layer, redo_layer;      /* whose activations work holds; whose norms. -1: nobody's */
     struct layer_acts below;         /* layers below `lowest` never run backward: they run in place here */
+    struct states *states; const uint32_t *sample, *part_sample; uint32_t sample0; /* tape_set_states */
+    int32_t *miss_id; struct segment *miss_seg; int *miss; /* [T] segments whose states are not kept */
+    int64_t rows_kept;               /* rows that did not have to be computed below `lowest` */
     float *x_out;                    /* [T,C] output of the last layer */
     float *page_mem; void **page; int n_page;
     struct segment *seg;             /* [T] the part of the batch that is worked on */
@@ -55,6 +58,12 @@ struct tape {
     float *lookup_grad;              /* [V,C] tied full training: see tape_finish_grad */
     struct param *param; int n_param;
 };
+
+/* For the next tape_step: hidden states below the adapter are taken from s, or computed and given to it. sample0 + sample[i]: segment i's
+ * number there. */
+struct states;
+void tape_set_states(struct tape *t, struct states *s, const uint32_t *sample, uint32_t sample0);
+int64_t tape_rows_kept(const struct tape *t);
 
 /* ---- recompute.c ---- */
 void carve_activations(struct tape *t, struct arena *a);

@@ -58,8 +58,8 @@ void clock_step(struct clock *c, double work, double seconds) {
     c->seconds = KEEP * c->seconds + seconds;
 }
 
-double clock_left(const struct clock *c, double epochs, int n_val, double save_every) {
-    double left = epochs * c->epoch_work;
+double clock_left(const struct clock *c, double epochs, double kept, int n_val, double save_every) {
+    double left = epochs * c->epoch_work - kept * c->below_work * c->epoch_rows;
     if (c->work <= 0 || c->seconds <= 0)
         return 0;
     double seconds = left / c->work * c->seconds;

@@ -27,10 +27,17 @@ awk "BEGIN { exit !($said > 0.93 * $peak && $said < 1.07 * $peak) }" && ok dry-r
 same() { # NAME OPTIONS…
     local name=$1; shift
     train --ckpt-output-dir "$name" "$@" >"$name.json" 2>err || { not_ok "$name" "failed"; return; }
-    cmp -s free/adapter.gguf "$name/adapter.gguf" && ok "$name-same" || not_ok "$name-same" "another adapter"
+    cmp -s $base/adapter.gguf "$name/adapter.gguf" && ok "$name-same" || not_ok "$name-same" "another adapter"
 }
+base=free
 same recompute --recompute on
 same micro --max-batch-len 64
+train --ckpt-output-dir upper --lora-first-layer 5 --cache-states off >upper.json 2>err || not_ok upper "failed"
+base=upper
+same states-ram --lora-first-layer 5 --cache-states ram
+same states-disk --lora-first-layer 5 --cache-states disk --max-batch-len 64
+[ ! -e states-disk/states.bin ] && ok states-removed || not_ok states-removed "a finished run leaves its hidden states behind"
+base=free
 least=$(train --memory 1M --dry-run 2>&1 >/dev/null | grep -o 'at least [0-9.]* [kMG]B' | grep -o '[0-9.]* [kMG]B')
 [ -n "$least" ] && ok refused || not_ok refused "no figure of what is needed at least"
 [ -n "$least" ] || exit 1
