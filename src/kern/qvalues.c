@@ -167,3 +167,8 @@ void qvalues_run(struct gemm_ctx *g, const struct gemm *p)
     cut_rows(&j);
     gemm_tasks(g, back_task, &j, (int)ceil_div(p->n_col, QG_CHUNK) * j.n_row_block, here);
 }
+
+size_t gemm_q8_bytes(const struct gemm_ctx *g, int64_t n_row, int64_t widest)
+{
+    return 2 * (size_t)ceil_div(widest, QG_CHUNK) * (size_t)n_row * sizeof(struct qact) + (size_t)g->n_thread * sizeof(struct qvalues_work);
+}

@@ -48,7 +48,7 @@ static double measure_peak(struct gemm_ctx *g) {
 }
 
 /* What measuring holds, and what it gave. */
-struct measured { struct packing *p; struct tape *tape; struct optim *optim; struct pager *pager; float *kept; double first, first_work, rest, rest_work, rows, seconds, joules; };
+struct measured { struct packing *p; struct tape *tape; struct optim *optim; float *kept; double first, first_work, rest, rest_work, rows, seconds, joules; };
 
 /* One step as the run would do it; *rows, *work. */
 static int one_step(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, int i_batch, double *rows, double *work, ilab_err *e) {
@@ -130,7 +130,7 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *
     (void)t;
     struct adapter *ad = NULL;
     struct measured s = { 0 };
-    struct train_plan plan;
+    struct train_plan plan = { 0 };
     *out = (struct train_estimate){ 0 };
     if (o->full && !m->params)
         return err_set(e, ILAB_E_INVALID, "model '%s' was not opened for training of all weights", m->name);
@@ -163,9 +163,9 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *
         if (!rc)
             rc = model_rope_reserve(m, plan.longest, e);
         if (!rc)
-            rc = plan_pager(&plan, m, &s.pager, e);
+            rc = plan_open(&plan, m, e);
         if (!rc)
-            rc = path_decide(g, m, ad, d, o, NULL, 0, &out->paths, e);
+            rc = path_decide(g, m, ad, d, o, NULL, 0, &plan, &out->paths, e);
         if (!rc)
             rc = tape_new_with(&s.tape, g, m, ad, plan.max_row, plan.max_target, &plan.tape, e);
         if (!rc)
@@ -186,7 +186,7 @@ done:
     mem_free(s.kept);
     optim_free(s.optim);
     tape_free(s.tape);
-    pager_free(s.pager);
+    plan_close(&plan);
     packing_free(s.p);
     adapter_free(ad);
     return rc;

@@ -5,7 +5,7 @@
  * (the last row of PATHS) that passes both is taken. While this is measured the adapter's B, which starts as zero and would
  * hide half of the gradients, holds small noise. What is measured depends on model, data and seed alone, not on times: so the
  * choice is the same on every machine.  SPDX-License-Identifier: Apache-2.0 */
-#include "train/run.h"
+#include "train/plan.h"
 #include "train/tape.h"
 
 #include <math.h>
@@ -241,7 +241,7 @@ static void tell_time(struct gemm_ctx *g, const struct path_report *r, double fl
 }
 
 int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o,
-                struct path_report *r, ilab_err *e)
+                const struct train_plan *plan, struct path_report *r, ilab_err *e)
 {
     struct packing *p = NULL;
     struct tape *t = NULL;
@@ -257,11 +257,14 @@ int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const s
     const double token = run_flops(m, ad, 1, 0, 1);
     int most = (int)(GATE_FLOPS / token);
     most = most < GATE_LEAST ? GATE_LEAST : most > GATE_MOST ? GATE_MOST : most;
+    if (plan && plan->file_budget && most > plan->max_row) most = plan->max_row; /* weights come from the disk: memory is what counts */
     first_rows(p, most, &b, &y, seg, GATE_MOST);
     tell_time(g, r, token * b.n_row, 2e11);
     /* A large model's activations are not all kept: this is not the time for the highest use of memory. */
     const double kept = (double)b.n_row * m->hp.n_layer * 4.0 * (6.0 * m->hp.n_embd + 4.0 * m->hp.n_ff);
-    const struct tape_opts opts = { .recompute = kept > KEEP_BYTES ? m->hp.n_layer : 0, .lean = 1 };
+    const int tight = kept > KEEP_BYTES || (plan && plan->tape.recompute > 0);
+    const struct tape_opts opts = { .recompute = tight ? m->hp.n_layer : 0, .lean = 1, .logit_rows = plan ? plan->tape.logit_rows : 0,
+                                    .pager = plan ? plan->tape.pager : NULL };
     rc = model_rope_reserve(m, b.n_row, e);
     if (!rc) rc = tape_new_with(&t, g, m, ad, b.n_row, y.n, &opts, e);
     const int filled = !rc && fill_b(ad, o->seed);
@@ -273,7 +276,7 @@ int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const s
 }
 
 int path_decide(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o, const char *base,
-                uint64_t data_hash, struct path_report *r, ilab_err *e)
+                uint64_t data_hash, const struct train_plan *plan, struct path_report *r, ilab_err *e)
 {
     char stored[PATH_NAME_MAX];
     *r = (struct path_report){ .chosen = &PATHS[0] };
@@ -286,7 +289,7 @@ int path_decide(struct gemm_ctx *g, struct model *m, struct adapter *ad, const s
         r->chosen = path_by_name(stored);
         return 0;
     }
-    int rc = path_choose(g, m, ad, d, o, r, e);
+    int rc = path_choose(g, m, ad, d, o, plan, r, e);
     struct sb b;
     sb_init(&b, 1 << 16);
     if (!rc) path_report_text(r, &b);

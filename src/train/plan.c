@@ -43,6 +43,13 @@ static size_t file_bytes(const struct model *m, const struct dataset *d, const s
     return sum;
 }
 
+static int any_quantised(const struct model *m) {
+    for (int i = 0; i < m->n_weight; i++)
+        if (m->weight[i].t.n_dim > 1 && m->weight[i].t.type != QT_F32 && m->weight[i].t.type != QT_F16 && m->weight[i].t.type != QT_BF16)
+            return 1;
+    return 0;
+}
+
 static size_t plan_add(struct train_plan *p, const char *what, size_t bytes) {
     if (bytes && p->n_row < (int)ARRAY_LEN(p->row))
         p->row[p->n_row++] = (struct plan_row){ what, bytes };
@@ -57,15 +64,18 @@ struct search {
     const struct model *m; const struct adapter *ad;
     size_t n_rows, n_target, longest, budget, fixed /* beside tape and file */, file, file_least;
     int n_trained, threads, keep_states;
+    const struct gemm_ctx *q8; int64_t widest; /* NULL: no product rounds its input */
     double token_flops, layer_again, output_flops;
 };
 
 static int choice_rows(const struct search *s, int micro) { return (size_t)micro < s->n_rows ? micro : (int)s->n_rows; }
 static int choice_targets(const struct search *s, int micro) { return s->n_target < (size_t)choice_rows(s, micro) ? (int)s->n_target : choice_rows(s, micro); }
 
+static size_t rounded_bytes(const struct search *s, int micro) { return s->q8 ? gemm_q8_bytes(s->q8, choice_rows(s, micro), s->widest) : 0; }
+
 static size_t tape_bytes(const struct search *s, const struct choice *c) {
     struct plan_row row[16];
-    size_t sum = 0;
+    size_t sum = rounded_bytes(s, c->micro);
     int n = tape_plan_with(s->m, s->ad, choice_rows(s, c->micro), choice_targets(s, c->micro), &c->o, row, ARRAY_LEN(row));
     for (int i = 0; i < n; i++)
         sum += row[i].bytes;
@@ -201,6 +211,8 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     const int micro0 = o->micro_tokens > p->longest ? o->micro_tokens : p->longest;
     s.n_trained = m->hp.n_layer - p->lowest;
     s.keep_states = ad && p->lowest > 0 && o->epochs > 1 && o->states != STATES_OFF;
+    s.q8 = ad && (!o->precision || strcmp(o->precision, "exact")) && any_quantised(m) ? g : NULL;
+    s.widest = m->hp.n_ff > m->hp.n_embd ? m->hp.n_ff : m->hp.n_embd;
     s.file = m->params ? of_file : file_bytes(m, d, val);
     s.file_least = m->gguf && !m->params ? (size_t)pager_least(m->gguf, m->hp.n_layer) : s.file;
     s.token_flops = run_flops(m, ad, 1, p->longest / 2.0, 1);
@@ -234,19 +246,20 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     const int n = tape_plan_with(m, ad, p->max_row, p->max_target, &p->tape, row, ARRAY_LEN(row));
     for (int i = 0; i < n; i++)
         plan_add(p, row[i].what, row[i].bytes);
+    plan_add(p, "rows rounded to 8 bits", rounded_bytes(&s, p->micro));
     choose_states(p, &s, o, (shape.n_rows + val_shape.n_rows) * (size_t)m->hp.n_embd * sizeof(float));
     if (p->states == STATES_RAM)
         plan_add(p, "hidden states below the adapter", p->states_bytes);
     return 0;
 }
 
-int plan_pager(struct train_plan *p, const struct model *m, struct pager **out, ilab_err *e) {
-    *out = NULL;
-    if (!p->file_budget)
-        return 0;
-    int rc = pager_new(out, m->gguf, m->hp.n_layer, (double)p->file_budget, e);
-    p->tape.pager = *out;
-    return rc;
+int plan_open(struct train_plan *p, const struct model *m, ilab_err *e) {
+    return p->file_budget ? pager_new(&p->tape.pager, m->gguf, m->hp.n_layer, (double)p->file_budget, e) : 0;
+}
+
+void plan_close(struct train_plan *p) {
+    pager_free(p->tape.pager);
+    p->tape.pager = NULL;
 }
 
 void plan_describe(const struct train_plan *p, struct sb *b) {

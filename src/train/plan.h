@@ -10,7 +10,7 @@ struct train_plan {
     struct plan_row row[28]; int n_row;
     size_t total, budget;              /* most that will be in memory, the mapped file included; what may be */
     int micro, batch, max_row, max_target, longest, lowest;
-    struct tape_opts tape;             /* pager: set by plan_pager */
+    struct tape_opts tape;             /* pager: set by plan_open */
     size_t file_bytes, file_budget;    /* of the weights; > 0: only so many of them stay in memory */
     int states; size_t states_bytes;   /* enum states_place: OFF, RAM or DISK */
     double cost;                       /* estimated work a token, 1: what has to be done anyway */
@@ -18,7 +18,8 @@ struct train_plan {
 /* Chooses what fits; ILAB_E_LIMIT: nothing does, and who holds the memory. The adapter and the samples are there already. */
 int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, const struct adapter *ad, const struct dataset *d,
               const struct dataset *val /* NULL */, const struct train_opts *o, ilab_err *e);
-int plan_pager(struct train_plan *p, const struct model *m, struct pager **out, ilab_err *e);   /* *out NULL: none is needed */
+int plan_open(struct train_plan *p, const struct model *m, ilab_err *e);                        /* the pager where one is needed: p->tape.pager */
+void plan_close(struct train_plan *p);
 void plan_describe(const struct train_plan *p, struct sb *b);                                   /* the choices, one line of words */
 void plan_warn(const struct train_plan *p, const struct model *m);                              /* logs when others hold too much */
 

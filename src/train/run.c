@@ -37,12 +37,14 @@ static int open_states(struct loop *l, ilab_err *e) {
 static int set_up(struct loop *l, ilab_err *e) {
     struct run *r = l->r;
     const struct train_opts *o = r->o;
-    l->plan = mem_calloc(1, sizeof *l->plan);
+    l->plan = r->plan ? r->plan : (l->own_plan = mem_calloc(1, sizeof *l->plan));
     l->clock = mem_calloc(1, sizeof *l->clock);
     if (!l->plan || !l->clock)
         return err_set(e, ILAB_E_NOMEM, "no memory for a training run");
     struct train_plan *p = l->plan;
-    int rc = plan_make(p, r->g, r->m, r->ad, r->d, r->val, o, e);
+    int rc = r->plan ? 0 : plan_make(p, r->g, r->m, r->ad, r->d, r->val, o, e);
+    if (!rc && !r->plan)
+        rc = plan_open(p, r->m, e);
     if (!rc)
         rc = packing_new(&l->packing, r->d, p->batch, p->micro, o->seed, e);
     if (!rc && r->val && r->val->n)
@@ -51,8 +53,6 @@ static int set_up(struct loop *l, ilab_err *e) {
         rc = run_check_disk(r, p->states == STATES_DISK ? p->states_bytes : 0, e);
     if (!rc)
         rc = model_rope_reserve(r->m, p->longest, e);
-    if (!rc)
-        rc = plan_pager(p, r->m, &l->pager, e);
     if (!rc)
         rc = tape_new_with(&l->tape, r->g, r->m, r->ad, p->max_row, p->max_target, &p->tape, e);
     if (rc)
@@ -237,12 +237,13 @@ static void tear_down(struct loop *l) {
         fclose(l->metrics);
     optim_free(l->optim);
     tape_free(l->tape);
-    pager_free(l->pager);
+    if (l->own_plan)
+        plan_close(l->own_plan);
     states_free(l->states);
     if (l->states_path && l->s.step == l->s.total_steps)
         unlink(l->states_path);                 /* only a run that goes on needs it */
     mem_free(l->states_path);
-    mem_free(l->plan);
+    mem_free(l->own_plan);
     mem_free(l->clock);
     packing_free(l->packing);
     packing_free(l->val);

@@ -52,6 +52,7 @@ struct run {
     const struct dataset *d, *val;
     const struct train_opts *o;
     const struct path_report *paths; /* NULL: exact */
+    struct train_plan *plan;         /* made and open; NULL: the loop makes its own */
     const char *settings;            /* lines key=value: what must agree for a resume */
     uint64_t data_hash;
     int64_t token_goal;              /* > 0: the run ends after about so many tokens, and may be continued with other settings */
@@ -63,7 +64,7 @@ struct train_plan; struct clock;
 /* Everything that a running loop has open. */
 struct loop {
     struct run *r;
-    struct train_plan *plan; struct clock *clock; struct pager *pager; struct states *states; char *states_path;
+    struct train_plan *plan, *own_plan; struct clock *clock; struct states *states; char *states_path;
     struct tape *tape;
     struct param *param; int n_param;
     struct optim *optim;
@@ -89,14 +90,15 @@ int64_t run_steps_for_tokens(struct packing *p, int64_t tokens);
 /* Room for checkpoints, the result, and `more` bytes. */
 int run_check_disk(const struct run *r, size_t more, ilab_err *e);
 
-/* ---- path_gate.c: which path a run takes ---- */
+/* ---- path_gate.c: which path a run takes; in the memory of the plan (NULL: free) ---- */
+struct train_plan;
 /* Measures on the first samples that the run will see; `ad` is as before afterwards. */
 int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o,
-                struct path_report *r, ilab_err *e);
+                const struct train_plan *plan, struct path_report *r, ilab_err *e);
 /* r->chosen by o->precision: the name given; else that of an unfinished run with this base and data; else path_choose. */
 enum { PATH_NAME_MAX = 32 };
 int path_decide(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o, const char *base,
-                uint64_t data_hash, struct path_report *r, ilab_err *e);
+                uint64_t data_hash, const struct train_plan *plan, struct path_report *r, ilab_err *e);
 
 /* ---- run_state.c: saving and going on ---- */
 int run_save(struct loop *l, const char *path, ilab_err *e);

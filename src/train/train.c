@@ -1,7 +1,7 @@
 /* train.c — a run as the commands start it: adapter or all weights, settings, results, manifest.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "train/run.h"
+#include "train/plan.h"
 
 #include <string.h>
 
@@ -146,6 +146,7 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
     struct run r = { .g = g, .m = m, .d = d, .val = val, .o = o, .data_hash = dataset_hash(d) };
     struct sb settings;
     struct path_report paths;
+    struct train_plan plan;
     char base[96];
     rep = rep ? rep : &own;
     *rep = (struct train_report){ 0 };
@@ -162,15 +163,23 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
         rc = adapter_new(&r.ad, m, o->rank, o->alpha, o->which, o->first_layer, o->seed, e);
     if (rc)
         return rc;
-    if ((rc = path_decide(g, m, r.ad, d, o, base, r.data_hash, &paths, e))) {
+    rc = plan_make(&plan, g, m, r.ad, d, val, o, e);
+    if (!rc)
+        rc = plan_open(&plan, m, e);
+    if (!rc)
+        rc = path_decide(g, m, r.ad, d, o, base, r.data_hash, &plan, &paths, e);
+    if (rc) {
+        plan_close(&plan);
         adapter_free(r.ad);
         return rc;
     }
     r.paths = &paths;
+    r.plan = &plan;
     sb_init(&settings, 1 << 16);
     put_settings(&settings, o, base, r.data_hash, paths.chosen);
     r.settings = settings.p;
     rc = settings.failed ? err_set(e, ILAB_E_NOMEM, "no memory for a training run") : run_steps(&r, rep, e);
+    plan_close(&plan);
     if (!rc && r.ad) {
         char *path = path_join(o->out_dir, "adapter.gguf");
         rc = path ? adapter_write(r.ad, m, path, e) : err_set(e, ILAB_E_NOMEM, "no memory for a path");
