@@ -112,7 +112,10 @@ static int run(struct cli *cli, void *args)
     struct check c;
     int rc = check_open(&c, &a->check, 1);
     if (rc) return rc;
-    if (taxonomy_changed(a->path, a->base, &l, &e)) {
+    static const unsigned FLAGS[] = { [COMPAT_NONE] = 0, [COMPAT_0_14] = TAXONOMY_REFERENCE_BASE, [COMPAT_0_26] = TAXONOMY_REFERENCE_BASE | TAXONOMY_QNA_ONLY };
+    rc = taxonomy_leaves(a->path, a->base, FLAGS[c.o.compat], &l, &e);
+    for (size_t i = 0; !rc && i < l.n_problem; i++) log_warn("%s: %s", l.problem[i].path, l.problem[i].text);
+    if (rc) {
         check_close(&c);
         if (c.o.compat != COMPAT_0_14) return c.quiet ? EXIT_FAILED : fail(&e, "Reading taxonomy failed with the following error: ");
         if (!c.quiet) printf("%s\n", e.msg);

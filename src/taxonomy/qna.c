@@ -189,6 +189,18 @@ static void report_syntax(const struct yaml_doc *d, const struct check_opts *o, 
     finding_at(f, p->at.line + 1, p->at.col + 1, 1, "syntax", remedy, "syntax error: %s%s", p->text, context);
 }
 
+/* The first style finding at or behind a syntax error often is the same mistake: it is left out, as yamllint does. */
+static void drop_beside_syntax(struct findings *f, size_t from)
+{
+    const struct finding syntax = f->v[from - 1];
+    size_t i = from;
+    while (i < f->n && (f->v[i].line < syntax.line || f->v[i].col < syntax.col)) i++;
+    if (i >= f->n) return;
+    f->n_errors -= f->v[i].error;
+    f->n_warnings -= !f->v[i].error;
+    memmove(f->v + i, f->v + i + 1, (--f->n - i) * sizeof *f->v);
+}
+
 static int known_to(const struct check_opts *o, int knowledge, int64_t version, const struct yaml_node *at, struct findings *f)
 {
     const int line = at ? at->line : 1, col = at ? at->col : 1;
@@ -229,7 +241,11 @@ static int check_doc(struct leaf *l, struct yaml_doc *d, const char *taxonomy, c
 {
     if (d->problem.code) {
         report_syntax(d, o, l, f);
-        return o->compat || d->problem.by == YAML_BY_READER ? 0 : run_lint(d, l, taxonomy, version_in(d->text), o, f, e);
+        if (o->compat || d->problem.by == YAML_BY_READER) return 0;
+        const size_t from = f->n;
+        const int rc = run_lint(d, l, taxonomy, version_in(d->text), o, f, e);
+        if (!rc && d->problem.by <= YAML_BY_PARSER) drop_beside_syntax(f, from);
+        return rc;
     }
     const struct yaml_node *root = d->root;
     if (root->kind == YAML_NULL) {

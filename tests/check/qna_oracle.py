@@ -164,4 +164,5 @@ def main(ilab):
     return bad != 0
 
 
-sys.exit(main(sys.argv[1]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
