@@ -6,13 +6,14 @@
 
 #include <string.h>
 
-struct convert_args { const char *output, *type, *to; double shard_gb; int threads, force, dry_run; };
+struct convert_args { const char *output, *type, *to, *model; double shard_gb; int threads, force, dry_run; };
 static const struct convert_args CONVERT_DEFAULTS = { .shard_gb = 5 };
 #define O(field) offsetof(struct convert_args, field)
 static const struct opt CONVERT_OPTS[] = {
     { "output", 'o', NULL, OPT_STR, O(output), 0, 0, "PATH", NULL, "file to write; with --to safetensors: folder" },
     { "type", 0, NULL, OPT_STR, O(type), 0, 0, "TYPE", NULL, "F32, F16, BF16, Q8_0, Q4_K_M …; without it as stored" },
     { "to", 0, NULL, OPT_STR, O(to), 0, 0, "FORMAT", NULL, "gguf, or safetensors to go back" },
+    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", NULL, "adapters: the base model that they were made for" },
     { "shard-size", 0, NULL, OPT_FLOAT, O(shard_gb), 0, 10000, "GB", NULL, "safetensors: a new file about every so many GB; 0: one" },
     { "force", 0, NULL, OPT_FLAG, O(force), 0, 0, NULL, NULL, "replace what is there" },
     { "dry-run", 0, NULL, OPT_FLAG, O(dry_run), 0, 0, NULL, NULL, "check everything and tell the size, write nothing" },
@@ -130,6 +131,33 @@ static int to_safetensors(const char *file, const struct convert_args *a, int ty
     return rc;
 }
 
+static int is_adapter_file(const char *path)
+{
+    struct gguf *g;
+    struct sv type;
+    if (gguf_open(&g, path, NULL)) return 0;
+    const int yes = !gguf_get_str(g, "general.type", &type, NULL) && sv_eq_c(type, "adapter");
+    gguf_close(g);
+    return yes;
+}
+
+/* An adapter, from a folder of PEFT's to GGUF or back; names and order of rows are those of the base. */
+static int convert_adapter(const char *path, const struct convert_args *a, int back, ilab_err *e)
+{
+    char *base = file_exists(a->model) ? xstrdup(a->model) : model_find(a->model);
+    struct model *m = NULL;
+    struct adapter *ad = NULL;
+    int rc = base ? model_open(&m, base, 0, NULL, e) : err_set(e, ILAB_E_NOTFOUND, "no base model '%s'", a->model), n = 0;
+    if (!rc) rc = adapter_open(&ad, path, m, e);
+    for (int i = 0; !rc && i < ad->n_layer * ADAPT_COUNT; i++) n += ad->lora[i].on != 0;
+    if (!rc && !a->dry_run) rc = back ? adapter_write_peft(ad, m, a->output, e) : adapter_write(ad, m, a->output, e);
+    if (!rc) printf("%s: adapter of rank %d on %d matrices of '%s'%s\n", a->output, ad->rank, n, m->name[0] ? m->name : path_base(base), a->dry_run ? "; nothing was written" : "");
+    adapter_free(ad);
+    model_free(m);
+    mem_free(base);
+    return rc;
+}
+
 static int convert_run(struct cli *c, void *args)
 {
     const struct convert_args *a = args;
@@ -140,7 +168,7 @@ static int convert_run(struct cli *c, void *args)
     }
     char *path = file_exists(c->word[0]) ? xstrdup(c->word[0]) : model_find(c->word[0]);
     if (!path) return EXIT_FAILED;
-    const int is_dir = file_exists(path) == 2, back = a->to ? !strcmp(a->to, "safetensors") : 0, mix = a->type ? mix_by_name(a->type) : -1;
+    const int is_dir = file_exists(path) == 2, is_adapter = is_dir ? adapter_is_dir(path) : is_adapter_file(path), back = a->to ? !strcmp(a->to, "safetensors") : 0, mix = a->type ? mix_by_name(a->type) : -1;
     int rc = 0;
     if (a->to && !back && strcmp(a->to, "gguf")) {
         fprintf(stderr, "Error: Invalid value for '--to': '%s' is neither gguf nor safetensors\n", a->to);
@@ -157,6 +185,15 @@ static int convert_run(struct cli *c, void *args)
         fprintf(stderr, "'%s' exists: choose another name, or --force\n", a->output);
         rc = EXIT_FAILED;
     }
+    if (!rc && is_adapter && (!a->model || a->type)) {
+        fprintf(stderr, a->model ? "Error: adapters are written as F32: leave --type out.\n" : "Error: '%s' is an adapter: --model names the base that it was made for.\n", path);
+        rc = EXIT_USAGE;
+    }
+    if (!rc && is_adapter) {
+        if (convert_adapter(path, a, back, &e)) rc = fail(&e, "Conversion failed: ");
+        mem_free(path);
+        return rc;
+    }
     struct pool *pool = rc ? NULL : pool_new(a->threads);
     if (!rc && !pool) rc = fail(err_set(&e, ILAB_E_NOMEM, "no memory for threads") ? &e : &e, "Conversion failed: ");
     if (!rc) {
@@ -171,13 +208,15 @@ static int convert_run(struct cli *c, void *args)
 const struct cmd CMD_CONVERT = {
     .name = "model convert", .args_bytes = sizeof(struct convert_args), .defaults = &CONVERT_DEFAULTS, .opts = CONVERT_OPTS, .run = convert_run, .max_words = 1,
     .words = "DIR|FILE", .needs_config = -1,
-    .summary = "Hugging Face directory to GGUF, and back.",
+    .summary = "Hugging Face directory to GGUF, and back; adapters too.",
     .help = "The directory has config.json, *.safetensors and tokenizer.json or tokenizer.model, as published on huggingface.co.\n"
             "It can also be used without conversion wherever a model is asked for. Families: llama, mistral, mixtral, granite,\n"
             "granitemoe, qwen2, qwen2_moe, qwen3, qwen3_moe, phi3, gemma, gemma2, gemma3 (text), smollm3, olmo2, gpt2, bert, nomic_bert.\n"
+            "An adapter (GGUF, or a folder with adapter_config.json as PEFT and vLLM use it) becomes the other of the two with --model.\n"
             "Weights are streamed: memory for some rows at a time. Nothing appears under the final name before it is complete.\n\n"
             "Examples:\n"
             "  ilab model convert Mistral-7B-v0.3 -o mistral.gguf                     16 bits, as published\n"
             "  ilab model convert Mistral-7B-v0.3 -o mistral-q4.gguf --type Q4_K_M    a third of the size\n"
-            "  ilab model convert models/ggml-model-f16.gguf --to safetensors -o taught\n",
+            "  ilab model convert models/ggml-model-f16.gguf --to safetensors -o taught\n"
+            "  ilab model convert training_results/adapter.gguf --model granite.gguf --to safetensors -o taught-lora\n",
 };

@@ -5,7 +5,7 @@
  * ilab.base_hash and, for rsLoRA, ilab.lora.alpha. Tensors are named as the base has them: a fused base gets fused matrices. Where
  * scales differ from what llama.cpp computes (mixed sources), B carries the difference.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "model/arch.h"
+#include "model/peft.h"
 
 #include <string.h>
 
@@ -241,6 +241,11 @@ int adapter_open(struct adapter **out, const char *path, struct model *m, ilab_e
 {
     struct gguf *g;
     *out = NULL;
+    if (file_exists(path) == 2) {
+        const int rc = adapter_open_peft(out, path, m, e);
+        if (rc) err_prefix(e, "'%s': ", path);
+        return rc;
+    }
     int rc = gguf_open(&g, path, e);
     if (rc) return rc;
     struct lora *plan = mem_calloc((size_t)m->hp.n_layer * ADAPT_COUNT, sizeof *plan);

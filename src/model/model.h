@@ -141,7 +141,11 @@ void adapter_free(struct adapter *a);
 /* GGUF as llama.cpp reads it: general.type adapter, adapter.type lora, adapter.lora.alpha, <tensor>.lora_a / .lora_b;
  * ilab.base_hash refuses another base. F32 (exact). */
 int adapter_write(const struct adapter *a, const struct model *m, const char *path, ilab_err *e);
-int adapter_open(struct adapter **out, const char *path, struct model *m, ilab_err *e);
+int adapter_open(struct adapter **out, const char *path, struct model *m, ilab_err *e); /* such a file, or a folder of PEFT's */
+/* A folder as PEFT and vLLM read it: adapter_model.safetensors and adapter_config.json, names of the model's Hugging Face family, rows of q
+ * and k in its order. ILAB_E_INVALID names what PEFT has no module for (experts that the family keeps in one tensor). */
+int adapter_write_peft(const struct adapter *a, const struct model *m, const char *dir, ilab_err *e);
+int adapter_is_dir(const char *path);                                       /* a folder with an adapter_config.json */
 /* Writes base + adapter as one GGUF with linear weights of `type` (QT_F16, QT_F32, …); one tensor at a time. */
 int model_write(struct model *m, const struct adapter *a /* NULL */, int type, const char *path,
                 void (*more_keys)(void *ud, struct gguf_writer *w), void *ud, ilab_err *e);

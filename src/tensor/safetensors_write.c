@@ -148,6 +148,12 @@ static int write_index(const struct safetensors_writer *w, int n_shard, const ch
     return rc;
 }
 
+int safetensors_write(struct safetensors_writer *w, const char *path, ilab_err *e)
+{
+    plan(w, 0);
+    return write_shard(w, 0, path, e);
+}
+
 int safetensors_write_dir(struct safetensors_writer *w, const char *dir, uint64_t shard_bytes, ilab_err *e)
 {
     const int n = plan(w, shard_bytes);

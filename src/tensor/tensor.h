@@ -183,6 +183,7 @@ void safetensors_writer_free(struct safetensors_writer *w);
 int safetensors_add(struct safetensors_writer *w, const char *name, int type, int n_dim, const int64_t *dim, const void *data,
                     gguf_fill_fn *fill, void *ud, ilab_err *e);
 uint64_t safetensors_writer_bytes(const struct safetensors_writer *w);                    /* of all tensors */
+int safetensors_write(struct safetensors_writer *w, const char *path, ilab_err *e);       /* one file */
 int safetensors_write_dir(struct safetensors_writer *w, const char *dir, uint64_t shard_bytes, ilab_err *e);
 
 #endif

@@ -52,6 +52,34 @@ check "quantize: a folder" 1 "ilab model convert llama-wide -o x.gguf --type Q8_
 check "convert: dry run" 0 "nothing was written" -- "$ILAB" model convert llama-wide -o w.gguf --dry-run
 absent w.gguf
 check "convert" 0 "w.gguf: llama, [0-9]+ parameters" -- "$ILAB" model convert llama-wide -o w.gguf
+
+# ---- adapters ----
+python3 - <<'PY' || not_ok "adapter: made" "python3"
+import json, os, random, struct
+c = json.load(open("llama-wide/config.json"))
+d = c.get("head_dim") or c["hidden_size"] // c["num_attention_heads"]
+names = [("self_attn.q_proj", c["hidden_size"], d * c["num_attention_heads"]), ("mlp.down_proj", c["intermediate_size"], c["hidden_size"])]
+random.seed(3)
+head, body = {}, b""
+for module, n_in, n_out in names:
+    for half, shape in (("A", [4, n_in]), ("B", [n_out, 4])):
+        n = shape[0] * shape[1]
+        head[f"base_model.model.model.layers.1.{module}.lora_{half}.weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [len(body), len(body) + 4 * n]}
+        body += struct.pack(f"<{n}f", *[random.gauss(0, 0.1) for _ in range(n)])
+head = json.dumps(head).encode()
+os.mkdir("lora")
+open("lora/adapter_model.safetensors", "wb").write(struct.pack("<Q", len(head)) + head + body)
+json.dump({"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "down_proj"]}, open("lora/adapter_config.json", "w"))
+PY
+check "adapter: needs its base" 2 "is an adapter: --model" -- "$ILAB" model convert lora -o lora.gguf
+check "adapter: a base that is not there" 1 "nowhere.gguf" -- "$ILAB" model convert lora --model nowhere.gguf -o lora.gguf
+check "adapter: PEFT to GGUF" 0 "rank 4 on 2 matrices" -- "$ILAB" model convert lora --model w.gguf -o lora.gguf
+check "adapter: GGUF to PEFT" 0 "rank 4 on 2 matrices" -- "$ILAB" model convert lora.gguf --model w.gguf --to safetensors -o lora2
+check "adapter: and to GGUF again" 0 "rank 4" -- "$ILAB" model convert lora2 --model w.gguf -o lora3.gguf
+if cmp -s lora.gguf lora3.gguf; then echo "ok adapter: there and back, byte by byte"; else not_ok "adapter: there and back, byte by byte" ""; fi
+for f in lora lora.gguf; do "$ILAB" model complete -m w.gguf --adapter $f -p 'once upon' -n 8 >$f.txt 2>&1 || not_ok "adapter: --adapter $f" "$(cat $f.txt)"; done
+if cmp -s lora.txt lora.gguf.txt; then echo "ok adapter: --adapter takes both"; else not_ok "adapter: --adapter takes both" ""; fi
+
 check "convert: does not overwrite" 1 "exists: choose another name, or --force" -- "$ILAB" model convert llama-wide -o w.gguf
 check "convert: unless told to" 0 -- "$ILAB" model convert llama-wide -o w.gguf --force
 check "convert: a file needs --to" 2 "ilab model quantize" -- "$ILAB" model convert w.gguf -o x.gguf
