@@ -40,7 +40,9 @@ char *model_locate(const char *name, ilab_err *e)
             if (b.p && (file_exists(b.p) == 1 || hf_is_dir(b.p))) found = sb_take(&b, NULL);
             sb_release(&b);
         }
-    if (!found)
+    if (!found && file_exists(name) == 2)
+        err_set(e, ILAB_E_NOTFOUND, "%s is a folder without a model: there is no config.json with *.safetensors beside it; name a GGUF file, or such a folder", name);
+    else if (!found)
         err_set(e, ILAB_E_NOTFOUND, "Model path does not exist: %s (looked here, below models/ and below %s): `ilab init` or `ilab download` brings one", name,
                 models_dir ? models_dir : user ? user : "models/");
     mem_free(user);
