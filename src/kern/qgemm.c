@@ -321,6 +321,23 @@ static void fetch_next_tile(const struct part *a, int64_t pair0, int64_t pair, i
             fetch((const uint8_t *)b->data + i * row + chunk * a->kind->chunk_bytes, a->kind->chunk_bytes);
 }
 
+static int by_row(const struct job *j, const struct step *st)
+{
+    const struct part *a = st->a;
+    return a->kind && a->p->n_row == 1 && (st->unit + 1) * PAIR_COLS <= a->p->n_col && j->g->k->q->row[a->p->t->type];
+}
+/* One row of A, a pair of whole panels. */
+static void run_row(const struct job *j, const struct step *st)
+{
+    const struct part *a = st->a;
+    const struct gemm *p = a->p;
+    const int64_t row = (int64_t)p->t->row_bytes, col = st->unit * PAIR_COLS;
+    const uint8_t *src = pair_at(a, st->unit), *second = src + KERN_PANEL * row;
+    const struct qact *act = a->act + (p->row_index ? p->row_index[0] : 0);
+    j->g->k->q->row[p->t->type](p->c + col, p->load_c, act, j->n_a, src, row, p->n_k, second);
+    j->g->k->q->row[p->t->type](p->c + col + KERN_PANEL, p->load_c, act, j->n_a, second, row, p->n_k, st->next ? pair_at(st->next, st->next_unit) : NULL);
+}
+
 static void run_unit(const struct job *j, const struct step *st, struct work *w)
 {
     const struct part *a = st->a;
@@ -423,9 +440,11 @@ static void walk_task(void *ud, int i_task, int i_thread)
                 st.next = part_of(j, a, u + 1);
                 st.next_unit = u + 1 - st.next->first_unit;
             }
-            if (k == 0 && first++ == 0)
+            if (k == 0 && first++ == 0 && !by_row(j, &st))
                 fetch_first(&st);
-            if (a->kind)
+            if (by_row(j, &st))
+                run_row(j, &st);
+            else if (a->kind)
                 run_unit(j, &st, w);
             else
                 run_exact_unit(j, &st, w);

@@ -193,6 +193,7 @@ static void tile_avx512(float *const *c, int load, const struct qact *const *a, 
 const struct qgemm_ops qgemm_avx512 = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_avx512, .tile = tile_avx512,
     .values = values_avx512, .round = round_avx512, .unpack = UNPACK_TABLE(),
+    .row = { [QT_Q8_0] = qgemv_q8_0_avx512, [QT_Q4_K] = qgemv_q4_k_avx512, [QT_Q6_K] = qgemv_q6_k_avx512 },
 };
 #ifdef __clang__
 #pragma clang attribute pop

@@ -84,6 +84,10 @@ struct qgemm_ops {
     /* Sixteen rows, row_bytes apart; NULL: with the type's decoder. Sub-blocks s0 … n_sub of the chunk (of super-blocks:
      * 0 … 4 before 4 … 8, or 0 … 8). */
     void (*unpack[QT_COUNT])(struct qtile *t, const uint8_t *src, int64_t row_bytes, int s0, int n_sub);
+    /* One row of A (chunks act_step apart), sixteen whole rows of W: C[0..16) goes on from its content (load) or from 0. Meanwhile
+     * `next` (NULL: none), the sixteen rows that come then, is fetched. A slot that is NULL: by a tile. */
+    void (*row[QT_COUNT])(float *c, int load, const struct qact *act, int64_t act_step, const uint8_t *src, int64_t row_bytes, int64_t n_k,
+                          const uint8_t *next);
     /* rows[16] of decoded rows → tile */
     void (*interleave)(struct qtile *t, const struct qrow *rows, const struct qkind *k);
     /* v[k][16] of the first n_sub sub-blocks of a tile: the numbers that dequantize.c makes, bit for bit. NULL: qvalues.c dequantises. */
@@ -97,6 +101,9 @@ struct qgemm_ops {
 extern const struct qgemm_ops qgemm_ref;
 #ifdef __x86_64__
 extern const struct qgemm_ops qgemm_avx2, qgemm_avx2_vnni, qgemm_avx512; /* the latter two want VNNI */
+#define QGEMV(type) \
+    void qgemv_##type##_avx512(float *c, int load, const struct qact *act, int64_t act_step, const uint8_t *src, int64_t row_bytes, int64_t n_k, const uint8_t *next);
+QGEMV(q8_0) QGEMV(q4_k) QGEMV(q6_k)
 void qgemm_quantize_avx2(struct qact *dst, const float *x, int n, int super_block); /* wider registers gain nothing here */
 #endif
 

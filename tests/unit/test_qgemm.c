@@ -147,6 +147,29 @@ static void test_levels_agree(void **state)
         }
 }
 
+/* One row, which has kernels of its own: more and fewer columns than their blocks, odd numbers of blocks of 32, whole and cut pairs. */
+static void test_one_row(void **state)
+{
+    (void)state;
+    static const int CHUNKS[] = { 1, 3, 4, 5, 8, 9, 16, 17, 22 };
+    for (size_t i = 0; i < ARRAY_LEN(TYPES); i++)
+        for (size_t c = 0; c < ARRAY_LEN(CHUNKS); c++)
+            for (int part = 0; part < (TYPES[i].super_block ? 1 : 3); part++) {
+                int64_t n_k = 256 * CHUNKS[c] - 32 * part * 3, n_col = c % 2 ? 83 : 128;
+                struct tensor t = weights(i, n_col, n_k);
+                float *a = randoms((size_t)n_k), *want = run(LEVEL[0], 1, &t, 1, a, (int)c & 1);
+                for (int l = 0; l < N_LEVEL; l++)
+                    for (int threads = 1; threads <= 2; threads++) {
+                        float *got = run(LEVEL[l], threads, &t, 1, a, (int)c & 1);
+                        same(got, want, (size_t)n_col + 3, LEVEL[l]->isa, &t, 1);
+                        mem_free(got);
+                    }
+                mem_free(want);
+                mem_free(a);
+                mem_free((void *)(uintptr_t)t.data);
+            }
+}
+
 /* Weights that are floats: the exact chain, whichever way is taken for the number of rows. */
 static void test_floats(void **state)
 {
@@ -395,7 +418,7 @@ int main(void)
         }
     rng_seed(&R, 5);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ref_is_right), cmocka_unit_test(test_levels_agree), cmocka_unit_test(test_many_rows),
+        cmocka_unit_test(test_ref_is_right), cmocka_unit_test(test_levels_agree), cmocka_unit_test(test_one_row), cmocka_unit_test(test_many_rows),
         cmocka_unit_test(test_floats),         cmocka_unit_test(test_groups), cmocka_unit_test(test_bad_input),
         cmocka_unit_test(test_weights_as_they_lie),
     };
