@@ -106,7 +106,10 @@ static int set_compat(struct cli *c, const char *version)
 {
     static const struct { const char *name; int compat; } VERSIONS[] = { { "0.14", 14 }, { "0.26", 26 }, { "", 0 } };
     for (size_t i = 0; i < ARRAY_LEN(VERSIONS); i++)
-        if (!strcmp(version, VERSIONS[i].name)) return c->compat = VERSIONS[i].compat, 0;
+        if (!strcmp(version, VERSIONS[i].name)) {
+            setenv("ILAB_COMPAT", version, 1); /* commands with an option of this name take it from there */
+            return c->compat = VERSIONS[i].compat, 0;
+        }
     return bad_usage("Invalid value for '--compat': '%s' is not one of '0.14', '0.26'.", version);
 }
 
