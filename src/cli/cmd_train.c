@@ -14,7 +14,7 @@ struct train_args {
     const char *long_samples;
     const char *save_type;
     int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps;
-    double alpha, lr, soft, decay, warmup, save_seconds;
+    double alpha, lr, soft, decay, warmup, learnt, save_seconds;
 };
 /* Ours where science.md shows the reference's (rank 4, attention only, lr 5e-5, 300 tokens, 1 epoch) to teach next to nothing. */
 static const struct train_args DEFAULTS = {
@@ -53,6 +53,7 @@ static const struct opt OPTS[] = {
     { "distill", 0, NULL, OPT_FLOAT, O(soft), 0, 1, "X", NULL, "weight of the stored teacher distribution where the data has one" },
     { "memory", 0, NULL, OPT_STR, O(memory), 0, 0, "SIZE", NULL, "most memory, the mapped model included (6G); fewer tokens at a time, recomputation and reading weights layer by layer make it fit, the result stays the same; default: what is free", 0, NULL, "ILAB_MEMORY" },
     { "recompute", 0, NULL, OPT_STR, O(recompute), 0, 0, "WHEN", NULL, "auto, on, off: compute layers a second time instead of keeping their activations (about a third more work, far less memory, the same result)", 0, "auto on off" },
+    { "skip-learnt", 0, NULL, OPT_FLOAT, O(learnt), 0, 10, "X", NULL, "samples of which every token is right and loses at most X nats (0.05: 95 % sure) rest for 1, 2, 4 epochs and are looked at again; 0: none rests" },
     { "cache-states", 0, NULL, OPT_STR, O(states), 0, 0, "WHERE", NULL, "auto, off, ram, disk: keep the hidden states below the lowest adapted layer from the first epoch on (--lora-first-layer; the same result in less time)", 0, "auto off ram disk" },
     { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core; does not change the result" },
@@ -144,6 +145,7 @@ static int parse_memory(const struct train_args *a, struct train_opts *o, ilab_e
     if (recompute < 0) return err_set(e, ILAB_E_INVALID, "--recompute %s: use auto, on or off", a->recompute);
     if (states < 0) return err_set(e, ILAB_E_INVALID, "--cache-states %s: use auto, off, ram or disk", a->states);
     if (a->memory && parse_bytes(a->memory, &o->memory_bytes)) return err_set(e, ILAB_E_INVALID, "--memory %s: a size like 6G or 800M", a->memory);
+    o->learnt = (float)a->learnt;
     o->recompute = (enum recompute)recompute;
     o->states = (enum states_place)states;
     return 0;

@@ -27,8 +27,8 @@ static double mass_outside(const float *p, int n, const struct soft_label *s)
     return rest > 0 ? rest : 0;
 }
 
-/* One row: z = logits, afterwards their gradient times w. Returns (1−mix)·CE + mix·KL. */
-static double row_loss(const struct kern *kn, float *z, int n, int32_t label, const struct soft_label *s, float mix, float w)
+/* One row: z = logits, afterwards their gradient times w. Returns (1−mix)·CE + mix·KL. tell (NULL allowed): CE, or −1. */
+static double row_loss(const struct kern *kn, float *z, int n, int32_t label, const struct soft_label *s, float mix, float w, float *tell)
 {
     float z_top[SOFT_TOP];
     const float z_label = z[label];
@@ -38,6 +38,7 @@ static double row_loss(const struct kern *kn, float *z, int n, int32_t label, co
     kn->softmax(z, n);
     const double lse = (double)z_max - log((double)z[top]);
     double loss = lse - (double)z_label;
+    if (tell) *tell = top == label ? (float)(loss > 0 ? loss : 0) : -1.0f;
     if (!s) {
         kn->scale(z, w, n);
         z[label] -= w;
@@ -72,7 +73,8 @@ static void loss_rows(void *ud, int i0, int i1)
         const struct kern *k = gemm_kern(j->t->g);
         float *z = j->t->logits + (size_t)i * (size_t)n_vocab, *capped = j->t->capped ? j->t->capped + (size_t)i * (size_t)n_vocab : NULL;
         if (capped) memcpy(capped, z, (size_t)n_vocab * sizeof *z);
-        j->t->row_loss[i] = row_loss(k, z, n_vocab, j->y->label[at], s && s->n ? s : NULL, j->o->soft_mix, w);
+        j->t->row_loss[i] = row_loss(k, z, n_vocab, j->y->label[at], s && s->n ? s : NULL, j->o->soft_mix, w,
+                                     j->t->tell ? j->t->tell + at : NULL);
         if (capped) k->softcap_back(z, capped, j->t->m->hp.final_softcap, n_vocab);
     }
 }

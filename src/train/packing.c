@@ -17,6 +17,7 @@ struct packing {
     uint32_t *sample; uint32_t n_sample;     /* those with targets */
     uint32_t *order;                         /* of the epoch at hand */
     uint32_t *batch; int n_batch;            /* batch i: order[batch[i] … batch[i+1]) */
+    packing_rest_fn *rests; void *rests_ud;
     int epoch;                               /* -1: none yet */
     uint32_t *micro; int n_micro, i_batch;   /* the same for the batch at hand; i_batch -1: none yet */
     int64_t n_rows;
@@ -121,9 +122,19 @@ static void enter_epoch(struct packing *p, int epoch) {
         p->order[j] = p->order[i - 1];
         p->order[i - 1] = t;
     }
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->n_sample; i++)
+        if (!p->rests || !p->rests(p->rests_ud, p->order[i], epoch))
+            p->order[n++] = p->order[i];
     p->epoch = epoch;
     p->i_batch = -1;
-    p->n_batch = cut_runs(p, 0, p->n_sample, p->batch_tokens, p->batch);
+    p->n_batch = cut_runs(p, 0, n, p->batch_tokens, p->batch);
+}
+
+void packing_leave_out(struct packing *p, packing_rest_fn *rests, void *ud) {
+    p->rests = rests;
+    p->rests_ud = ud;
+    p->epoch = p->i_batch = -1;
 }
 
 static void enter_batch(struct packing *p, int epoch, int i_batch) {

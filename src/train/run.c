@@ -8,6 +8,7 @@
  *  (3) out_dir is locked while the run works in it.
  *  (4) A stop in the middle of a step saves the state before that step.
  * Does not know how a gradient is made (tape) or where samples come from (dataset).  SPDX-License-Identifier: Apache-2.0 */
+#include "train/learnt.h"
 #include "train/plan.h"
 #include "train/states.h"
 #include "train/tape.h"
@@ -62,8 +63,16 @@ static int set_up(struct loop *l, ilab_err *e) {
         tape_set_path(l->tape, r->paths->chosen);
     l->n_param = tape_params(l->tape, &l->param);
     rc = optim_new(&l->optim, r->g, l->param, l->n_param, &o->optim, e);
+    if (!rc && o->learnt > 0)
+        rc = learnt_new(&l->learnt, r->d->n, p->max_target, o->learnt, e);
+    if (!rc && !(l->saved = mem_calloc((size_t)l->n_param + 1, sizeof *l->saved)))
+        rc = err_set(e, ILAB_E_NOMEM, "no memory for a training run");
     if (rc)
         return rc;
+    memcpy(l->saved, l->param, (size_t)l->n_param * sizeof *l->saved);
+    l->n_saved = l->n_param;
+    if (l->learnt)
+        l->saved[l->n_saved++] = learnt_param(l->learnt);
     l->s = (struct run_state){ .token_goal = r->token_goal, .data_hash = r->data_hash, .decay_start = -1 };
     l->s.total_steps = r->token_goal > 0 ? run_steps_for_tokens(l->packing, r->token_goal) : run_total_steps(l->packing, o);
     if (o->resume)
@@ -72,6 +81,8 @@ static int set_up(struct loop *l, ilab_err *e) {
         return rc;
     if (!l->resumed)
         run_forget(l);
+    if (l->learnt)
+        packing_leave_out(l->packing, learnt_rests, l->learnt);
     l->s.token_goal = r->token_goal;
     l->s.data_hash = r->data_hash;
     l->s.seed = o->seed;
@@ -112,14 +123,35 @@ static int validate(struct loop *l, ilab_err *e) {
     return 0;
 }
 
+/* Enters the next epoch where one is over; 0: there is none. */
+static int next_batch(struct loop *l) {
+    while (l->s.i_batch >= packing_n_batches(l->packing, (int)l->s.epoch)) {
+        if (l->learnt && l->r->o->epochs > 0 && l->s.epoch + 1 >= l->r->o->epochs)
+            return 0;
+        l->s.epoch++;
+        l->s.i_batch = 0;
+        if (l->learnt)
+            log_info("epoch %lld: %zu of %zu samples are learnt and rest", (long long)l->s.epoch + 1, learnt_resting(l->learnt, (int)l->s.epoch), l->r->d->n);
+    }
+    return 1;
+}
+
+/* The step that the schedule is asked for: where samples rest, the place in the epochs counts, not the number of steps. */
+static int64_t schedule_step(struct loop *l) {
+    if (!l->learnt || l->r->o->epochs < 1)
+        return l->s.step;
+    const double at = (double)l->s.epoch + (double)l->s.i_batch / packing_n_batches(l->packing, (int)l->s.epoch);
+    return (int64_t)(at / l->r->o->epochs * (double)l->schedule.total_steps);
+}
+
 static int one_step(struct loop *l, ilab_err *e) {
     struct run *r = l->r;
     double start = now_seconds(), sum = 0, weight = 0, squares = 0;
     int64_t rows = 0, n_target = 0;
     const int64_t kept = tape_rows_kept(l->tape);
-    while (l->s.i_batch >= packing_n_batches(l->packing, (int)l->s.epoch)) {
-        l->s.epoch++;
-        l->s.i_batch = 0;
+    if (!next_batch(l)) {                               /* the others rest: the run is shorter than was planned */
+        l->s.total_steps = l->s.step;
+        return 0;
     }
     int epoch = (int)l->s.epoch, i_batch = (int)l->s.i_batch;
     float scale = (float)(1.0 / packing_weight(l->packing, epoch, i_batch));
@@ -129,10 +161,13 @@ static int one_step(struct loop *l, ilab_err *e) {
         struct targets y;
         packing_micro(l->packing, epoch, i_batch, k, &b, &y);
         tape_set_states(l->tape, l->states, packing_micro_samples(l->packing, epoch, i_batch, k), 0);
+        learnt_before(l->learnt, l->tape);
         int rc = tape_step(l->tape, &b, &y, &r->o->loss, scale, 1, &sum, &weight, e);
         if (rc)
             return rc;
+        learnt_after(l->learnt, &b, &y, packing_micro_samples(l->packing, epoch, i_batch, k), epoch);
         if (signal_pending() && k + 1 < n_micro) {      /* a step may take minutes: it is done again */
+            learnt_drop(l->learnt);
             l->stopped = 1;
             return 0;
         }
@@ -142,12 +177,13 @@ static int one_step(struct loop *l, ilab_err *e) {
             squares += (double)b.seg[i].n_row * b.seg[i].n_row;
     }
     double loss = weight > 0 ? sum / weight : 0;
-    float lr = schedule_lr(&l->schedule, r->o->optim.lr, l->s.step);
+    float lr = schedule_lr(&l->schedule, r->o->optim.lr, schedule_step(l));
     tape_finish_grad(l->tape);
     double norm = isfinite(loss) ? optim_step(l->optim, lr) : loss;
     if (!isfinite(norm))
         return run_blame(l, epoch, i_batch, e);
     double seconds = now_seconds() - start, rate = (double)rows / (seconds > 1e-9 ? seconds : 1e-9);
+    learnt_apply(l->learnt);
     l->s.step++;
     l->s.i_batch++;
     l->s.tokens += rows;
@@ -187,7 +223,8 @@ static int save_if_possible(struct loop *l, ilab_err *e) {
 /* Estimated from the work that remains; 0: nothing is known yet. */
 static double seconds_left(const struct loop *l, int64_t val_steps) {
     const int64_t left = l->s.total_steps - l->s.step, n_val = l->val ? left / val_steps + (left > 0) : 0;
-    const double batches = packing_n_batches(l->packing, (int)l->s.epoch);
+    const int in_epoch = packing_n_batches(l->packing, (int)l->s.epoch);
+    const double batches = in_epoch > 0 ? in_epoch : 1;
     l->clock->save_seconds = l->save_seconds;
     /* Of this epoch's rest, nothing is kept yet when it is the first of this session. */
     const double epochs = (double)left / batches, first = l->session_tokens < (int64_t)l->clock->epoch_rows ? 1 - (double)l->session_tokens / l->clock->epoch_rows : 0;
@@ -244,6 +281,8 @@ static void tear_down(struct loop *l) {
         unlink(l->states_path);                 /* only a run that goes on needs it */
     mem_free(l->states_path);
     mem_free(l->own_plan);
+    learnt_free(l->learnt);
+    mem_free(l->saved);
     mem_free(l->clock);
     packing_free(l->packing);
     packing_free(l->val);

@@ -21,6 +21,9 @@ json_t *dataset_parse_line(struct sv line, const char *path, int64_t n_line, ila
 
 /* ---- packing.c ---- */
 int64_t packing_n_rows(const struct packing *p);               /* rows of an epoch */
+/* Samples for which rests() is not 0 are no part of an epoch; asked when the epoch begins. */
+typedef int packing_rest_fn(void *ud, uint32_t sample, int epoch);
+void packing_leave_out(struct packing *p, packing_rest_fn *rests, void *ud);
 const uint32_t *packing_micro_samples(struct packing *p, int epoch, int i_batch, int i_micro); /* of its segments; valid as the views */
 int packing_max_row(const struct packing *p);                  /* most rows of a micro-batch */
 /* The samples of a global batch (indices into the dataset); one of them as a micro-batch. Views until the next call. */
@@ -65,6 +68,7 @@ struct train_plan; struct clock;
 struct loop {
     struct run *r;
     struct train_plan *plan, *own_plan; struct clock *clock; struct states *states; char *states_path;
+    struct learnt *learnt; struct param *saved; int n_saved; /* what checkpoints hold: the parameters, and what is learnt */
     struct tape *tape;
     struct param *param; int n_param;
     struct optim *optim;

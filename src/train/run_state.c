@@ -57,7 +57,7 @@ int run_save(struct loop *l, const char *path, ilab_err *e) {
     l->s.metrics_bytes = ftell(l->metrics);
     l->s.seconds = l->before + now_seconds() - l->begun;
     if (!rc)
-        rc = checkpoint_write(newest ? l->next : path, l->r->settings, &l->s, l->param, l->n_param, l->optim, e);
+        rc = checkpoint_write(newest ? l->next : path, l->r->settings, &l->s, l->saved, l->n_saved, l->optim, e);
     if (!rc && newest)
         rc = checkpoint_replace(l->next, path, l->previous, e);
     if (!rc && newest && l->r->on_checkpoint)
@@ -104,7 +104,7 @@ static int resume_from(struct loop *l, const char *path, int *other, ilab_err *e
         log_info("more tokens are wanted: going on from step %lld, before the decay of the learning rate", (long long)old.decay_start);
         path = l->stable;
     }
-    rc = checkpoint_read(path, &l->s, l->param, l->n_param, l->optim, e);
+    rc = checkpoint_read(path, &l->s, l->saved, l->n_saved, l->optim, e);
     if (rc)
         return rc;
     /* Another order of samples: the position in the epoch means nothing any more. */

@@ -112,6 +112,8 @@ static struct tape tape_sized(const struct model *m, const struct adapter *ad, i
     return t;
 }
 
+void tape_tell_losses(struct tape *t, float *loss) { t->tell = loss; }
+
 int tape_n_trained(const struct tape *t) { return t->n_slot; }
 
 int tape_plan(const struct model *m, const struct adapter *ad, int max_row, int max_target, struct plan_row *row, int max_rows_out)
@@ -292,5 +294,6 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
     }
     t->m->act = act;
     t->sample = t->part_sample = NULL;
+    t->tell = NULL;
     return t->m->gguf ? gguf_check(t->m->gguf, e) : 0;
 }

@@ -51,6 +51,7 @@ struct tape {
     float *capped;                   /* [chunk,V] a copy of capped logits; NULL without a cap */
     float *out_norm, *out_inv_rms, *dout_norm; /* [chunk,C], [chunk], [chunk,C] */
     double *row_loss;                /* [chunk] */
+    float *tell;                     /* tape_tell_losses */
     /* Parameters' gradients: one block, laid out as the block of the parameters. */
     const float *params;             /* m->params or ad->params */
     size_t n_params;
@@ -64,6 +65,8 @@ struct tape {
 struct states;
 void tape_set_states(struct tape *t, struct states *s, const uint32_t *sample, uint32_t sample0);
 int64_t tape_rows_kept(const struct tape *t);
+/* The next tape_step writes each target's cross-entropy to loss[0 … y->n), −1 where another token was likelier. */
+void tape_tell_losses(struct tape *t, float *loss);
 
 /* ---- recompute.c ---- */
 void carve_activations(struct tape *t, struct arena *a);

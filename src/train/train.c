@@ -33,7 +33,7 @@ static void put_settings(struct sb *b, const struct train_opts *o, const char *b
     const struct { const char *key; float value; } FLOATS[] = {
         { "lr", o->optim.lr }, { "beta1", o->optim.beta1 }, { "beta2", o->optim.beta2 }, { "eps", o->optim.eps },
         { "weight_decay", o->optim.weight_decay }, { "clip_norm", o->optim.clip_norm }, { "final_share", o->schedule.final_share },
-        { "decay_share", o->schedule.decay_share }, { "soft_mix", o->loss.soft_mix } };
+        { "decay_share", o->schedule.decay_share }, { "soft_mix", o->loss.soft_mix }, { "learnt", o->learnt } };
     sb_addf(b, "base=%s\ndata=%016llx\nfull=%d\n", base, (unsigned long long)data_hash, o->full);
     if (!o->full) {
         sb_addf(b, "precision=%s\nrank=%d\nwhich=%u\nfirst_layer=%d\n", path->name, o->rank, o->which, o->first_layer);

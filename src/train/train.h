@@ -135,6 +135,7 @@ struct train_opts {
     int64_t val_steps;              /* validation loss every so many steps, and before the first and after the last; 0: ten times a run */
     int64_t metrics_steps;          /* one line of metrics.jsonl every so many steps; 0: each */
     size_t memory_bytes;            /* most that may be in memory, the mapped model included; 0: ILAB_MEMORY, else what is free */
+    float learnt;                   /* > 0: samples whose targets all lose less (nats) and are right rest for some epochs (learnt.c); 0: none does */
     enum recompute recompute; enum states_place states; /* neither changes the result */
 };
 struct train_opts train_opts_default(void);
