@@ -154,8 +154,9 @@ static int global_options(struct cli *c, int argc, char **argv, int *at)
 
 int main(int argc, char **argv)
 {
+    const int child = document_child(argc, argv); /* this program as the reader of one foreign file */
+    if (child >= 0) return child;
     struct cli c = { .config_path = "config.yaml", .argc = argc, .argv = argv };
-#include "document/document.h"
     int i = 1, used = 0;
     const char *compat = getenv("ILAB_COMPAT");
     int rc = compat ? set_compat(&c, compat) : 0;
