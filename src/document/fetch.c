@@ -325,7 +325,7 @@ static char *local_path(const struct source_request *r)
     if (!strncmp(repo, "file://", 7)) repo += 7;
     if (repo[0] == '/') return file_exists(repo) ? xstrdup(repo) : NULL;
     for (int i = 0; i < r->n_from; i++) {
-        char *p = path_join(r->from[i], repo);
+        char *p = strcmp(r->from[i], ".") ? path_join(r->from[i], repo) : xstrdup(repo);
         if (file_exists(p)) return p;
         mem_free(p);
     }

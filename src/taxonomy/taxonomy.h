@@ -6,6 +6,7 @@
 #define ILAB_TAXONOMY_H
 
 #include "base/base.h"
+#include "document/document.h"
 #include "text/text.h"
 
 /* ---- taxonomy.c, git_changes.c: which leaves there are, which changed ---- */
@@ -95,12 +96,18 @@ void compat_report(const char *file, const struct findings *f, enum compat compa
 const char *compat_failure(const struct findings *f);       /* the parser's exception that ends release 0.14, or NULL */
 void compat_total(struct sb *b, enum compat compat, int single, int n_errors, int n_files); /* the last line of a failed check */
 
-/* ---- document.c: where a document lies ---- */
-struct document { char *name; char *text; size_t n; };
+/* ---- document.c: the documents of a leaf ---- */
+/* text: of Markdown and plain files as they stand; of other formats Markdown-like lines of their passages, which are in extract. */
+struct document { char *name; char *text; size_t n; struct extract *extract; /* NULL: plain */ };
 struct documents { struct document *v; size_t n; };
-/* document.repo: a folder (relative to the qna file, to the taxonomy or absolute) or anything that git clones. */
+/* document.repo: a folder or file (relative to the qna file, to the taxonomy or absolute), or anything that git fetches. */
 int documents_load(const struct leaf *l, const char *taxonomy, struct documents *out, ilab_err *e);
 void documents_release(struct documents *d);
+/* The same without reading them: the folder and the files that the patterns name. Both are the caller's to release. */
+int documents_find(const struct leaf *l, const char *taxonomy, struct source *src, struct file_list *files, ilab_err *e);
+/* Fetches and reads them all, keeps nothing but counts. */
+struct documents_summary { size_t n_documents, n_bytes; int64_t lost[LOST_KINDS]; };
+int documents_check(const struct leaf *l, const char *taxonomy, struct documents_summary *out, ilab_err *e);
 int document_is_remote(const struct leaf *l); /* document.repo is an address that only git can reach (file:// is not) */
 
 #endif
