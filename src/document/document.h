@@ -61,7 +61,7 @@ int document_child(int argc, char **argv);
 
 /* ---- where documents lie (fetch.c, pattern.c) ---- */
 /* Python's fnmatch of one name: * ? [seq] [!seq], no escapes; code points, not bytes. */
-int pattern_matches(struct sv pattern, struct sv name);
+int document_pattern_matches(struct sv pattern, struct sv name);
 struct file_list { char **path; size_t n, cap; };        /* relative to a folder, sorted, each once */
 void file_list_release(struct file_list *l);
 /* Files below `root` that one of the patterns names, as Python's glob without recursion does: a * crosses no '/', `**` is as *,

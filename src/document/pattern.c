@@ -49,7 +49,7 @@ static int in_set(struct sv set, int32_t cp)
     return found != negated;
 }
 
-int pattern_matches(struct sv p, struct sv name)
+int document_pattern_matches(struct sv p, struct sv name)
 {
     size_t i = 0, j = 0, star = SIZE_MAX, from = 0;
     while (j < name.n || i < p.n) {
@@ -158,7 +158,7 @@ static int look(struct search *s, const char *below, int at)
     size_t n = 0;
     if (dir_list(dir, &name, &n, NULL)) n = 0; /* a folder that may not be read has no files for us */
     for (size_t i = 0; !rc && i < n; i++)
-        if ((name[i][0] != '.' || part.p[0] == '.') && pattern_matches(part, sv_of(name[i]))) rc = try_name(s, below, name[i], at);
+        if ((name[i][0] != '.' || part.p[0] == '.') && document_pattern_matches(part, sv_of(name[i]))) rc = try_name(s, below, name[i], at);
     dir_list_free(name, n);
     mem_free(dir);
     return rc;
