@@ -138,7 +138,7 @@ static int arrange(struct leaf_list *l, ilab_err *e)
 static int from_folder(struct leaf_list *l, const char *taxonomy, const char *base, ilab_err *e)
 {
     char *skills = path_join(taxonomy, ROOTS[0]), *knowledge = path_join(taxonomy, ROOTS[1]);
-    if (skills && knowledge && file_exists(skills) != 2 && file_exists(knowledge) != 2)
+    if (!(l->flags & TAXONOMY_REFERENCE_BASE) && skills && knowledge && file_exists(skills) != 2 && file_exists(knowledge) != 2)
         log_warn("'%s' holds neither a folder compositional_skills nor a folder knowledge, so there is nothing to look at: name the folder above them with --taxonomy-path", taxonomy);
     mem_free(skills);
     mem_free(knowledge);
