@@ -7,7 +7,7 @@
 
 enum { MAX_LINE = 120 };
 
-int check_open(struct check *c, const struct check_args *a, int folder)
+int check_open(struct check *c, const struct cli *cli, const struct check_args *a, int folder)
 {
     static const struct { const char *name; enum finding_format format; int json; } FORMATS[] = {
         { "text", FINDINGS_TEXT, 0 }, { "line", FINDINGS_LINE, 0 }, { "github", FINDINGS_GITHUB, 0 }, { "json", FINDINGS_TEXT, 1 },
@@ -28,6 +28,7 @@ int check_open(struct check *c, const struct check_args *a, int folder)
         fprintf(stderr, "Error: --compat: '%s' is neither 0.14 nor 0.26\n", a->compat);
         return EXIT_USAGE;
     }
+    if (!a->compat && cli->compat) c->o.compat = cli->compat == 26 ? COMPAT_0_26 : COMPAT_0_14;
     if (c->o.compat) c->o.folder = 0;
     if (a->rules && c->o.compat == COMPAT_0_14 && file_exists(a->rules) != 1) log_debug("Cannot find %s. Using default rules.", a->rules);
     else if (a->rules && lint_config_read(a->rules, &c->lint, &e)) return fail(&e, "Error: --yaml-rules: "), EXIT_USAGE;

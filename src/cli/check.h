@@ -16,7 +16,7 @@ struct check_args { const char *rules, *format, *compat; int strict, json, quiet
 
 /* A judge made of the options. check_open: 0, or an exit code after a message. */
 struct check { struct check_opts o; struct lint_config *lint; enum finding_format format; int json, quiet; json_t *all; };
-int check_open(struct check *c, const struct check_args *a, int folder);
+int check_open(struct check *c, const struct cli *cli, const struct check_args *a, int folder); /* --compat here, else before the command */
 void check_print(struct check *c, const char *file, const struct findings *f); /* to stdout, or into c->all; compat: to the log */
 void check_print_json(struct check *c, int n_files, int n_errors);
 void check_close(struct check *c);

@@ -14,123 +14,126 @@ static const struct opt OPTS[] = {
     { 0 },
 };
 
-/* One leaf's check: files are independent, so threads share them out. */
-struct job { char *file; struct findings f; ilab_err e; int rc; int is_knowledge; };
-struct jobs { struct job *v; const struct check *c; const struct diff_args *a; const char *taxonomy; };
+struct report {
+    struct check *c;
+    const struct diff_args *a;
+    const struct leaf_list *l;
+    int single, silent, n_errors, n_warnings, n_files /* with errors */, n_away /* documents that were not looked at */;
+    char *exception;             /* 0.14: the parser's words that ended it */
+};
 
-static int is_elsewhere(const char *repo) { return (strstr(repo, "://") && strncmp(repo, "file://", 7)) || strchr(repo, '@'); }
-
-static void check_one(void *ud, int i, int i_thread)
+static void add_problem(struct report *r, const char *file, const char *text)
 {
-    const struct jobs *all = ud;
-    struct job *j = &all->v[i];
-    struct leaf *leaf = NULL;
-    (void)i_thread;
-    j->rc = leaf_check(j->file, all->taxonomy, &all->c->o, &leaf, &j->f, &j->e);
-    if (!j->rc && leaf && leaf->is_knowledge && !j->f.n_errors) {
-        struct documents d;
-        j->is_knowledge = 1;
-        if (!all->a->documents && is_elsewhere(leaf->repo)) log_debug("%s: the document of %s is not looked at: --documents fetches it", j->file, leaf->repo);
-        else if (!(j->rc = documents_load(leaf, *all->taxonomy ? all->taxonomy : ".", &d, &j->e))) documents_release(&d);
-    }
-    leaf_free(leaf);
+    r->n_errors++;
+    r->n_files++;
+    if (r->c->o.compat) log_error("%s:1:1 [.] %s", file, text);
+    else if (!r->silent && r->c->format == FINDINGS_GITHUB) printf("::error file=%s::%s\n", file, text);
+    else if (!r->silent) printf("%s: error: %s\n", file, text);
+    if (r->c->json) json_array_append_new(r->c->all, json_pack("{s:o,s:b,s:s,s:o}", "file", check_text_json(file), "error", 1, "level", "error", "message", check_text_json(text)));
 }
 
-static void print_job(struct check *c, const char *name, struct job *j)
+/* The documents of a valid leaf. Those that lie elsewhere, and under --compat all, are looked at only when that was asked for. */
+static void check_documents(struct report *r, const struct leaf_read_result *l)
 {
-    const int silent = c->quiet || c->json;
-    if (!silent && c->format != FINDINGS_GITHUB && c->format != FINDINGS_LINE) printf("%s\n", name);
-    check_print(c, j->file, &j->f);
-    if (!j->rc) return;
-    j->f.n_errors++;
-    if (!silent && c->format == FINDINGS_GITHUB) printf("::error file=%s::%s\n", j->file, j->e.msg);
-    else if (!silent) printf("%s\n", j->e.msg);
-    if (c->json) json_array_append_new(c->all, json_pack("{s:o,s:b,s:s,s:o}", "file", check_text_json(j->file), "error", 1, "level", "error", "message", check_text_json(j->e.msg)));
+    struct documents d;
+    ilab_err e = { 0 };
+    if (!r->a->documents && (r->c->o.compat || document_is_remote(l->leaf))) r->n_away++;
+    else if (documents_load(l->leaf, r->single ? "." : r->a->path, &d, &e)) add_problem(r, l->file, e.msg);
+    else documents_release(&d);
 }
 
-static void print_verdict(const struct check *c, const char *path, int single, int n_errors, int n_warnings, int n_files)
+static int report_leaf(void *ud, struct leaf_read_result *l, ilab_err *e)
 {
+    (void)e;
+    struct report *r = ud;
+    if (!r->silent && r->c->format == FINDINGS_TEXT) printf("%s\n", l->path);
+    check_print(r->c, l->file, &l->findings);
+    r->n_errors += l->findings.n_errors;
+    r->n_warnings += l->findings.n_warnings;
+    r->n_files += l->findings.n_errors > 0;
+    if (l->rc) add_problem(r, l->file, l->err.msg);
+    else if (l->leaf && l->leaf->is_knowledge && !l->findings.n_errors) check_documents(r, l);
+    return 0;
+}
+
+/* 0.14: a text that does not parse ends everything with the parser's own words. */
+static int find_exception(void *ud, struct leaf_read_result *l, ilab_err *e)
+{
+    (void)e;
+    struct report *r = ud;
+    const char *text = l->rc ? NULL : compat_failure(&l->findings);
+    if (!text) return 0;
+    r->exception = xstrdup(text);
+    return ILAB_E_FORMAT; /* the first is enough */
+}
+
+static void conclude(const struct report *r)
+{
+    struct check *c = r->c;
+    const char *path = r->a->path;
     const size_t skip = path[0] == '/', len = strlen(path + skip), slash = len && path[skip + len - 1] == '/';
     struct sb b;
-    if (n_warnings && c->o.compat) log_warn("%d warnings (see above) due to taxonomy files that were not (fully) usable.", n_warnings);
-    if (c->quiet || c->json || c->format == FINDINGS_GITHUB || c->format == FINDINGS_LINE) return;
+    if (r->n_warnings && c->o.compat) log_warn("%d warnings (see above) due to taxonomy files that were not (fully) usable.", r->n_warnings);
+    if (c->json) check_print_json(c, (int)r->l->n, r->n_errors);
+    if (r->silent || c->format != FINDINGS_TEXT) return;
+    if (r->n_away && !c->o.compat)
+        printf("%d document%s in a repository elsewhere %s not checked: `ilab taxonomy diff --documents` fetches and checks.\n", r->n_away, r->n_away == 1 ? "" : "s",
+               r->n_away == 1 ? "was" : "were");
     sb_init(&b, 1 << 16);
-    if (!n_errors && (single || c->o.compat == COMPAT_0_26)) sb_addf(&b, "Taxonomy in %s is valid :)", path);
-    else if (!n_errors) sb_addf(&b, "Taxonomy in /%.*s/ is valid :)", (int)(len - slash), path + skip);
-    else compat_total(&b, c->o.compat, single, n_errors, n_files);
+    if (!r->n_errors && (r->single || c->o.compat == COMPAT_0_26)) sb_addf(&b, "Taxonomy in %s is valid :)", path);
+    else if (!r->n_errors) sb_addf(&b, "Taxonomy in /%.*s/ is valid :)", (int)(len - slash), path + skip);
+    else compat_total(&b, c->o.compat, r->single, r->n_errors, r->n_files);
     printf("%s\n", b.p ? b.p : "");
     sb_release(&b);
 }
 
-/* 0.14: a text that does not parse ends everything with the parser's own words. */
-static const char *exception_of(const struct check *c, const struct jobs *all, size_t n)
+static int check_all(struct report *r, ilab_err *e)
 {
-    const char *text = NULL;
-    for (size_t i = 0; c->o.compat == COMPAT_0_14 && !text && i < n; i++) text = compat_failure(&all->v[i].f);
-    return text;
-}
-
-static int check_all(struct check *c, const struct diff_args *a, const struct leaf_list *l, int single)
-{
-    struct jobs all = { .v = mem_calloc(l->n + 1, sizeof *all.v), .c = c, .a = a, .taxonomy = single ? "" : a->path };
-    struct pool *pool = pool_new(0);
-    int n_errors = 0, n_warnings = 0, n_files = 0;
-    if (!all.v || !pool) {
-        fprintf(stderr, "no memory for %zu files\n", l->n);
-        mem_free(all.v);
-        pool_free(pool);
-        return EXIT_FAILED;
+    const struct leaf_list *l = r->l;
+    int rc = 0;
+    if (r->c->o.compat == COMPAT_0_14) {
+        rc = leaves_each(r->a->path, l, &r->c->o, find_exception, r, e);
+        for (size_t i = 0; r->exception && !r->silent && i < l->n; i++) printf("%s\n", l->path[i]);
+        if (r->exception && !r->silent) printf("Reading taxonomy failed with the following error: %s\n", r->exception);
+        if (r->exception) return r->n_errors = 1, 0;
     }
-    for (size_t i = 0; i < l->n; i++) all.v[i].file = single ? xstrdup(a->path) : path_join(a->path, l->path[i]);
-    pool_run(pool, check_one, &all, (int)l->n);
-    pool_free(pool);
-    const char *exception = exception_of(c, &all, l->n);
-    for (size_t i = 0; exception && !c->quiet && i < l->n; i++) printf("%s\n", l->path[i]);
-    for (size_t i = 0; i < l->n; i++) {
-        if (!exception) print_job(c, l->path[i], &all.v[i]);
-        n_errors += all.v[i].f.n_errors;
-        n_warnings += all.v[i].f.n_warnings;
-        n_files += all.v[i].f.n_errors > 0;
-    }
-    if (exception && !c->quiet) printf("Reading taxonomy failed with the following error: %s\n", exception);
-    if (c->json) check_print_json(c, (int)l->n, n_errors);
-    if (!exception) print_verdict(c, a->path, single, n_errors, n_warnings, n_files);
-    for (size_t i = 0; i < l->n; i++) {
-        findings_release(&all.v[i].f);
-        mem_free(all.v[i].file);
-    }
-    mem_free(all.v);
-    return n_errors ? EXIT_FAILED : EXIT_DONE;
+    if (!rc) rc = leaves_each(r->a->path, l, &r->c->o, report_leaf, r, e);
+    for (size_t i = 0; !rc && i < l->n_problem; i++) add_problem(r, l->problem[i].path, l->problem[i].text);
+    if (!rc) conclude(r);
+    return rc;
 }
 
 static int run(struct cli *cli, void *args)
 {
-    (void)cli;
     const struct diff_args *a = args;
     ilab_err e = { 0 };
     struct leaf_list l;
     struct check c;
-    int rc = check_open(&c, &a->check, 1);
+    int rc = check_open(&c, cli, &a->check, 1);
     if (rc) return rc;
-    static const unsigned FLAGS[] = { [COMPAT_NONE] = 0, [COMPAT_0_14] = TAXONOMY_REFERENCE_BASE, [COMPAT_0_26] = TAXONOMY_REFERENCE_BASE | TAXONOMY_QNA_ONLY };
-    rc = taxonomy_leaves(a->path, a->base, FLAGS[c.o.compat], &l, &e);
-    for (size_t i = 0; !rc && i < l.n_problem; i++) log_warn("%s: %s", l.problem[i].path, l.problem[i].text);
-    if (rc) {
+    const enum compat compat = c.o.compat;
+    const unsigned flags = !compat ? 0 : TAXONOMY_REFERENCE_BASE | (compat == COMPAT_0_26 ? TAXONOMY_QNA_ONLY : 0u);
+    struct report r = { .c = &c, .a = a, .l = &l, .silent = c.quiet || c.json };
+    if (taxonomy_leaves(a->path, a->base, flags, &l, &e)) {
         check_close(&c);
-        if (c.o.compat != COMPAT_0_14) return c.quiet ? EXIT_FAILED : fail(&e, "Reading taxonomy failed with the following error: ");
-        if (!c.quiet) printf("%s\n", e.msg);
-        return EXIT_DONE; /* as 0.14 does */
+        if (compat == COMPAT_0_14) return c.quiet ? EXIT_DONE : (printf("%s\n", e.msg), EXIT_DONE); /* as 0.14 does */
+        return c.quiet ? EXIT_FAILED : fail(&e, "Reading taxonomy failed with the following error: ");
     }
-    rc = check_all(&c, a, &l, file_exists(a->path) == 1);
+    r.single = file_exists(a->path) == 1;
+    rc = check_all(&r, &e);
+    mem_free(r.exception);
     leaf_list_release(&l);
     check_close(&c);
-    return rc;
+    if (rc) return fail(&e, "Reading taxonomy failed with the following error: ");
+    return r.n_errors ? EXIT_FAILED : EXIT_DONE;
 }
 
 const struct cmd CMD_DIFF = {
     .name = "diff", .group = "taxonomy", .args_bytes = sizeof(struct diff_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run, .needs_config = 1,
     .summary = "List what changed in the taxonomy and check it, with a remedy for every problem.",
-    .help = "Errors are what keeps a leaf from being used; style (yamllint's rules) is a warning unless --strict.\n"
+    .help = "Lists untracked leaves and those that differ from the base: a branch (the commit where this one left it), or a tag or\n"
+            "commit. \"empty\" takes every leaf and needs no git. Nothing is fetched without --documents.\n"
+            "Errors are what keeps a leaf from being used; style (yamllint's rules) is a warning unless --strict.\n"
             "`ilab taxonomy fix` mends most of it.\n\n"
             "Examples:\n  ilab diff\n  ilab diff --taxonomy-path taxonomy/knowledge/x/qna.yaml\n  ilab diff --strict --yaml-rules .yamllint\n"
             "  ilab diff --format github\n  ilab diff --quiet && echo valid\n",

@@ -54,7 +54,9 @@ static int run(struct cli *c, void *args)
         fprintf(stderr, "Error: taxonomy (%s) does not exist.\n", a->path);
         return EXIT_FAILED;
     }
-    int rc = lm_for_command(c, a->model, NULL, a->endpoint, a->api_key, a->threads, &lm, &e);
+    const struct generate_opts what = { .taxonomy = a->path, .base = a->base };
+    int rc = pipeline_check(&what, &e); /* before a model is read */
+    if (!rc) rc = lm_for_command(c, a->model, NULL, a->endpoint, a->api_key, a->threads, &lm, &e);
     if (rc) return fail(&e, "Generating dataset failed with the following error: ");
     char *stem = path_stem(a->model);
     printf("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n", stem, a->path, lm->name);

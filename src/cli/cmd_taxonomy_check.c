@@ -35,7 +35,7 @@ static int run(struct cli *cli, void *args)
         fprintf(stderr, "Error: name a file, or --stdin-name FILE for standard input\n");
         return EXIT_USAGE;
     }
-    if ((rc = check_open(&c, &a->check, !a->name))) return rc;
+    if ((rc = check_open(&c, cli, &a->check, !a->name))) return rc;
     for (int i = 0; i < (a->name ? 1 : cli->n_word); i++) {
         const char *file = a->name ? a->name : cli->word[i];
         struct findings f = { 0 };

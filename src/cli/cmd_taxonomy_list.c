@@ -165,6 +165,8 @@ static void print_totals(const struct listing *v, const struct leaf_list *l)
     if (v->total[S_INVALID] || v->total[S_UNFILLED]) printf("`ilab taxonomy diff` says what is wrong and how to mend it.\n");
 }
 
+static const struct check_opts NO_STYLE = { 0 }; /* whether it can be used */
+
 static int run_as(struct cli *c, const struct list_args *a, int tree)
 {
     struct listing v = { .a = a, .c = c, .tree = tree };
@@ -177,7 +179,7 @@ static int run_as(struct cli *c, const struct list_args *a, int tree)
     }
     if (rc) return fail(&e, "Reading taxonomy failed with the following error: ");
     v.leaves = json_array();
-    rc = leaves_each(a->path, &l, list_leaf, &v, &e);
+    rc = leaves_each(a->path, &l, &NO_STYLE, list_leaf, &v, &e);
     for (size_t i = 0; !rc && i < l.n_problem; i++) fprintf(stderr, "%s: %s\n", l.problem[i].path, l.problem[i].text);
     if (!rc) print_totals(&v, &l);
     json_decref(v.leaves);

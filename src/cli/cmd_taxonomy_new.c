@@ -451,7 +451,7 @@ static int check_draft(struct making *m, const char *qna, ilab_err *e)
     struct findings f = { 0 };
     int rc = leaf_read_text(sv_of(qna), m->file, m->a->taxonomy, &leaf, &f, e);
     for (size_t i = 0; !rc && i < f.n; i++)
-        if (f.v[i].error) rc = err_set(e, ILAB_E_INVALID, "the new leaf would not be valid: line %d: %s; %s", f.v[i].line, f.v[i].text, f.v[i].remedy ? f.v[i].remedy : "");
+        if (f.v[i].error && strcmp(f.v[i].rule, "not-filled-in")) rc = err_set(e, ILAB_E_INVALID, "the new leaf would not be valid: line %d: %s; %s", f.v[i].line, f.v[i].text, f.v[i].remedy ? f.v[i].remedy : "");
     findings_release(&f);
     leaf_free(leaf);
     return rc;

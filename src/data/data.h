@@ -75,6 +75,8 @@ struct generate_report {
     int facts, kept, by_kind[ITEM_KIND_COUNT], discarded[DISCARD_COUNT]; double seconds; int64_t tokens;
     char generated[512], train[512], test[512], messages[512], discard_log[512];
 };
+/* Before a model is opened: is there something to generate, and is it valid? The same errors as pipeline_run. */
+int pipeline_check(const struct generate_opts *o, ilab_err *e);
 /* ILAB_E_CANCEL after an interrupt: what was made so far is kept in out_dir and a second run goes on. */
 int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_report *r, ilab_err *e);
 

@@ -175,7 +175,7 @@ static int prepare_folder(struct gen *g, int *lock, ilab_err *e)
     return rc;
 }
 
-static int read_leaves(const struct generate_opts *o, struct leaf ***out, size_t *n, ilab_err *e)
+static int read_leaves(const struct generate_opts *o, int warn, struct leaf ***out, size_t *n, ilab_err *e)
 {
     struct leaf_list list = { 0 };
     const int single = file_exists(o->taxonomy) == 1;
@@ -192,7 +192,7 @@ static int read_leaves(const struct generate_opts *o, struct leaf ***out, size_t
             const struct finding *x = &f.v[k];
             const char *where = x->where ? x->where : ".", *text = x->text ? x->text : "", *remedy = x->remedy ? x->remedy : "see `ilab diff`";
             if (x->error) log_error("%s:%d:%d: [%s] %s: %s", path, x->line, x->col, where, text, remedy);
-            else log_warn("%s:%d:%d: %s: %s", path, x->line, x->col, text, remedy);
+            else if (warn) log_warn("%s:%d:%d: %s: %s", path, x->line, x->col, text, remedy);
         }
         n_errors += f.n_errors;
         if (!rc && v[*n]) ++*n;
@@ -207,6 +207,16 @@ static int read_leaves(const struct generate_opts *o, struct leaf ***out, size_t
     return rc;
 }
 
+int pipeline_check(const struct generate_opts *o, ilab_err *e)
+{
+    struct leaf **leaf = NULL;
+    size_t n = 0;
+    const int rc = read_leaves(o, 0, &leaf, &n, e);
+    for (size_t i = 0; leaf && i < n; i++) leaf_free(leaf[i]);
+    mem_free(leaf);
+    return rc;
+}
+
 int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_report *r, ilab_err *e)
 {
     *r = (struct generate_report){ 0 };
@@ -218,7 +228,7 @@ int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_r
     arena_init(&g.mem, ARENA_MAX);
     sb_init(&g.discard_log, (size_t)256 << 20);
     rng_seed(&g.rng, o->seed);
-    int rc = read_leaves(o, &leaf, &n_leaf, e);
+    int rc = read_leaves(o, 1, &leaf, &n_leaf, e);
     if (!rc) rc = prepare_folder(&g, &lock, e);
     for (size_t i = 0; !rc && i < n_leaf; i++) {
         struct documents d = { 0 };

@@ -20,6 +20,10 @@ void text_printable(struct sv s, char *out, size_t cap); /* cut, whole character
 /* hint.c: what to do about a text that is no YAML; into the arena */
 const char *syntax_remedy(struct arena *a, struct sv text, const struct yaml_problem *p);
 
+/* marks.c: what is not filled in yet */
+void marks_check(const struct leaf *l, struct findings *f);
+void marks_check_attribution(const char *qna, struct findings *f); /* attribution.txt beside the file */
+
 /* folder.c: names on the way to a leaf, and its attribution.txt */
 void folder_check(struct findings *f, const char *file, const char *taxonomy, int version);
 const char *root_of(const char *file, int *knowledge); /* where the part of a path begins that names its root folder, the last one; NULL: none */

@@ -288,10 +288,13 @@ int leaf_check_text(struct sv text, const char *file, const char *taxonomy, cons
         rc = err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file);
     } else if (check_encoding(text, f)) {
         rc = yaml_doc_open(&d, text, &l->mem, YAML_TOKENS) ? err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file) : check_doc(l, &d, taxonomy, o, f, e);
-        if (!rc && o->folder) folder_check(f, file, taxonomy, l->version);
+        if (!rc && o->folder) folder_check(f, file, taxonomy, l->version), marks_check_attribution(file, f);
         if (!rc && o->strict) be_strict(f);
-        if (!rc && out && l->version && !f->n_errors) rc = l->path ? build(l, d.root, e) : err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file);
-        if (!rc && out && l->version && !f->n_errors) *out = l;
+        if (!rc && l->version && !f->n_errors) {
+            rc = l->path ? build(l, d.root, e) : err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file);
+            if (!rc && !o->compat) marks_check(l, f);
+            if (!rc && out) *out = l;
+        }
     }
     findings_finish(f, text);
     yaml_doc_close(&d);
@@ -305,7 +308,8 @@ int leaf_check(const char *file, const char *taxonomy, const struct check_opts *
     size_t n = 0;
     if (out) *out = NULL;
     *f = (struct findings){ 0 };
-    int rc = file_read(file, QNA_MAX_FILE, &text, &n, e);
+    int rc = leaf_file_check(file, e);
+    if (!rc) rc = file_read(file, QNA_MAX_FILE, &text, &n, e);
     if (!rc) rc = leaf_check_text((struct sv){ text, n }, file, taxonomy, o, out, f, e);
     mem_free(text);
     return rc;

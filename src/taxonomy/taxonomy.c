@@ -154,7 +154,9 @@ int taxonomy_leaves(const char *taxonomy, const char *base, unsigned flags, stru
     const int kind = file_exists(taxonomy);
     int rc = 0;
     if (!kind) return err_set(e, ILAB_E_NOTFOUND, "taxonomy (%s) does not exist.", taxonomy);
-    if (kind == 1 && !sv_ends(sv_of(taxonomy), ".yaml")) log_warn("Skipping %s! Use lowercase '.yaml' extension instead.", taxonomy);
+    if (kind == 1 && flags & TAXONOMY_QNA_ONLY && strcmp(path_base(taxonomy), "qna.yaml"))
+        rc = leaves_problem(l, e, taxonomy, "Taxonomy file must be named \"qna.yaml\"; \"%s\" is not a valid name", path_base(taxonomy));
+    else if (kind == 1 && !sv_ends(sv_of(taxonomy), ".yaml")) log_warn("Skipping %s! Use lowercase '.yaml' extension instead.", taxonomy);
     else if (kind == 1) rc = add(l, taxonomy, LEAF_UNKNOWN, e);
     else rc = from_folder(l, taxonomy, base, e);
     if (!rc) rc = arrange(l, e);

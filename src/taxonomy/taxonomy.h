@@ -68,7 +68,8 @@ struct check_opts {
 };
 /* Reads and checks a file against the style rules and the schema of its folder; *out only when there is no error (else NULL,
  * with findings, sorted by place). Returns nonzero only when the file cannot be read, or for lack of memory. Safe in threads.
- * leaf_read: the same without style rules (what a generator needs to know). out may be NULL. */
+ * leaf_read: the same without style rules (what a generator needs to know). out may be NULL. With errors of the rule
+ * "not-filled-in" alone (LEAF_MARK), *out is there all the same. */
 int leaf_check(const char *file, const char *taxonomy, const struct check_opts *o, struct leaf **out, struct findings *f, ilab_err *e);
 int leaf_read(const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e);
 /* The same for a text that is in memory already; `file` is its name. */
@@ -81,12 +82,12 @@ void leaf_free(struct leaf *l);
 int leaf_text_is_mark(const char *text);
 struct leaf_read_result {
     const char *path; char *file; enum leaf_change change;
-    struct leaf *leaf; struct findings findings;           /* of leaf_read; marks that are left are errors, with leaf still there */
+    struct leaf *leaf; struct findings findings;           /* of leaf_check */
     int rc; ilab_err err;                                  /* nonzero: the file could not be read */
 };
 /* One call a leaf, in the order of the list, from the caller's thread; what r holds is freed after it. Nonzero stops. */
 typedef int leaf_each_fn(void *ud, struct leaf_read_result *r, ilab_err *e);
-int leaves_each(const char *taxonomy, const struct leaf_list *l, leaf_each_fn *fn, void *ud, ilab_err *e);
+int leaves_each(const char *taxonomy, const struct leaf_list *l, const struct check_opts *o, leaf_each_fn *fn, void *ud, ilab_err *e);
 
 /* ---- compat.c: the reference's words ---- */
 int compat_by_name(const char *name, enum compat *out);     /* "0.14", "0.26", "" or NULL: none; ILAB_E_INVALID */

@@ -100,7 +100,7 @@ def knowledge(version=3, repo="https://example.org/a/b", n=5):
         else:
             text += f"- question: What is {i}?\n  answer: It is {i}.\n"
     text += "document_outline: on tests\n" if version == 3 else "task_description: on tests\n"
-    return text + f"document:\n  repo: {repo}\n  commit: a0c3c8e\n  patterns:\n  - \"*.md\"\n  - docs/*.md\n"
+    return text + f"document:\n  repo: {repo}\n  commit: a0c3c8e\n  patterns:\n" + "".join(f"{'    ' if version == 3 else '  '}- {p}\n" for p in ('"*.md"', "docs/*.md"))
 
 
 LONG = '  question: "' + "This is one line of a test which is too long for the rules that hold without a file of rules, but not for those of the test itself, with 151 letters." + '"\n'
@@ -231,11 +231,18 @@ def documents(b):
     return repo, head
 
 
+def has_ingest(b):
+    return b.run(None, "data", "ingest", "--help").code == 0
+
+
 def row_16():
     for words, message in ((1000, r"Given word count \(1000\) per doc will exceed the server context window size \(1034\)"),
                            (5, r"Got a larger chunk overlap \(100\) than chunk size \(24\), should be smaller")):
         with Box() as b:
             repo, head = documents(b)
+            if not has_ingest(b):
+                print(f"skip {16 + (words == 5)} chunk_word_count {words}: documents are not cut here yet")
+                continue
             b.put("knowledge/x/qna.yaml", knowledge(2, f"file://{repo}").replace("a0c3c8e", head))
             case(f"{16 + (words == 5)} chunk_word_count {words}", generate(b, "--chunk-word-count", str(words), "--server-ctx-size", "1034"), 1, message)
 
@@ -250,6 +257,8 @@ def row_18():
         b.put("knowledge/x/qna.yaml", text)
         b.diff(EARLY, "--documents")
         case("18 patterns find documents", b, 0, "is valid :\\)")
+        if not has_ingest(b):
+            return print("skip 18 exactly two documents: there is no `data ingest` yet")
         b.run(EARLY, "data", "ingest", f"{b.tax}/knowledge/x/qna.yaml", "--json")
         try:
             names = sorted(os.path.basename(d.get("name", d.get("path", ""))) for d in json.loads(b.out)["documents"])
@@ -479,7 +488,7 @@ def row_57():
         os.makedirs(b.tax)
         tar = subprocess.run(["git", "-C", repo, "archive", "8ed991a7", "compositional_skills", "knowledge"], check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x", "-C", b.tax], input=tar, check=True)
-        b.diff(None, "--json", base="empty")
+        b.diff(EARLY, "--json", base="empty")
         d = json.loads(b.out)
         case("57 the public taxonomy of May 2024", b, 0, ok=d["files"] == 133 and d["errors"] == 0)
 
