@@ -28,6 +28,7 @@ static void add_problem(struct report *r, const char *file, const char *text)
     r->n_files++;
     if (r->c->o.compat) log_error("%s:1:1 [.] %s", file, text);
     else if (!r->silent && r->c->format == FINDINGS_GITHUB) printf("::error file=%s::%s\n", file, text);
+    else if (!r->silent && sv_starts(sv_of(text), file)) printf("%s\n", text); /* it names its place */
     else if (!r->silent) printf("%s: error: %s\n", file, text);
     if (r->c->json) json_array_append_new(r->c->all, json_pack("{s:o,s:b,s:s,s:o}", "file", check_text_json(file), "error", 1, "level", "error", "message", check_text_json(text)));
 }

@@ -145,7 +145,7 @@ def main(ilab):
     bad = 0
     Strict.add_constructor("tag:yaml.org,2002:map", lambda l, n: no_duplicates(l, n))
     for name, (text, knowledge) in cases.items():
-        ours = [f for f in found.get(name, []) if f["error"]]
+        ours = [f for f in found.get(name, []) if f["error"] and f.get("rule") not in ("attribution", "folder-name")]
         try:
             yaml.load(text, Strict)
             valid, lint, why = oracle(text, knowledge)
