@@ -153,7 +153,7 @@ def main(ilab):
             valid, lint, why = False, None, str(e)
         if why and "'\\t' that cannot start" in why and not ours:
             continue  # PyYAML refuses a tab behind a value; YAML (and libyaml) does not, and lint reports it from version 2 on
-        got_lint = {(f["line"], f["col"], m[1]) for f in ours if (m := re.search(r"\(([a-z-]+)\)$", f["message"])) and m[1] in RULES}
+        got_lint = {(f["line"], f["col"], f["rule"]) for f in ours if f.get("rule") in RULES}
         if valid == (not ours) and (lint is None or got_lint == lint):
             continue
         bad += 1
