@@ -3,6 +3,7 @@
  * Nothing invalid replaces a file, and what is replaced is kept as PATH.bak.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
+#include "cli/messages.h"
 
 #include <errno.h>
 #include <spawn.h>
@@ -131,7 +132,7 @@ static int draft_is_valid(const char *draft, const char *name, int compat, char 
     int rc = file_read(draft, CONFIG_MAX_FILE, text, n, &e);
     if (!rc) rc = config_parse(&parsed, (struct sv){ *text, *n }, name, compat ? CONFIG_LENIENT : 0, &found, &count, &e);
     if (rc) fprintf(stderr, "%s\n", e.msg);
-    else if (count) fprintf(stderr, "%d errors in %s:\n%s", count, name, found.p);
+    else if (count) { fprintf(stderr, tr("%d errors in %s:\n"), count, name); fputs(found.p, stderr); }
     config_free(parsed);
     sb_release(&found);
     return !rc && !count;
@@ -165,7 +166,7 @@ static int edit_run(struct cli *c, void *args)
         if (draft_is_valid(draft.p, c->config_path, c->compat, &text, &n)) {
             const int same = n == n_old && !memcmp(text, old, n);
             rc = same ? 0 : config_replace(c->config_path, (struct sv){ text, n }, &e);
-            if (!rc) printf(same ? "Nothing was changed.\n" : "`%s` is valid and was changed.\n", c->config_path);
+            if (!rc) printf(same ? tr("Nothing was changed.\n") : tr("`%s` is valid and was changed.\n"), c->config_path);
             if (!rc) unlink(draft.p);
             break;
         }

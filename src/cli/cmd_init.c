@@ -2,6 +2,7 @@
  * or in the user's directories (`ilab config init`, the late one). The questions come in the reference's order; what exists
  * is kept.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
+#include "cli/messages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,7 @@ static int clone(const struct setup *s, int shallow, ilab_err *e)
     const char *const min[] = { "git", "clone", "--quiet", "--depth", "1", "--branch", "main", "--", s->repository, s->taxonomy, NULL };
     char *text = NULL;
     int status = 0;
-    printf("Cloning %s...\n", s->repository);
+    printf(tr("Cloning %s...\n"), s->repository);
     fflush(stdout);
     int rc = child_run(shallow ? min : full, NULL, 1 << 20, NULL, NULL, &text, &status, e);
     if (rc || status)
@@ -197,23 +198,23 @@ static int dialogue(struct setup *s, const struct cli *c, const struct init_args
     char buf[1024], question[1400];
     int stop = 0;
     if (file_exists(s->config)) {
-        if (s->late) printf("Existing config file was found in:\n    %s\n", s->config);
-        stop = !confirm(s->late ? "Do you still want to continue?" : "Found config.yaml in the current directory, do you still want to continue?", 0);
+        if (s->late) printf(tr("Existing config file was found in:\n    %s\n"), s->config);
+        stop = !confirm(s->late ? tr("Do you still want to continue?") : tr("Found config.yaml in the current directory, do you still want to continue?"), 0);
     }
     if (stop) return 1;
-    printf("Welcome to ilab. It sets up a configuration, a taxonomy and a model %s.\nPress Enter to take what stands in brackets.\n", s->late ? "for your user" : "in this folder");
-    replace(&s->taxonomy, ask("Path to taxonomy repo", s->taxonomy, buf, sizeof buf));
+    printf(tr("Welcome to ilab. It sets up a configuration, a taxonomy and a model %s.\nPress Enter to take what stands in brackets.\n"), s->late ? tr("for your user") : tr("in this folder"));
+    replace(&s->taxonomy, ask(tr("Path to taxonomy repo"), s->taxonomy, buf, sizeof buf));
     if (folder_is_empty(s->taxonomy)) {
         const char *url = *s->repository ? s->repository : UPSTREAM;
-        snprintf(question, sizeof question, "`%s` seems to not exist or is empty. Should I clone %s for you?", s->taxonomy, url);
+        snprintf(question, sizeof question, tr("`%s` seems to not exist or is empty. Should I clone %s for you?"), s->taxonomy, url);
         s->repository = confirm(question, c->compat == 26 || (s->late && a->repository)) ? url : "";
         *example = !*s->repository;
     }
-    replace(&s->model, ask("Path to your model", s->model, buf, sizeof buf));
+    replace(&s->model, ask(tr("Path to your model"), s->model, buf, sizeof buf));
     if (s->late && !a->profile) {
         char cpu[128];
         cpu_name(cpu, sizeof cpu);
-        printf("We have detected the %s profile as an exact match for your system.\n", strstr(cpu, "AMD") ? "AMD CPU" : strstr(cpu, "Intel") ? "INTEL CPU" : "CPU");
+        printf(tr("We have detected the %s profile as an exact match for your system.\n"), strstr(cpu, "AMD") ? "AMD CPU" : strstr(cpu, "Intel") ? "INTEL CPU" : "CPU");
     }
     return 0;
 }
@@ -251,11 +252,11 @@ static int run(struct cli *c, void *args)
         rc = dir_make(dir, &e);
         mem_free(dir);
     }
-    if (s.late) printf("Generating config file:\n    %s\n", s.config);
-    else printf("Generating `%s` in the current directory...\n", s.config);
+    if (s.late) printf(tr("Generating config file:\n    %s\n"), s.config);
+    else printf(tr("Generating `%s` in the current directory...\n"), s.config);
     fflush(stdout);
     if (!rc) rc = write_config(&s, c, a, &e);
-    if (!rc) printf(s.late ? "Initialization completed successfully! You're ready to start using `ilab`. Enjoy!\n" : "Initialization completed successfully, you're ready to start using `ilab`. Enjoy!\n");
+    if (!rc) fputs(s.late ? tr("Initialization completed successfully! You're ready to start using `ilab`. Enjoy!\n") : tr("Initialization completed successfully, you're ready to start using `ilab`. Enjoy!\n"), stdout);
     setup_release(&s);
     return rc ? fail(&e, "init failed: ") : EXIT_DONE;
 }

@@ -1,6 +1,7 @@
 /* cmd_process.c — `ilab process list | attach | stop | prune`: runs in the background.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
 #include "cli/process.h"
+#include "cli/messages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -92,7 +93,7 @@ static int list_run(struct cli *c, void *args)
         json_array_append_new(all, o);
     }
     if (a->json) print_json(json_incref(all));
-    else if (!n) printf("No processes found in registry\n");
+    else if (!n) fputs(tr("No processes found in registry\n"), stdout);
     else table_print(HEAD, COLS, cell, n);
     json_decref(all);
     mem_free(cell);
@@ -170,7 +171,7 @@ static int report_end(const struct cli *c, struct one_args *a, const char *uuid)
         const json_t *exit_code = json_object_get(entry, "exit_code");
         const char *status = json_str(entry, "status");
         const int known = json_is_integer(exit_code), value = (int)json_int(entry, "exit_code", EXIT_FAILED);
-        if (known) printf("The run has ended: %s, exit code %d.\n", status ? status : "?", value);
+        if (known) printf(tr("The run has ended: %s, exit code %d.\n"), status ? status : "?", value);
         json_decref(entry);
         if (known) return value;
         pause_ms(100);
@@ -205,7 +206,7 @@ static int attach_run(struct cli *c, void *args)
     close(fd);
     json_decref(entry);
     if (!signal_pending()) return report_end(c, a, uuid);
-    printf("\nNo longer following; the run goes on. `ilab process stop %.8s` ends it.\n", uuid);
+    printf(tr("\nNo longer following; the run goes on. `ilab process stop %.8s` ends it.\n"), uuid);
     return EXIT_DONE;
 }
 
@@ -239,7 +240,7 @@ static int stop_run(struct cli *c, void *args)
     if (!entry) return code;
     const pid_t pid = (pid_t)json_int(entry, "pid", 0);
     if (!process_alive(entry)) {
-        printf("%s has ended already.\n", uuid);
+        printf(tr("%s has ended already.\n"), uuid);
         json_decref(entry);
         return EXIT_DONE;
     }
@@ -302,7 +303,7 @@ static int prune_run(struct cli *c, void *args)
     registry_close(&r);
     mem_free(logs);
     if (rc) return fail(&e, "%s", "");
-    printf("%d runs that have ended were removed from the list.\n", n);
+    printf(tr("%d runs that have ended were removed from the list.\n"), n);
     return EXIT_DONE;
 }
 

@@ -5,6 +5,7 @@
  * a line in command_list.h; help, man pages and completions follow.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#include "cli/messages.h"
 
 #include <string.h>
 
@@ -61,30 +62,28 @@ static void list_group(const char *group, const char *lead)
         char name[64];
         if (CMDS[i]->hidden || !sv_eq_c(cmd_group(CMDS[i]), group)) continue;
         snprintf(name, sizeof name, "%s%s%s", lead, *lead ? " " : "", cmd_leaf(CMDS[i]));
-        printf("  %-18s %s\n", name, CMDS[i]->summary);
+        printf("  %-18s %s\n", name, tr(CMDS[i]->summary));
     }
 }
 
 void commands_help(void)
 {
-    printf("Usage: ilab [--config PATH] [--compat VERSION] [--version] [--help] COMMAND [ARGS]\n\n"
-           "  Teaches a local language model the facts of a document, on this computer.\n\n"
-           "  New here?  ilab init --non-interactive, put a qna.yaml below taxonomy/knowledge/,\n"
-           "  then: ilab diff, ilab generate, ilab train, ilab chat.\n\nOptions:\n"
-           "  --config PATH      configuration file; DEFAULT: none  [default: config.yaml; env: ILAB_GLOBAL_CONFIG]\n"
-           "  --compat VERSION   verdicts, wording and exit codes of InstructLab 0.14 or 0.26  [env: ILAB_COMPAT]\n"
-           "  --version          show the version\n"
-           "  -h, --help         show this message\n");
+    printf("Usage: ilab [--config PATH] [--compat VERSION] [--version] [--help] COMMAND [ARGS]\n\n  %s\n\n  %s\n\n%s\n",
+           tr("Teaches a local language model the facts of a document, on this computer."),
+           tr("New here?  ilab init --non-interactive, put a qna.yaml below taxonomy/knowledge/,\n  then: ilab diff, ilab generate, ilab train, ilab chat."), tr("Options:"));
+    printf("  --config PATH      %s  [default: config.yaml; env: ILAB_GLOBAL_CONFIG]\n  --compat VERSION   %s  [env: ILAB_COMPAT]\n"
+           "  --version          %s\n  -h, --help         %s\n",
+           tr("configuration file; DEFAULT: none"), tr("verdicts, wording and exit codes of InstructLab 0.14 or 0.26"), tr("show the version"), tr("show this message"));
     for (int g = 0; g < N_GROUPS; g++) {
         int n = 0;
         for (int i = 0; i < N_CMDS; i++) n += !CMDS[i]->hidden && sv_eq_c(cmd_group(CMDS[i]), GROUPS[g].name);
         if (!n) continue;
-        printf("\n%s\n", GROUPS[g].summary);
+        printf("\n%s\n", tr(GROUPS[g].summary));
         list_group(GROUPS[g].name, GROUPS[g].name);
     }
     printf("\n");
     list_group("", "");
-    printf("\n`ilab GROUP` lists a group, `ilab COMMAND --help` explains a command with examples. These also work\nwithout their group:");
+    printf("\n%s", tr("`ilab GROUP` lists a group, `ilab COMMAND --help` explains a command with examples. These also work\nwithout their group:"));
     for (int i = 0; i < N_CMDS; i++)
         if (CMDS[i]->group && !CMDS[i]->hidden) printf(" %s", CMDS[i]->name);
     printf("\n\nAliases:\n  chat      model chat\n  generate  data generate\n  serve     model serve\n  train     model train\n");
@@ -94,9 +93,11 @@ int group_help(const char *group)
 {
     for (int g = 0; g < N_GROUPS; g++) {
         if (strcmp(GROUPS[g].name, group)) continue;
-        printf("Usage: ilab %s COMMAND [ARGS]\n\n  %s\n\nCommands:\n", group, GROUPS[g].summary);
+        printf("Usage: ilab %s COMMAND [ARGS]\n\n  %s\n\n%s\n", group, tr(GROUPS[g].summary), tr("Commands:"));
         list_group(group, "");
-        printf("\n`ilab %s COMMAND --help` explains a command.\n", group);
+        printf("\n");
+        printf(tr("`ilab %s COMMAND --help` explains a command."), group);
+        printf("\n");
         return 0;
     }
     return 1;
@@ -120,8 +121,13 @@ int command_unknown(int n, char **argv)
     char where[128] = "";
     for (int i = 0; near >= 0 && !is_group && i < N_CMDS; i++) /* `ilab evaluat`: it is `ilab model evaluate` */
         if (names[near] == cmd_leaf(CMDS[i]) && strchr(CMDS[i]->name, ' ')) snprintf(where, sizeof where, "%s", CMDS[i]->name);
-    fprintf(stderr, "Usage: ilab %s%s[OPTIONS] COMMAND [ARGS]...\nTry 'ilab %s%s--help' for help.\n\nError: No such command '%s'.%s%s%s\n", is_group ? argv[0] : "",
-            is_group ? " " : "", is_group ? argv[0] : "", is_group ? " " : "", word, near >= 0 ? " Did you mean '" : "", near < 0 ? "" : *where ? where : names[near],
-            near >= 0 ? "'?" : "");
+    char called[64];
+    snprintf(called, sizeof called, "ilab%s%s", is_group ? " " : "", is_group ? argv[0] : "");
+    fprintf(stderr, "Usage: %s [OPTIONS] COMMAND [ARGS]...\n", called);
+    fprintf(stderr, tr("Try '%s --help' for help."), called);
+    fprintf(stderr, "\n\n%s", tr("Error: "));
+    fprintf(stderr, tr("No such command '%s'."), word);
+    if (near >= 0) fprintf(stderr, tr(" Did you mean '%s'?"), *where ? where : names[near]);
+    fputc('\n', stderr);
     return EXIT_USAGE;
 }

@@ -4,6 +4,7 @@
  * here: config_write.c writes. What it does not do: change options' own defaults (they are in the options' rows).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
+#include "cli/messages.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -83,21 +84,21 @@ static int check(struct reader *r, const struct config_key *k, const char *v, co
     switch (k->type) {
     case KEY_BOOL:
         if (node ? yaml_bool(node, &truth) : strcasecmp(v, "true") && strcasecmp(v, "false") && strcmp(v, "1") && strcmp(v, "0"))
-            complain(r, node, "%s: '%s' is neither true nor false", what, v);
+            complain(r, node, tr("%s: '%s' is neither true nor false"), what, v);
         break;
     case KEY_INT:
-        if (parse_i64(v, INT32_MIN, INT32_MAX, &i)) complain(r, node, "%s: '%s' is not a valid integer", what, v);
-        else if ((double)i < k->lo || (double)i > k->hi) complain(r, node, "%s: %s is not in the range %.0f to %.0f", what, v, k->lo, k->hi);
+        if (parse_i64(v, INT32_MIN, INT32_MAX, &i)) complain(r, node, tr("%s: '%s' is not a valid integer"), what, v);
+        else if ((double)i < k->lo || (double)i > k->hi) complain(r, node, tr("%s: %s is not in the range %.0f to %.0f"), what, v, k->lo, k->hi);
         break;
     case KEY_FLOAT:
-        if (parse_f64(v, -1e300, 1e300, &f)) complain(r, node, "%s: '%s' is not a valid number", what, v);
-        else if (f < k->lo || f > k->hi) complain(r, node, "%s: %s is not in the range %g to %g", what, v, k->lo, k->hi);
+        if (parse_f64(v, -1e300, 1e300, &f)) complain(r, node, tr("%s: '%s' is not a valid number"), what, v);
+        else if (f < k->lo || f > k->hi) complain(r, node, tr("%s: %s is not in the range %g to %g"), what, v, k->lo, k->hi);
         break;
     case KEY_STR: case KEY_PATH:
         if (strlen(v) > 65536) complain(r, node, "%s: the text is longer than 65536 bytes", what);
         else if ((k->flags & KEY_ADDRESS) && !is_address(v))
             complain(r, node, "%s: '%s' is no address such as 127.0.0.1:8000", what, v);
-        else if (k->choices && !is_choice(k, v)) complain(r, node, "%s: '%s' is not one of: %s", what, v, k->choices);
+        else if (k->choices && !is_choice(k, v)) complain(r, node, tr("%s: '%s' is not one of: %s"), what, v, k->choices);
         break;
     default: break;
     }
@@ -149,8 +150,8 @@ static void unknown_key(struct reader *r, const char *name, const struct yaml_no
         if (dot && strchr(name, '.') && !strcmp(dot + 1, leaf)) near = i;
     }
     if (near < 0) near = nearest_name(name, names, N_CONFIG_KEYS);
-    if (near >= 0) complain(r, at, "unknown key '%s': did you mean '%s'?", name, names[near]);
-    else complain(r, at, "unknown key '%s': `ilab config show --all` lists the keys", name);
+    if (near >= 0) complain(r, at, tr("unknown key '%s': did you mean '%s'?"), name, names[near]);
+    else complain(r, at, tr("unknown key '%s': `ilab config show --all` lists the keys"), name);
 }
 
 static void walk(struct reader *r, const struct yaml_node *map, const char *prefix)
@@ -283,7 +284,8 @@ int config_load(struct config **out, const char *path, int late, int compat, ila
     }
     if (!rc) config_read_environment(c, &found, &n);
     if (!rc && n) {
-        fprintf(stderr, "%d errors in %s:\n%s", n, path ? path : "the environment", found.p);
+        fprintf(stderr, tr("%d errors in %s:\n"), n, path ? path : tr("the environment"));
+        fputs(found.p, stderr);
         rc = path ? err_set(e, ILAB_E_FORMAT, "Correct what is listed, or write a new file with `ilab init` (the old one is kept as %s.bak)", path)
                   : err_set(e, ILAB_E_FORMAT, "Correct these environment variables");
     }

@@ -5,6 +5,7 @@
  * layout that it came from are written out, so that nothing moves.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
+#include "cli/messages.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -254,7 +255,7 @@ int config_replace(const char *path, struct sv text, ilab_err *e)
     if (!rc && file_exists(target)) rc = file_read(target, CONFIG_MAX_FILE, &old, &n, e);
     if (!rc && old && !sv_eq((struct sv){ old, n }, text)) {
         rc = file_write(bak.p, old, n, e);
-        if (!rc) printf("The old configuration is kept as `%s%s`.\n", path, ".bak");
+        if (!rc) printf(tr("The old configuration is kept as `%s%s`.\n"), path, ".bak");
     }
     if (!rc) rc = file_write(target, text.p, text.n, e);
     if (fd >= 0) {

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
 #include "cli/process.h"
+#include "cli/messages.h"
 #include "document/document.h"
 
 #include <stdlib.h>
@@ -28,9 +29,10 @@ static void choose_config(struct cli *c, char **owned)
 static int missing_config(const struct cli *c)
 {
     if (c->compat == 26 || (c->by_group && !c->compat))
-        fprintf(stderr, "`%s` does not exist or is not a readable file.\nPlease run `ilab config init` or point to a valid configuration file using `--config=<path>`.\n", c->config_path);
+        fprintf(stderr, tr("`%s` does not exist or is not a readable file.\nPlease run `ilab config init` or point to a valid configuration file using `--config=<path>`."), c->config_path);
     else
-        fprintf(stderr, "`%s` does not exists, please run `ilab init` or point to a valid configuration file using `--config=<path>`.\n", c->config_path);
+        fprintf(stderr, tr("`%s` does not exists, please run `ilab init` or point to a valid configuration file using `--config=<path>`."), c->config_path);
+    fputc('\n', stderr);
     return c->compat == 14 ? EXIT_FAILED : EXIT_USAGE;
 }
 
@@ -94,9 +96,12 @@ static int finish(int code)
     return code ? code : EXIT_FAILED;
 }
 
+static int bad_usage(const char *fmt, const char *what) __attribute__((format(printf, 1, 0)));
 static int bad_usage(const char *fmt, const char *what)
 {
-    fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\nTry 'ilab --help' for help.\n\nError: ");
+    fprintf(stderr, "Usage: ilab [OPTIONS] COMMAND [ARGS]...\n");
+    fprintf(stderr, tr("Try '%s --help' for help."), "ilab");
+    fprintf(stderr, "\n\n%s", tr("Error: "));
     fprintf(stderr, fmt, what);
     fputc('\n', stderr);
     return EXIT_USAGE;
@@ -108,7 +113,9 @@ static int set_compat(struct cli *c, const char *version)
     for (size_t i = 0; i < ARRAY_LEN(VERSIONS); i++)
         if (!strcmp(version, VERSIONS[i].name)) {
             setenv("ILAB_COMPAT", version, 1); /* commands with an option of this name take it from there */
-            return c->compat = VERSIONS[i].compat, 0;
+            c->compat = VERSIONS[i].compat;
+            messages_init(c->compat != 0); /* scripts written for InstructLab read what it says */
+            return 0;
         }
     return bad_usage("Invalid value for '--compat': '%s' is not one of '0.14', '0.26'.", version);
 }
@@ -138,13 +145,13 @@ static int global_options(struct cli *c, int argc, char **argv, int *at)
             const size_t len = strlen(TAKES[k]);
             if (!strcmp(argv[i], TAKES[k])) {
                 which = k;
-                if (i + 1 >= argc) return bad_usage("Option '%s' requires an argument.", argv[i]);
+                if (i + 1 >= argc) return bad_usage(tr("Option '%s' requires an argument"), argv[i]);
                 value = argv[++i];
                 break;
             }
             if (!strncmp(argv[i], TAKES[k], len) && argv[i][len] == '=') which = k, value = argv[i] + len + 1;
         }
-        if (!value) return bad_usage("No such option: %s", argv[i]);
+        if (!value) return bad_usage(tr("No such option: %s"), argv[i]);
         if (which == 0) c->config_path = value, c->config_named = 1;
         else if ((rc = set_compat(c, value))) return rc;
     }
@@ -159,6 +166,7 @@ int main(int argc, char **argv)
     struct cli c = { .config_path = "config.yaml", .argc = argc, .argv = argv };
     int i = 1, used = 0;
     const char *compat = getenv("ILAB_COMPAT");
+    messages_init(0);
     int rc = compat ? set_compat(&c, compat) : 0;
     if (rc) return rc;
     const char *complete = getenv("_ILAB_COMPLETE"); /* as the reference's completions were installed: bash_source, … */

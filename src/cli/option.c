@@ -1,5 +1,6 @@
 /* option.c — parses options by table and prints help from the same table.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#include "cli/messages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,8 +10,11 @@ static int usage(const struct cmd *cmd, const char *fmt, ...) __attribute__((for
 static int usage(const struct cmd *cmd, const char *fmt, ...)
 {
     va_list ap;
-    fprintf(stderr, "Usage: ilab %s [OPTIONS]%s%s\nTry 'ilab %s --help' for help.\n\nError: ", cmd->name, cmd->words ? " " : "",
-            cmd->words ? cmd->words : "", cmd->name);
+    char called[64];
+    snprintf(called, sizeof called, "ilab %s", cmd->name);
+    fprintf(stderr, "Usage: %s [OPTIONS]%s%s\n", called, cmd->words ? " " : "", cmd->words ? cmd->words : "");
+    fprintf(stderr, tr("Try '%s --help' for help."), called);
+    fprintf(stderr, "\n\n%s", tr("Error: "));
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
     va_end(ap);
@@ -49,23 +53,23 @@ static int store(const struct cmd *cmd, const struct opt *o, const char *text, v
     char *at = (char *)args + o->off;
     int64_t i;
     double f;
-    if (o->choices && !word_in(o->choices, text)) return usage(cmd, "Invalid value for '%s': '%s' is not one of: %s", what, text, o->choices);
+    if (o->choices && !word_in(o->choices, text)) return usage(cmd, tr("Invalid value for '%s': '%s' is not one of: %s"), what, text, o->choices);
     switch (o->kind) {
     case OPT_FLAG: case OPT_NO_FLAG: *(int *)at = o->kind == OPT_FLAG; return 0;
     case OPT_STR: memcpy(at, &text, sizeof text); return 0;
     case OPT_INT:
-        if (parse_i64(text, INT32_MIN, INT32_MAX, &i)) return usage(cmd, "Invalid value for '%s': '%s' is not a valid integer", what, text);
-        if ((double)i < o->lo || (double)i > o->hi) return usage(cmd, "Invalid value for '%s': %s is not in the range %.0f to %.0f", what, text, o->lo, o->hi);
+        if (parse_i64(text, INT32_MIN, INT32_MAX, &i)) return usage(cmd, tr("Invalid value for '%s': '%s' is not a valid integer"), what, text);
+        if ((double)i < o->lo || (double)i > o->hi) return usage(cmd, tr("Invalid value for '%s': %s is not in the range %.0f to %.0f"), what, text, o->lo, o->hi);
         *(int *)at = (int)i;
         return 0;
     case OPT_FLOAT:
-        if (parse_f64(text, -1e300, 1e300, &f)) return usage(cmd, "Invalid value for '%s': '%s' is not a valid number", what, text);
-        if (f < o->lo || f > o->hi) return usage(cmd, "Invalid value for '%s': %s is not in the range %g to %g", what, text, o->lo, o->hi);
+        if (parse_f64(text, -1e300, 1e300, &f)) return usage(cmd, tr("Invalid value for '%s': '%s' is not a valid number"), what, text);
+        if (f < o->lo || f > o->hi) return usage(cmd, tr("Invalid value for '%s': %s is not in the range %g to %g"), what, text, o->lo, o->hi);
         *(double *)at = f;
         return 0;
     case OPT_LIST: {
         struct opt_list *l = (struct opt_list *)(void *)at;
-        if (l->n == OPT_LIST_MAX) return usage(cmd, "Option '%s' may be given %d times at most", what, OPT_LIST_MAX);
+        if (l->n == OPT_LIST_MAX) return usage(cmd, tr("Option '%s' may be given %d times at most"), what, OPT_LIST_MAX);
         l->v[l->n++] = text;
         return 0;
     }
@@ -86,7 +90,7 @@ static int truth_of(const char *v)
 static int store_truth(const struct cmd *cmd, const struct opt *o, const char *v, void *args, const char *what)
 {
     const int truth = truth_of(v);
-    if (truth < 0) return usage(cmd, "Invalid value for '%s': '%s' is neither true nor false", what, v);
+    if (truth < 0) return usage(cmd, tr("Invalid value for '%s': '%s' is neither true nor false"), what, v);
     if (truth) *(int *)((char *)args + o->off) = o->kind == OPT_FLAG;
     return 0;
 }
@@ -141,8 +145,8 @@ static int unknown(const struct cmd *cmd, const char *word)
         if (!(o->flags & OPT_HIDDEN)) names[n++] = o->name;
     snprintf(plain, sizeof plain, "%.*s", (int)(len < 60 ? len : 60), word);
     const int near = plain[0] == '-' && plain[1] == '-' ? nearest_name(plain + 2, names, n) : -1;
-    if (near >= 0) return usage(cmd, "No such option: %s Did you mean --%s?", plain, names[near]);
-    return usage(cmd, "No such option: %s", plain);
+    if (near >= 0) return usage(cmd, tr("No such option: %s Did you mean --%s?"), plain, names[near]);
+    return usage(cmd, tr("No such option: %s"), plain);
 }
 
 int options_parse(const struct cmd *cmd, int n, char **argv, void *args, struct cli *c)
@@ -155,7 +159,7 @@ int options_parse(const struct cmd *cmd, int n, char **argv, void *args, struct 
     for (int i = 0; i < n; i++) {
         const char *a = argv[i], *value = NULL;
         if (only_words || a[0] != '-' || !a[1]) {
-            if (c->n_word >= cmd->max_words) return usage(cmd, "Got unexpected extra argument (%s)", a);
+            if (c->n_word >= cmd->max_words) return usage(cmd, tr("Got unexpected extra argument (%s)"), a);
             c->word[c->n_word++] = a;
             continue;
         }
@@ -177,9 +181,9 @@ int options_parse(const struct cmd *cmd, int n, char **argv, void *args, struct 
         char what[64];
         snprintf(what, sizeof what, "--%s", o->name);
         if (o->kind < OPT_STR) {
-            if (value) return usage(cmd, "Option '%s' does not take a value", what);
+            if (value) return usage(cmd, tr("Option '%s' does not take a value"), what);
         } else if (!value) {
-            if (i + 1 >= n) return usage(cmd, "Option '%s' requires an argument", what);
+            if (i + 1 >= n) return usage(cmd, tr("Option '%s' requires an argument"), what);
             value = argv[++i];
         }
         const int is_own = o >= cmd->opts && o < cmd->opts + n_opts;
@@ -242,10 +246,10 @@ static void help_line(const struct cmd *cmd, const struct opt *o)
 void options_help(const struct cmd *cmd)
 {
     const struct opt *o;
-    printf("Usage: ilab %s [OPTIONS]%s%s\n\n  %s\n\nOptions:\n", cmd->name, cmd->words ? " " : "", cmd->words ? cmd->words : "", cmd->summary);
+    printf("Usage: ilab %s [OPTIONS]%s%s\n\n  %s\n\n%s\n", cmd->name, cmd->words ? " " : "", cmd->words ? cmd->words : "", tr(cmd->summary), tr("Options:"));
     for (o = cmd->opts; o && o->name; o++) help_line(cmd, o);
     for (int i = 0; (o = common_option(cmd, i)) != NULL; i++) help_line(&(struct cmd){ .name = cmd->name }, o);
-    printf("  %-32s Show this message and exit.\n", "-h, --help");
+    printf("  %-32s %s\n", "-h, --help", tr("Show this message and exit."));
     if (cmd->help) printf("\n%s", cmd->help);
 }
 

@@ -1,6 +1,7 @@
 /* process.c — the registry of background runs, and starting one: see process.h.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/process.h"
 #include "cli/config.h"
+#include "cli/messages.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -309,7 +310,7 @@ int detach_run(struct cli *c, void *args)
     if (child < 0 && !e.code) err_errno(&e, errno, "cannot start a process");
     if (n) err_set(&e, ILAB_E_IO, "%s", said);
     if (!e.code)
-        printf("%s runs in the background as %s.\nIts log: %s\n\n  ilab process attach %.8s   follow it (Ctrl-C only stops following)\n  ilab process stop %.8s     end it; what was done is saved\n", c->cmd->detach,
+        printf(tr("%s runs in the background as %s.\nIts log: %s\n\n  ilab process attach %.8s   follow it (Ctrl-C only stops following)\n  ilab process stop %.8s     end it; what was done is saved\n"), c->cmd->detach,
                s.uuid, s.log, s.uuid, s.uuid);
     mem_free(s.log);
     return e.code ? fail(&e, "Cannot run detached: ") : EXIT_DONE;

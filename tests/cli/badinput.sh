@@ -11,7 +11,7 @@ stories=$root/../shared/data/weights/stories260K/stories260Ktok512.gguf
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-badinput-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-export GIT_CONFIG_GLOBAL=/dev/null XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache
+export GIT_CONFIG_GLOBAL=/dev/null XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache ILAB_LANG=en
 failed=0
 
 ok() { echo "ok $1"; }

@@ -10,7 +10,7 @@ ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-config-XXXXXX") || exit 1
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-export HOME=$dir/home XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache GIT_CONFIG_GLOBAL=/dev/null
+export HOME=$dir/home XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache ILAB_LANG=en GIT_CONFIG_GLOBAL=/dev/null
 unset ILAB_GLOBAL_CONFIG ILAB_COMPAT VISUAL EDITOR
 failed=0
 ok() { echo "ok $1"; }
@@ -44,6 +44,28 @@ done <commands
 check "check is diff --quiet" 2 "DeprecationWarning: Use .ilab diff --quiet. instead" -- "$ILAB" check
 check "nearest command of another group" 2 "Did you mean 'model evaluate'" -- "$ILAB" evaluat
 check "compat: unknown version" 2 "not one of '0.14', '0.26'" -- "$ILAB" --compat 0.20 diff
+
+# ---- languages ----
+check "German" 2 "^Fehler: Den Befehl 'trian' gibt es nicht. Meinten Sie 'train'\?$" -- env ILAB_LANG=de "$ILAB" trian
+check "German by LANG" 0 "^Modelle holen" "^  model train +Dem Modell" -- env -u ILAB_LANG -u LC_ALL -u LC_MESSAGES LANG=de_DE.UTF-8 "$ILAB" --help
+check "English where scripts read" 2 "^Error: No such command 'trian'" -- env ILAB_LANG=de "$ILAB" --compat 0.26 trian
+check "English for other languages" 2 "^Error: No such command 'trian'" -- env ILAB_LANG=fr LANG=de_DE "$ILAB" trian
+if command -v python3 >/dev/null; then
+    (cd "$root" && python3 - >"$dir/out" 2>&1 <<'END') && ok "messages: each is in the table, once" || not_ok "messages: the table" "differs"
+import glob, re, sys
+text = r'"(?:[^"\\]|\\.)*"(?:\s*"(?:[^"\\]|\\.)*")*'
+join = lambda s: re.sub(r'"\s*"', '', s)
+table = open('src/cli/messages.c').read()
+rows = [join(m) for m in re.findall(r'\{ (' + text + r'),\s*' + text + r' \}', table)]
+source = ''.join(open(f).read() for f in glob.glob('src/cli/*.c') if 'messages' not in f)
+used = {join(m) for m in re.findall(r'\btr\((' + text + ')', source)}
+summaries = {join(m) for m in re.findall(r'\.summary = (' + text + ')', source)}
+groups = {join(m) for m in re.findall(r'\{ "[a-z]+", (' + text + r') \},', open('src/cli/commands.c').read())}
+bad = [('not in the table', s) for s in sorted(used - set(rows))] + [('twice', r) for r in set(rows) if rows.count(r) > 1]
+for w, s in bad + [('note: unused', s) for s in sorted(set(rows) - used - summaries - groups)]: print(f'{w}: {s}')
+sys.exit(bool(bad) or len(rows) < 50)
+END
+fi
 
 # ---- no configuration ----
 check "missing: the flat command line" 2 "^.config.yaml. does not exists, please run .ilab init. or point to a valid" -- "$ILAB" diff

@@ -9,7 +9,7 @@ ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-process-XXXXXX") || exit 1
 trap '"$ILAB" process stop --latest --timeout 5 --kill >/dev/null 2>&1; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-export XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache
+export XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache ILAB_LANG=en
 unset ILAB_GLOBAL_CONFIG ILAB_COMPAT
 failed=0
 ok() { echo "ok $1"; }

@@ -1,6 +1,7 @@
 /* test_cli_config.c — the tables of options and configuration keys agree; files of both layouts, precedence, printing.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
+#include "cli/messages.h"
 #include "cli/process.h"
 #include "tests/oom/oom.h"
 
@@ -237,6 +238,42 @@ static void test_commands_are_found(void **state)
     }
 }
 
+/* The conversions of a format, in their order: "%s|%.8s|". */
+static void conversions(const char *fmt, char *out, size_t cap)
+{
+    size_t n = 0;
+    for (const char *p = fmt; *p; p++) {
+        if (*p != '%') continue;
+        const size_t len = 1 + strcspn(p + 1, "sdgfcux%") + 1;
+        n += (size_t)snprintf(out + n, cap - n, "%.*s|", (int)len, p);
+        p += len - 1;
+    }
+    out[n] = 0;
+}
+
+static void test_messages_take_the_same_in_each_language(void **state)
+{
+    (void)state;
+    assert_true(N_MESSAGES > 50);
+    for (int i = 0; i < N_MESSAGES; i++) {
+        char a[256], b[256];
+        size_t bad;
+        conversions(MESSAGES[i].english, a, sizeof a);
+        conversions(MESSAGES[i].german, b, sizeof b);
+        assert_string_equal(a, b);
+        assert_true(utf8_valid(sv_of(MESSAGES[i].german), &bad));
+        assert_int_equal(sv_ends(sv_of(MESSAGES[i].english), "\n"), sv_ends(sv_of(MESSAGES[i].german), "\n"));
+    }
+    setenv("ILAB_LANG", "de", 1);
+    messages_init(0);
+    assert_string_equal(tr("Options:"), "Optionen:");
+    assert_string_equal(tr("no row has this"), "no row has this");
+    messages_init(1);
+    assert_string_equal(tr("Options:"), "Options:");
+    setenv("ILAB_LANG", "en", 1);
+    messages_init(0);
+}
+
 static void test_process_is_known_by_pid_and_start(void **state)
 {
     (void)state;
@@ -256,7 +293,7 @@ int main(void)
         cmocka_unit_test(test_config_scalars_survive_printing), cmocka_unit_test(test_config_one_meaning_in_both_layouts),
         cmocka_unit_test(test_config_placeholders_only_in_foreign_files), cmocka_unit_test(test_config_environment_wins),
         cmocka_unit_test(test_config_paths_are_expanded), cmocka_unit_test(test_config_findings_have_places), cmocka_unit_test(test_config_without_memory),
-        cmocka_unit_test(test_commands_are_found), cmocka_unit_test(test_process_is_known_by_pid_and_start),
+        cmocka_unit_test(test_commands_are_found), cmocka_unit_test(test_messages_take_the_same_in_each_language), cmocka_unit_test(test_process_is_known_by_pid_and_start),
     };
     return cmocka_run_group_tests_name("cli_config", tests, NULL, NULL);
 }
