@@ -120,6 +120,7 @@ static const struct shape SHAPES[] = {
     { "1.1b", "llama", "TinyLlama 1.1B shape, random", 22, 2048, 32, 4, 0, 5632, 32000, 2048, 10000, 0, 0, 0, 0, 0, 0, { { 0 } } },
     { "135m", "llama", "SmolLM2 135M shape, random", 30, 576, 9, 3, 0, 1536, 49152, 8192, 100000, 0, 0, 0, 0, 1, 0, { { 0 } } },
     { "mixtral8l", "mixtral", "8 layers of Mixtral 8x7B shape, random", 8, 4096, 32, 8, 0, 14336, 32000, 32768, 1e6f, 8, 2, 0, 0, 0, 0, { { 0 } } },
+    { "mixtral2l", "mixtral", "2 layers of Mixtral 8x7B shape, random", 2, 4096, 32, 8, 0, 14336, 32000, 32768, 1e6f, 8, 2, 0, 0, 0, 0, { { 0 } } },
     /* small ones: widths that every element type divides, layers enough for every pattern of layers */
     /*                            L    C   H KV   D    F    V    T      rope  E  U    X    Y tied vary */
     SMALL("llama-s", "llama",     3, 256,  8, 4,  0, 512, 512, 256,    1e4f, 0, 0,   0,   0, 0, 1, { { 0 } }),

@@ -5,11 +5,11 @@ Plain PyTorch as one writes it: F.linear, causal attention by matmul and softmax
 gradient clipping. Weights are random; the batch is cut into sequences of equal length, so no padding and no mask per
 sample. Prints one JSON object. SPDX-License-Identifier: Apache-2.0
 """
-import argparse, json, math, os, sys, time
+import argparse, json, math, os, resource, sys, time
 
 ap = argparse.ArgumentParser()
 for name, default in dict(n_embd=256, n_layer=4, n_head=4, n_kv_head=2, n_ff=768, n_vocab=4096, lora=0, sequence=256, micro=2048,
-                          batch=8192, threads=2, steps=1).items():
+                          batch=8192, threads=2, steps=1, tied=1).items():
     ap.add_argument("--" + name.replace("_", "-"), type=int, default=default, dest=name)
 ap.add_argument("--check", action="store_true", help="only say whether PyTorch is there")
 o = ap.parse_args()
@@ -33,6 +33,7 @@ def parameter(*shape, std=0.02, train=True):
 
 
 full = not o.lora
+output = None if o.tied else parameter(o.n_vocab, C, train=full)
 embedding, last_norm = parameter(o.n_vocab, C, train=full), torch.nn.Parameter(torch.ones(C), requires_grad=full)
 layers = []
 for _ in range(o.n_layer):
@@ -42,7 +43,7 @@ for _ in range(o.n_layer):
         for name, (n_out, n_in) in SHAPES.items():
             w[name + ".a"], w[name + ".b"] = parameter(o.lora, n_in, std=1 / math.sqrt(n_in)), parameter(n_out, o.lora, std=0.01)
     layers.append(w)
-trained = [p for w in layers for p in w.values() if p.requires_grad] + ([embedding, last_norm] if full else [])
+trained = [p for w in layers for p in w.values() if p.requires_grad] + ([embedding, last_norm] + ([] if o.tied else [output]) if full else [])
 optimizer = torch.optim.AdamW(trained, lr=1e-4, betas=(0.9, 0.95), weight_decay=0.01)
 
 T = o.sequence
@@ -79,7 +80,7 @@ def forward(ids):  # [B, T]
         x = x + linear(w, "o", (p @ v).transpose(1, 2).reshape(B, T, C))
         h = norm(x, w["norm2"])
         x = x + linear(w, "down", F.silu(linear(w, "gate", h)) * linear(w, "up", h))
-    return F.linear(norm(x, last_norm), embedding)
+    return F.linear(norm(x, last_norm), embedding if o.tied else output)
 
 
 def step(n_micro):
@@ -102,4 +103,5 @@ for _ in range(o.steps):
     loss = step(n_micro)
 seconds = time.perf_counter() - begin
 print(json.dumps({"torch": torch.__version__, "tokens_per_s": n_micro * o.micro * o.steps / seconds, "seconds": seconds,
+                  "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                   "first_loss": first, "loss": loss}))
