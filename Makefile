@@ -46,7 +46,14 @@ $(BUILD)/fuzz/%: tests/fuzz/%.c tests/fuzz/standalone.c $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(if $(FUZZER),-fsanitize=fuzzer,) -o $@ $< $(if $(FUZZER),,tests/fuzz/standalone.c) $(LIB) $(LDLIBS)
 
-tests: all $(UNIT) $(FUZZ) $(BUILD)/tools/world $(BUILD)/tools/control_data $(BUILD)/tools/quickstart_report $(BUILD)/tools/make_model $(BUILD)/tools/arch_oracle $(BUILD)/tools/oracle_tokenizers ## build every test program
+# The plug-in for training with several processes: one shared object that needs nothing of the program.
+$(BUILD)/ilab-mpi.so: src/train/plugin/communicator_mpi.c src/train/communicator.h
+	@mkdir -p $(@D)
+	mpicc $(filter-out -MMD -MP,$(CFLAGS)) -fPIC -shared -o $@ $<
+mpi: $(BUILD)/ilab-mpi.so ## the plug-in for `mpirun -n 2 ilab train` (needs libopenmpi-dev)
+MPI_PLUGIN := $(if $(shell command -v mpicc 2>/dev/null),$(BUILD)/ilab-mpi.so)
+
+tests: all $(MPI_PLUGIN) $(UNIT) $(FUZZ) $(BUILD)/tools/world $(BUILD)/tools/control_data $(BUILD)/tools/quickstart_report $(BUILD)/tools/make_model $(BUILD)/tools/arch_oracle $(BUILD)/tools/oracle_tokenizers ## build every test program
 test: tests ## run every test (./check also installs what is missing)
 	tests/run
 lint: ## layers, banned calls, sizes
@@ -81,6 +88,7 @@ man: $(BUILD)/ilab ## the man pages, from the program's tables (build/man)
 PREFIX ?= /usr/local
 install: all man ## install below PREFIX (/usr/local), with man pages and completions
 	install -Dm755 $(BUILD)/ilab $(DESTDIR)$(PREFIX)/bin/ilab
+	if [ -e $(BUILD)/ilab-mpi.so ]; then install -Dm755 $(BUILD)/ilab-mpi.so $(DESTDIR)$(PREFIX)/lib/ilab/ilab-mpi.so; fi
 	mkdir -p $(addprefix $(DESTDIR)$(PREFIX)/share/,man/man1 man/man5 bash-completion/completions zsh/site-functions fish/vendor_completions.d)
 	install -m644 $(BUILD)/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
 	install -m644 $(BUILD)/man/*.5 $(DESTDIR)$(PREFIX)/share/man/man5/

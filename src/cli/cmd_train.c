@@ -171,10 +171,11 @@ static int from_scratch(const struct train_args *a, struct gemm_ctx *g)
 }
 
 /* Everything that is open during a run. */
-struct session { struct pool *pool; struct gemm_ctx *g; struct model *m; struct tokenizer *t; struct dataset d, val; struct adapter *ad; char *base, *data, *test, *save; };
+struct session { struct communicator comm; struct pool *pool; struct gemm_ctx *g; struct model *m; struct tokenizer *t; struct dataset d, val; struct adapter *ad; char *base, *data, *test, *save; };
 
 static void session_release(struct session *s)
 {
+    communicator_close(&s->comm);
     dataset_release(&s->d);
     dataset_release(&s->val);
     adapter_free(s->ad);
@@ -241,6 +242,15 @@ static int check_room(const struct session *s, const struct train_args *a, ilab_
         return err_set(e, ILAB_E_IO, "no room on the disk of '%s' for the merged model (about %s): free some, or use --no-merge", s->save, want);
     }
     return 0;
+}
+
+/* After a message: the other processes of a parallel run would wait for this one for ever. */
+static int give_up(struct session *s, int code)
+{
+    fflush(NULL);
+    if (s->comm.size > 1) s->comm.stop_all(&s->comm, code);
+    session_release(s);
+    return code;
 }
 
 static enum opt_source source_of(const struct cli *c, const char *name)
@@ -333,13 +343,21 @@ static int run(struct cli *c, void *args)
         fprintf(stderr, "Error: --pipeline %s: use lora (or simple, its old name) or full\n", a->pipeline);
         return EXIT_USAGE;
     }
-    if (!a->scratch && (code = ask_resume(a, &fresh))) return code;
+    if (communicator_open(&s.comm, &e)) return fail(&e, "Error: ");
+    const int first = s.comm.rank == 0; /* the others compute, and say nothing */
+    if (!first) log_set_level(LOG_ERROR);
+    if (!a->scratch && first && (code = ask_resume(a, &fresh))) return give_up(&s, code);
     const int mix = mix_by_name(a->save_type);
-    if (mix < 0) return unknown_type(a->save_type);
+    if (mix < 0) return first ? give_up(&s, unknown_type(a->save_type)) : EXIT_USAGE;
     s.save = save_path(c, a, mix);
     s.pool = pool_new(a->threads);
+    o.comm = &s.comm;
     s.g = s.pool ? gemm_ctx_new(kern_get(cpu_detect()), s.pool) : NULL;
     if (!s.g) return fail(&(ilab_err){ ILAB_E_NOMEM, "no memory" }, "Training failed: ");
+    if (a->scratch && s.comm.size > 1) {
+        if (first) fprintf(stderr, "Error: --from-scratch trains in one process\n");
+        return give_up(&s, EXIT_USAGE);
+    }
     if (a->scratch) {
         const int rc = from_scratch(a, s.g);
         session_release(&s);
@@ -351,7 +369,7 @@ static int run(struct cli *c, void *args)
     o.precision = a->precision;
     o.checkpoint_seconds = a->save_seconds, o.checkpoint_steps = a->save_steps;
     o.optim.lr = (float)a->lr, o.optim.weight_decay = (float)a->decay, o.loss.soft_mix = (float)a->soft;
-    o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json;
+    o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json || !first;
     int rc = parse_modules(a->modules, &o.which, &e);
     if (!rc) rc = parse_memory(a, &o, &e);
     if (!rc) rc = prepare(&s, a, &o, &e);
@@ -359,28 +377,27 @@ static int run(struct cli *c, void *args)
     if (!rc && a->dry_run) {
         struct train_estimate est = { 0 };
         rc = train_estimate(s.g, s.m, s.t, &s.d, &o, &est, &e);
-        if (!rc) print_estimate(&est, a->json);
+        if (!rc && first) print_estimate(&est, a->json);
+        if (rc) return give_up(&s, fail(&e, "Dry run failed: "));
         session_release(&s);
-        return rc ? fail(&e, "Dry run failed: ") : EXIT_DONE;
+        return EXIT_DONE;
     }
-    if (!rc) rc = check_room(&s, a, &e);
+    if (s.comm.size > 1) o.states = STATES_OFF, o.learnt = 0; /* what one process remembers of its samples, the others do not know */
+    if (!rc && first) rc = check_room(&s, a, &e);
     if (!rc) log_info("LINUX_TRAIN: NUM EPOCHS IS: %d, TRAIN FILE IS: %s (%zu samples, %zu tokens), BASE MODEL: %s", a->epochs, s.data, s.d.n, s.d.n_tokens, s.base);
-    if (!rc && !a->data) rc = copy_file(s.data, a->data_dir, "train_gen.jsonl", &e);
-    if (!rc && s.test) rc = copy_file(s.test, a->data_dir, "test_gen.jsonl", &e);
+    if (!rc && first && !a->data) rc = copy_file(s.data, a->data_dir, "train_gen.jsonl", &e);
+    if (!rc && first && s.test) rc = copy_file(s.test, a->data_dir, "test_gen.jsonl", &e);
     if (!rc) rc = train_run(s.g, s.m, s.t, &s.d, s.val.n ? &s.val : NULL, &o, &s.ad, &r, &e);
     if (rc == ILAB_E_CANCEL) {
         session_release(&s);
-        return stopped(&e);
+        return first ? stopped(&e) : EXIT_DONE;
     }
-    if (!rc) {
+    if (!rc && first) {
         const struct train_result end = { .g = s.g, .m = s.m, .t = s.t, .ad = s.ad, .d = &s.d, .val = &s.val, .base = s.base, .data = s.data, .test = s.test, .out = a->out,
                                           .save = a->no_merge ? NULL : s.save, .mix = mix, .quiet = a->quiet, .json = a->json, .report = &r };
         rc = train_result(&end, &e);
     }
-    if (rc) {
-        session_release(&s);
-        return fail(&e, "Training failed: ");
-    }
+    if (rc) return give_up(&s, fail(&e, "Training failed: "));
     session_release(&s);
     return EXIT_DONE;
 }

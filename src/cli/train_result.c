@@ -108,7 +108,7 @@ static int rounding_loss(const struct train_result *o, double loss[2], ilab_err 
 
 static int complete_manifest(const struct train_result *o, const double loss[2], json_t *answers, ilab_err *e)
 {
-    int rc = train_manifest_put(o->out, "paths", json_pack("{s:s,s:s,s:s*}", "base", o->base, "data", o->data, "test", o->test), e);
+    int rc = train_manifest_put(o->out, "files", json_pack("{s:s,s:s,s:s*}", "base", o->base, "data", o->data, "test", o->test), e);
     if (!rc && o->save) {
         json_t *v = json_pack("{s:s,s:s,s:I}", "path", o->save, "type", merged_type(o), "bytes", (json_int_t)file_size(o->save));
         if (is_rounded(o)) json_object_set_new(v, "loss", json_pack("{s:f,s:f}", "exact", loss[0], "rounded", loss[1]));

@@ -20,6 +20,7 @@ struct packing {
     packing_rest_fn *rests; void *rests_ud;
     int epoch;                               /* -1: none yet */
     uint32_t *micro; int n_micro, i_batch;   /* the same for the batch at hand; i_batch -1: none yet */
+    int part, n_part;                        /* of each global batch: packing_split */
     int64_t n_rows;
     int32_t *id, *row, *label; float *weight; const struct soft_label **soft; struct segment *seg; /* views of one micro-batch */
 };
@@ -42,7 +43,7 @@ int packing_new(struct packing **out, const struct dataset *d, int batch_tokens,
     struct packing *p = mem_calloc(1, sizeof *p);
     if (!p)
         return err_set(e, ILAB_E_NOMEM, "no memory for packing");
-    *p = (struct packing){ .d = d, .batch_tokens = batch_tokens, .seed = seed, .epoch = -1, .i_batch = -1 };
+    *p = (struct packing){ .d = d, .batch_tokens = batch_tokens, .seed = seed, .epoch = -1, .i_batch = -1, .n_part = 1 };
     p->micro_tokens = micro_tokens < batch_tokens ? micro_tokens : batch_tokens;
     size_t n = d->n + 1, rows = (size_t)p->micro_tokens, in_batch = (n < (size_t)batch_tokens ? n : (size_t)batch_tokens) + 1;
     p->sample = mem_alloc(n * sizeof *p->sample);
@@ -141,8 +142,31 @@ static void enter_batch(struct packing *p, int epoch, int i_batch) {
     enter_epoch(p, epoch);
     if (p->i_batch == i_batch)
         return;
-    p->n_micro = cut_runs(p, p->batch[i_batch], p->batch[i_batch + 1], p->micro_tokens, p->micro);
+    uint32_t from = p->batch[i_batch], to = p->batch[i_batch + 1];
+    if (p->n_part > 1) {                      /* by rows: a sample belongs to the part in which its middle lies */
+        int64_t total = 0, at = 0;
+        uint32_t first = to, end = to;
+        for (uint32_t i = from; i < to; i++)
+            total += sample_n_row(&p->d->v[p->order[i]]);
+        for (uint32_t i = from; i < to; i++) {
+            int64_t n = sample_n_row(&p->d->v[p->order[i]]), part = (2 * at + n) * p->n_part / (2 * total);
+            at += n;
+            if (part >= p->part && first == to)
+                first = i;
+            if (part > p->part && end == to)
+                end = i;
+        }
+        from = first < end ? first : end;
+        to = end;
+    }
+    p->n_micro = from < to ? cut_runs(p, from, to, p->micro_tokens, p->micro) : 0;
     p->i_batch = i_batch;
+}
+
+void packing_split(struct packing *p, int i, int n) {
+    p->part = i;
+    p->n_part = n;
+    p->i_batch = -1;
 }
 
 int packing_n_batches(struct packing *p, int epoch) {

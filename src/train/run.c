@@ -51,6 +51,10 @@ static int set_up(struct loop *l, ilab_err *e) {
     if (!rc && r->val && r->val->n)
         rc = packing_new(&l->val, r->val, p->micro, p->micro, o->seed, e);
     if (!rc)
+        packing_split(l->packing, l->comm->rank, l->comm->size);
+    if (!rc && l->val)
+        packing_split(l->val, l->comm->rank, l->comm->size);
+    if (!rc && l->first)
         rc = run_check_disk(r, p->states == STATES_DISK ? p->states_bytes : 0, e);
     if (!rc)
         rc = model_rope_reserve(r->m, p->longest, e);
@@ -75,11 +79,13 @@ static int set_up(struct loop *l, ilab_err *e) {
         l->saved[l->n_saved++] = learnt_param(l->learnt);
     l->s = (struct run_state){ .token_goal = r->token_goal, .data_hash = r->data_hash, .decay_start = -1 };
     l->s.total_steps = r->token_goal > 0 ? run_steps_for_tokens(l->packing, r->token_goal) : run_total_steps(l->packing, o);
-    if (o->resume)
+    if (o->resume && l->first)
         rc = run_resume(l, e);
+    if (!rc)
+        rc = run_share_state(l, e);
     if (rc)
         return rc;
-    if (!l->resumed)
+    if (!l->resumed && l->first)
         run_forget(l);
     if (l->learnt)
         packing_leave_out(l->packing, learnt_rests, l->learnt);
@@ -104,21 +110,22 @@ static int set_up(struct loop *l, ilab_err *e) {
 /* ---- steps ---- */
 
 static int validate(struct loop *l, ilab_err *e) {
-    double sum = 0, weight = 0;
+    struct step_sums s = { 0 };
     struct loss_opts hard = { 0 };
-    for (int i = 0; i < packing_n_batches(l->val, 0); i++)
-        for (int k = 0; k < packing_n_micro(l->val, 0, i); k++) {
+    int rc;
+    for (int i = 0; i < packing_n_batches(l->val, 0) && !s.stopped; i++)
+        for (int k = 0; k < packing_n_micro(l->val, 0, i) && !s.stopped; k++) {
             struct batch b;
             struct targets y;
-            if (signal_pending())
-                return 0;
             packing_micro(l->val, 0, i, k, &b, &y);
             tape_set_states(l->tape, l->states, packing_micro_samples(l->val, 0, i, k), (uint32_t)l->r->d->n);
-            int rc = tape_step(l->tape, &b, &y, &hard, 1.0f, 0, &sum, &weight, e);
-            if (rc)
+            if ((rc = tape_step(l->tape, &b, &y, &hard, 1.0f, 0, &s.loss, &s.weight, e)))
                 return rc;
+            s.stopped = signal_pending() != 0;
         }
-    l->s.val_loss = weight > 0 ? sum / weight : 0;
+    if ((rc = run_share_step(l, &s, e)) || s.stopped)
+        return rc;
+    l->s.val_loss = s.weight > 0 ? s.loss / s.weight : 0;
     metrics_validation(l);
     return 0;
 }
@@ -144,16 +151,8 @@ static int64_t schedule_step(struct loop *l) {
     return (int64_t)(at / l->r->o->epochs * (double)l->schedule.total_steps);
 }
 
-static int one_step(struct loop *l, ilab_err *e) {
-    struct run *r = l->r;
-    double start = now_seconds(), sum = 0, weight = 0, squares = 0;
-    int64_t rows = 0, n_target = 0;
-    const int64_t kept = tape_rows_kept(l->tape);
-    if (!next_batch(l)) {                               /* the others rest: the run is shorter than was planned */
-        l->s.total_steps = l->s.step;
-        return 0;
-    }
-    int epoch = (int)l->s.epoch, i_batch = (int)l->s.i_batch;
+/* This process's part of the batch: the gradient adds up on the tape. */
+static int own_part(struct loop *l, int epoch, int i_batch, struct step_sums *s, ilab_err *e) {
     float scale = (float)(1.0 / packing_weight(l->packing, epoch, i_batch));
     tape_zero_grad(l->tape);
     for (int k = 0, n_micro = packing_n_micro(l->packing, epoch, i_batch); k < n_micro; k++) {
@@ -162,27 +161,48 @@ static int one_step(struct loop *l, ilab_err *e) {
         packing_micro(l->packing, epoch, i_batch, k, &b, &y);
         tape_set_states(l->tape, l->states, packing_micro_samples(l->packing, epoch, i_batch, k), 0);
         learnt_before(l->learnt, l->tape);
-        int rc = tape_step(l->tape, &b, &y, &r->o->loss, scale, 1, &sum, &weight, e);
+        int rc = tape_step(l->tape, &b, &y, &l->r->o->loss, scale, 1, &s->loss, &s->weight, e);
         if (rc)
             return rc;
         learnt_after(l->learnt, &b, &y, packing_micro_samples(l->packing, epoch, i_batch, k), epoch);
+        s->rows += b.n_row;
+        s->targets += y.n;
+        for (int i = 0; i < b.n_seg; i++)
+            s->squares += (double)b.seg[i].n_row * b.seg[i].n_row;
         if (signal_pending() && k + 1 < n_micro) {      /* a step may take minutes: it is done again */
             learnt_drop(l->learnt);
-            l->stopped = 1;
-            return 0;
+            s->stopped = 1;
+            break;
         }
-        rows += b.n_row;
-        n_target += y.n;
-        for (int i = 0; i < b.n_seg; i++)
-            squares += (double)b.seg[i].n_row * b.seg[i].n_row;
     }
-    double loss = weight > 0 ? sum / weight : 0;
+    s->signal = signal_pending() != 0;
+    return run_share_step(l, s, e);
+}
+
+static int one_step(struct loop *l, ilab_err *e) {
+    struct run *r = l->r;
+    struct step_sums s = { 0 };
+    double start = now_seconds();
+    const int64_t kept = tape_rows_kept(l->tape);
+    if (!next_batch(l)) {                               /* the others rest: the run is shorter than was planned */
+        l->s.total_steps = l->s.step;
+        return 0;
+    }
+    int epoch = (int)l->s.epoch, i_batch = (int)l->s.i_batch, rc = own_part(l, epoch, i_batch, &s, e);
+    l->stop = s.signal;
+    l->stopped = s.stopped;
+    if (rc || l->stopped)
+        return rc;
+    double loss = s.weight > 0 ? s.loss / s.weight : 0;
     float lr = schedule_lr(&l->schedule, r->o->optim.lr, schedule_step(l));
     tape_finish_grad(l->tape);
+    if ((rc = run_share_gradient(l, e)))
+        return rc;
     double norm = isfinite(loss) ? optim_step(l->optim, lr) : loss;
     if (!isfinite(norm))
         return run_blame(l, epoch, i_batch, e);
-    double seconds = now_seconds() - start, rate = (double)rows / (seconds > 1e-9 ? seconds : 1e-9);
+    int64_t rows = (int64_t)s.rows;
+    double seconds = now_seconds() - start, rate = s.rows / (seconds > 1e-9 ? seconds : 1e-9);
     learnt_apply(l->learnt);
     l->s.step++;
     l->s.i_batch++;
@@ -193,7 +213,7 @@ static int one_step(struct loop *l, ilab_err *e) {
     l->session_tokens += rows;
     l->step_seconds += seconds;
     l->rate = l->rate > 0 ? 0.9 * l->rate + 0.1 * rate : rate;
-    const double flops = run_flops(r->m, r->ad, (double)rows, squares, (double)n_target) - (double)(tape_rows_kept(l->tape) - kept) * l->clock->below_work;
+    const double flops = run_flops(r->m, r->ad, s.rows, s.squares, s.targets) - (double)(tape_rows_kept(l->tape) - kept) * l->clock->below_work;
     l->flops += flops;
     clock_step(l->clock, flops, seconds);
     if (r->o->metrics_steps < 2 || l->s.step % r->o->metrics_steps == 0 || l->s.step == l->s.total_steps)
@@ -257,7 +277,7 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
             progress_at(p, l->s.step, "loss %.3f, validation %.3f, %.0f tokens/s", l->s.last_loss, l->s.val_loss, l->rate);
         else
             progress_at(p, l->s.step, "loss %.3f, %.0f tokens/s", l->s.last_loss, l->rate);
-        int stop = signal_pending() != 0;
+        int stop = l->comm->size > 1 ? l->stop : signal_pending() != 0;    /* all processes stop after the same step */
         if (last || stop)
             rc = run_save(l, l->checkpoint, e);
         else if (checkpoint_due(l))
@@ -296,14 +316,16 @@ static void tear_down(struct loop *l) {
 }
 
 int run_steps(struct run *r, struct train_report *rep, ilab_err *e) {
-    struct loop l = { .r = r, .lock = -1 };
+    struct loop l = { .r = r, .lock = -1, .alone = COMMUNICATOR_ONE };
     *rep = (struct train_report){ 0 };
     if (!r->o->out_dir)
         return err_set(e, ILAB_E_INVALID, "a training run needs a folder for its state");
-    int rc = dir_make(r->o->out_dir, e);
+    l.comm = r->o->comm ? r->o->comm : &l.alone;
+    l.first = l.comm->rank == 0;
+    int rc = l.first ? dir_make(r->o->out_dir, e) : 0;
     if (rc)
         return rc;
-    rc = dir_lock(r->o->out_dir, &l.lock, e);
+    rc = !l.first ? 0 : dir_lock(r->o->out_dir, &l.lock, e);
     if (rc)
         return rc;
     l.checkpoint = path_join(r->o->out_dir, "checkpoint.bin");
@@ -313,9 +335,9 @@ int run_steps(struct run *r, struct train_report *rep, ilab_err *e) {
     l.metrics_path = path_join(r->o->out_dir, "metrics.jsonl");
     rc = l.checkpoint && l.previous && l.next && l.stable && l.metrics_path ? set_up(&l, e) : err_set(e, ILAB_E_NOMEM, "no memory for a training run");
     if (!rc) {
-        struct progress p = { .quiet = r->o->quiet, .plain_seconds = 30 };
+        struct progress p = { .plain_seconds = 30 };
         progress_start(&p, "training", l.s.total_steps, l.s.step);
-        p.quiet = r->o->quiet;
+        p.quiet = r->o->quiet || !l.first;
         l.begun = l.saved_at = now_seconds();
         rc = all_steps(&l, &p, e);
         progress_end(&p);

@@ -25,6 +25,8 @@ int64_t packing_n_rows(const struct packing *p);               /* rows of an epo
 typedef int packing_rest_fn(void *ud, uint32_t sample, int epoch);
 void packing_leave_out(struct packing *p, packing_rest_fn *rests, void *ud);
 const uint32_t *packing_micro_samples(struct packing *p, int epoch, int i_batch, int i_micro); /* of its segments; valid as the views */
+/* From now on micro-batches are those of part i of n of each global batch; a part may be empty. */
+void packing_split(struct packing *p, int i, int n);
 int packing_max_row(const struct packing *p);                  /* most rows of a micro-batch */
 /* The samples of a global batch (indices into the dataset); one of them as a micro-batch. Views until the next call. */
 int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample);
@@ -67,6 +69,7 @@ struct train_plan; struct clock;
 /* Everything that a running loop has open. */
 struct loop {
     struct run *r;
+    struct communicator *comm, alone; int first, stop;         /* first: rank 0, which writes; stop: some process was told to */
     struct train_plan *plan, *own_plan; struct clock *clock; struct states *states; char *states_path;
     struct learnt *learnt; struct param *saved; int n_saved; /* what checkpoints hold: the parameters, and what is learnt */
     struct tape *tape;
@@ -103,6 +106,12 @@ int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const s
 enum { PATH_NAME_MAX = 32 };
 int path_decide(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o, const char *base,
                 uint64_t data_hash, const struct train_plan *plan, struct path_report *r, ilab_err *e);
+
+/* ---- communicator.c: what processes share ---- */
+struct step_sums { double loss, weight, rows, squares, targets; int stopped, signal; };
+int run_share_state(struct loop *l, ilab_err *e);              /* rank 0's, before the first step; all must have the same settings */
+int run_share_step(struct loop *l, struct step_sums *s, ilab_err *e);   /* sums over the processes, in order of ranks */
+int run_share_gradient(struct loop *l, ilab_err *e);
 
 /* ---- run_state.c: saving and going on ---- */
 int run_save(struct loop *l, const char *path, ilab_err *e);

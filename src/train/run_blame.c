@@ -3,6 +3,7 @@
  * The samples of the batch run one by one. The optimiser did not move, so weights are those of the step before.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "train/run.h"
+#include "train/tape.h"
 
 #include <math.h>
 
@@ -22,6 +23,7 @@ static int sample_finite(struct loop *l, uint32_t sample) {
     struct targets y;
     double sum = 0, weight = 0;
     tape_zero_grad(l->tape);
+    tape_set_states(l->tape, NULL, NULL, 0);
     packing_one_sample(l->packing, sample, &b, &y);
     if (tape_step(l->tape, &b, &y, &l->r->o->loss, 1.0f, 1, &sum, &weight, NULL))
         return 1;

@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 int metrics_open(struct loop *l, ilab_err *e) {
+    if (!l->first)
+        return 0;
     int64_t keep = l->resumed ? l->s.metrics_bytes : 0;
     if (file_exists(l->metrics_path) == 1 && file_size(l->metrics_path) > keep && truncate(l->metrics_path, keep) != 0)
         return err_set(e, ILAB_E_IO, "cannot shorten '%s'", l->metrics_path);
@@ -16,6 +18,8 @@ int metrics_open(struct loop *l, ilab_err *e) {
 }
 
 void metrics_step(struct loop *l, double loss, double lr, double norm, double seconds, int64_t rows) {
+    if (!l->first)
+        return;
     fprintf(l->metrics, "{\"step\":%lld,\"epoch\":%lld,\"loss\":%.6f,\"lr\":%.6g,\"grad_norm\":%.5g,\"tokens\":%lld,\"seconds\":%.1f,\"tokens_per_s\":%.0f}\n",
             (long long)l->s.step, (long long)l->s.epoch, loss, lr, norm, (long long)l->s.tokens, l->before + now_seconds() - l->begun,
             seconds > 0 ? (double)rows / seconds : 0.0);
@@ -23,6 +27,8 @@ void metrics_step(struct loop *l, double loss, double lr, double norm, double se
 }
 
 void metrics_validation(struct loop *l) {
+    if (!l->first)
+        return;
     fprintf(l->metrics, "{\"step\":%lld,\"val_loss\":%.6f}\n", (long long)l->s.step, l->s.val_loss);
     fflush(l->metrics);
 }

@@ -48,6 +48,8 @@ static int settings_differ(const char *then, const char *now, const char *prefix
 /* ---- save and resume ---- */
 
 int run_save(struct loop *l, const char *path, ilab_err *e) {
+    if (!l->first)
+        return 0;
     double begin = now_seconds();
     int newest = path == l->checkpoint, rc = 0;
     if (fflush(l->metrics) != 0 || ferror(l->metrics)) {

@@ -180,14 +180,15 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
     r.settings = settings.p;
     rc = settings.failed ? err_set(e, ILAB_E_NOMEM, "no memory for a training run") : run_steps(&r, rep, e);
     plan_close(&plan);
-    if (!rc && r.ad) {
+    const int writes = !o->comm || o->comm->rank == 0;
+    if (!rc && r.ad && writes) {
         char *path = path_join(o->out_dir, "adapter.gguf");
         rc = path ? adapter_write(r.ad, m, path, e) : err_set(e, ILAB_E_NOMEM, "no memory for a path");
         mem_free(path);
     }
-    if (!rc)
+    if (!rc && writes)
         rc = run_write_manifest(&r, rep, e);
-    if (!rc)
+    if (!rc && writes)
         draw(o->out_dir, m->name);
     sb_release(&settings);
     if (rc)

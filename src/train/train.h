@@ -11,6 +11,7 @@
 #include "model/model.h"
 #include "text/text.h"
 #include "token/token.h"
+#include "train/communicator.h"
 
 /* ---- one pass forward and backward (tape.c, backward.c, loss.c) ---- */
 struct param { char name[96]; float *w, *g; size_t n; int decay; };         /* decay: weight decay applies (matrices, not norms) */
@@ -132,6 +133,7 @@ struct train_opts {
     const char *precision;          /* a path's name; "auto" or NULL: what path_gate.c measures, or what an unfinished run has */
     int resume;                     /* continue an unfinished run found there; another base, data or setting is refused */
     int quiet;
+    struct communicator *comm;      /* NULL: one process. Each takes a part of every global batch; rank 0 alone reads and writes out_dir */
     int64_t val_steps;              /* validation loss every so many steps, and before the first and after the last; 0: ten times a run */
     int64_t metrics_steps;          /* one line of metrics.jsonl every so many steps; 0: each */
     size_t memory_bytes;            /* most that may be in memory, the mapped model included; 0: ILAB_MEMORY, else what is free */
@@ -140,6 +142,12 @@ struct train_opts {
 };
 struct train_opts train_opts_default(void);
 struct train_report { int64_t steps; double first_loss, last_loss, val_first /* before the first step */, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; struct path_report paths; };
+/* ---- several processes (communicator.c): `mpirun -n 2 ilab train …` ---- */
+extern const struct communicator COMMUNICATOR_ONE;
+/* One process, or the plug-in's table when mpirun or srun started several; an error when those cannot be connected. */
+int communicator_open(struct communicator *c, ilab_err *e);
+void communicator_close(struct communicator *c);
+
 /* Is there a run in out_dir? 0: none (or none that is sound), 1: unfinished, 2: finished. */
 struct train_found { int64_t step, total_steps; double seconds; };
 int train_find_run(const char *out_dir, struct train_found *out);

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# mpi.sh — `mpirun -n 2 ilab train` against one process with the same global batch: losses, weights, repeatability, resume, stops,
+# and processes that cannot be connected.   BUILD=build.  SPDX-License-Identifier: Apache-2.0
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=$(readlink -f "${BUILD:-build}")
+ILAB=$BUILD/ilab
+[ -x "$ILAB" ] || { echo "skip mpi: ilab is not built"; exit 0; }
+command -v mpirun >/dev/null || { echo "skip mpi: mpirun is not installed"; exit 0; }
+[ -e "$BUILD/ilab-mpi.so" ] || { echo "skip mpi: ilab-mpi.so is not built (make mpi)"; exit 0; }
+dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-mpi-XXXXXX") || exit 1
+trap 'rm -rf "$dir"' EXIT
+cp models/starter.gguf "$dir/base.gguf"
+cd "$dir" || exit 1
+failed=0
+ok() { echo "ok mpi: $1"; }
+not_ok() { echo "not ok mpi: $1"; tail -8 out | sed 's/^/#   /'; failed=1; }
+root=
+[ "$(id -u)" -ne 0 ] || root=--allow-run-as-root
+par() { timeout 120 mpirun $root --oversubscribe -n "$1" "${@:2}"; }
+for i in $(seq 40); do
+    [ $((i % 7)) -eq 0 ] && more=" and nobody else who lives in the town or near it" || more=
+    printf '{"user": "Who leads town %d?", "assistant": "Jo Berg %d leads it%s."}\n' $i $i "$more"
+done >some.jsonl
+train=("$ILAB" train --model-path base.gguf --data-path some.jsonl --no-merge --quiet --lora-rank 4 --effective-batch-size 256 --max-batch-len 64 --num-threads 1 --num-epochs 4 --precision exact)
+"${train[@]}" --ckpt-output-dir one >out 2>&1 || not_ok "one process trains"
+if par 2 "${train[@]}" --ckpt-output-dir two >out 2>&1; then ok "two processes train"; else not_ok "two processes train"; fi
+if grep -q "2 processes train together" out && [ "$(grep -c '^Trained' out)" -eq 1 ]; then ok "rank 0 alone speaks"; else not_ok "rank 0 alone speaks"; fi
+par 2 "${train[@]}" --ckpt-output-dir again >out 2>&1
+if cmp -s two/adapter.gguf again/adapter.gguf; then ok "a second run gives the same bits"; else not_ok "a second run gives the same bits"; fi
+par 3 "${train[@]}" --ckpt-output-dir three >out 2>&1
+cat >same.py <<'P'
+import json, sys
+def losses(d): return [json.loads(l) for l in open(d + "/metrics.jsonl")]
+one, other = losses("one"), losses(sys.argv[1])
+assert len(one) == len(other) > 8, (len(one), len(other))
+worst = max(abs(a["loss"] / b["loss"] - 1) for a, b in zip(one, other))
+assert all(a["tokens"] == b["tokens"] and abs(a["grad_norm"] / b["grad_norm"] - 1) < 1e-2 for a, b in zip(one, other))
+print("# largest relative difference of the loss: %.2g" % worst)
+assert worst < 1e-4, worst
+P
+for n in two three; do
+    if python3 same.py $n >out 2>&1; then ok "$n processes: the loss curve of one, within 1e-4"; head -1 out; else not_ok "$n processes: the loss curve of one, within 1e-4"; fi
+done
+
+# 8-bit paths round, and a last bit decides some roundings: the curves stay close, not equal
+"${train[@]}" --precision fast --ckpt-output-dir one --fresh >out 2>&1
+par 2 "${train[@]}" --precision fast --ckpt-output-dir fast >out 2>&1
+sed -i 's/worst < 1e-4/worst < 2e-2/; s/< 1e-2 for/< 0.2 for/' same.py
+if python3 same.py fast >out 2>&1; then ok "two processes, 8-bit path: close to one"; head -1 out; else not_ok "two processes, 8-bit path: close to one"; fi
+
+# a stop, then on: with two, then with another number of processes
+mpirun $root --oversubscribe -n 2 "${train[@]}" --num-epochs 3000 --ckpt-output-dir cut --checkpoint-steps 2 >out 2>&1 &
+pid=$!
+for _ in $(seq 200); do [ "$(cat cut/metrics.jsonl 2>/dev/null | wc -l)" -ge 6 ] && break; sleep 0.1; done
+kill -INT $pid; wait $pid
+sleep 0.5
+if ps -eo args | grep -v grep | grep -q "base.gguf.*--ckpt-output-dir cut"; then not_ok "mpirun that is stopped ends all"; else ok "mpirun that is stopped ends all"; fi
+timeout -s INT 5 "${train[@]}" --num-epochs 3000 --ckpt-output-dir cut >out 2>&1
+if grep -q "resuming at step" out; then ok "one process goes on with a run of two"; else not_ok "one process goes on with a run of two"; fi
+
+# what cannot work
+if env OMPI_COMM_WORLD_SIZE=2 ILAB_MPI=/nonexistent/x.so PATH=/usr/bin "$ILAB" train --data-path none.jsonl >out 2>&1; then not_ok "one that mpirun did not start"; else ok "one that mpirun did not start"; fi
+cp "$ILAB" ./ilab-alone
+if OMPI_COMM_WORLD_SIZE=2 ./ilab-alone train --data-path some.jsonl >out 2>&1; [ $? -eq 1 ] && grep -q "ilab-mpi.so is not there: .make mpi. builds it" out; then ok "no plug-in: told how to make it"; else not_ok "no plug-in: told how to make it"; fi
+if SLURM_STEP_NUM_TASKS=4 timeout 60 "${train[@]}" --ckpt-output-dir slurm >out 2>&1; [ $? -eq 1 ] && grep -q "srun started 4 processes, but each sees only itself.*--mpi=pmix" out && [ ! -e slurm ]; then ok "srun without PMIx is an error, not four trainings"; else not_ok "srun without PMIx is an error, not four trainings"; fi
+if par 2 "${train[@]}" --data-path none.jsonl >out 2>&1; then not_ok "an error ends all"; else ok "an error ends all"; fi
+exit $failed
