@@ -89,6 +89,17 @@ struct leaf_read_result {
 typedef int leaf_each_fn(void *ud, struct leaf_read_result *r, ilab_err *e);
 int leaves_each(const char *taxonomy, const struct leaf_list *l, const struct check_opts *o, leaf_each_fn *fn, void *ud, ilab_err *e);
 
+/* ---- fix.c, difference.c: mending ---- */
+enum { FIX_RULES = 24 };
+struct fix_report {
+    struct { const char *rule; int n; } done[FIX_RULES]; int n; /* what was mended, how often */
+    int changed, unreadable /* no YAML: only bytes were mended */, proven /* the tree of values is the same as before */;
+};
+/* Mends a text by the style rules (NULL: none): encoding, line ends, blanks, long lines where folding keeps the value, a
+ * missing version, newline at the end. *out: caller mem_frees. No edit stays that changes a value of the parsed text. */
+int leaf_fix(struct sv text, const char *file, const struct lint_config *lint, char **out, size_t *n_out, struct fix_report *r, ilab_err *e);
+int text_difference(struct sb *out, const char *name_a, struct sv a, const char *name_b, struct sv b); /* unified, 3 lines of context */
+
 /* ---- compat.c: the reference's words ---- */
 int compat_by_name(const char *name, enum compat *out);     /* "0.14", "0.26", "" or NULL: none; ILAB_E_INVALID */
 typedef void compat_say_fn(void *ud, int error, const char *line);
