@@ -60,7 +60,7 @@ lint: ## layers, banned calls, sizes
 	tools/lint
 asan: ## the unit tests under AddressSanitizer
 	$(MAKE) BUILD=build-asan SANITIZE="-fsanitize=address -fno-omit-frame-pointer" OPT="-O1 -g" tests && BUILD=build-asan ONLY_UNIT=1 tests/run
-SANITIZED := $(addprefix unit/test_,gguf safetensors hf gguf_split qtype qtype_mix text_yaml text_json text_utf8 data_qna data_taxonomy taxonomy_changes data_text pipeline eval token token_train token_hf token_pattern attention kv infer infer_constrain lm_local train_data model model_arch model_train backward recompute) \
+SANITIZED := $(addprefix unit/test_,document gguf safetensors hf gguf_split qtype qtype_mix text_yaml text_json text_utf8 data_qna data_taxonomy taxonomy_changes data_text pipeline eval token token_train token_hf token_pattern attention kv infer infer_constrain lm_local train_data model model_arch model_train backward recompute) \
              $(patsubst tests/fuzz/%.c,fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
 sanitized: ## the parsers', the engine's and the trainer's tests and the fuzzers with ASan and UBSan (what ./check runs)
 	$(MAKE) BUILD=build-sanitized SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" OPT="-O1 -g" $(addprefix build-sanitized/,$(SANITIZED))

@@ -83,9 +83,10 @@ static void read_run(struct docx *d, const struct xml *r)
     }
     for (const struct xml *c = r->child; c; c = c->next) {
         if (xml_is(c, "w:t")) {
-            const struct sv t = c->child && !c->child->name && !c->child->next ? c->child->text : xml_text(b, c);
-            if (align && !strcmp(align, "superscript") && t.n == 1 && t.p[0] >= '2' && t.p[0] <= '3') build_text(b, t.p[0] == '2' ? SV("\xC2\xB2") : SV("\xC2\xB3"));
-            else build_text(b, t);
+            const struct sv one = c->child && !c->child->name && !c->child->next ? c->child->text : (struct sv){ "", 0 };
+            if (align && !strcmp(align, "superscript") && one.n == 1 && (one.p[0] == '2' || one.p[0] == '3')) build_text(b, one.p[0] == '2' ? SV("\xC2\xB2") : SV("\xC2\xB3"));
+            else
+                for (const struct xml *t = c->child; t; t = t->next) build_text(b, t->text); /* an entity cuts a text into pieces */
         } else if (xml_is(c, "w:tab")) build_text(b, SV(" "));
         else if (xml_is(c, "w:br") || xml_is(c, "w:cr")) {
             const char *type = xml_get(c, "w:type");

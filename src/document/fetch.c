@@ -382,7 +382,8 @@ int source_open(const struct source_request *r, struct source *out, ilab_err *e)
         out->root = slash ? mem_strndup(path, slash == path ? 1 : (size_t)(slash - path)) : xstrdup(".");
         out->only = xstrdup(path_base(path));
         if (!out->root) rc = err_set(e, ILAB_E_NOMEM, "no memory for the path of a document");
-    } else if (is_address) rc = clone_open(r, r->repo, !strncmp(r->repo, "file://", 7), out, e);
+    } else if (!strncmp(r->repo, "file://", 7)) rc = clone_open(r, r->repo + 7, 1, out, e); /* gone, but perhaps in the cache */
+    else if (is_address) rc = clone_open(r, r->repo, 0, out, e);
     else
         rc = err_set(e, ILAB_E_NOTFOUND, "there is no file or folder '%s' (looked beside the file, in the taxonomy and in the current folder), and it is not the address of a "
                      "git repository: correct document.repo", r->repo);
