@@ -53,7 +53,7 @@ $(BUILD)/ilab-mpi.so: src/train/plugin/communicator_mpi.c src/train/communicator
 mpi: $(BUILD)/ilab-mpi.so ## the plug-in for `mpirun -n 2 ilab train` (needs libopenmpi-dev)
 MPI_PLUGIN := $(if $(shell command -v mpicc 2>/dev/null),$(BUILD)/ilab-mpi.so)
 
-tests: all $(MPI_PLUGIN) $(UNIT) $(FUZZ) $(BUILD)/tools/world $(BUILD)/tools/control_data $(BUILD)/tools/quickstart_report $(BUILD)/tools/make_model $(BUILD)/tools/arch_oracle $(BUILD)/tools/oracle_tokenizers ## build every test program
+tests: all $(MPI_PLUGIN) $(UNIT) $(FUZZ) $(BUILD)/tools/world $(BUILD)/tools/control_data $(BUILD)/tools/quickstart_report $(BUILD)/tools/make_model $(BUILD)/tools/arch_oracle $(BUILD)/tools/lora_steps $(BUILD)/tools/oracle_tokenizers ## build every test program
 test: tests ## run every test (./check also installs what is missing)
 	tests/run
 lint: ## layers, banned calls, sizes

@@ -13,8 +13,8 @@ struct train_args {
     const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states, *precision;
     const char *long_samples;
     const char *save_type;
-    int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps;
-    double alpha, lr, soft, decay, warmup, learnt, save_seconds;
+    int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps, rslora;
+    double alpha, dropout, lr, soft, decay, warmup, learnt, save_seconds;
 };
 /* Ours where science.md shows the reference's (rank 4, attention only, lr 5e-5, 300 tokens, 1 epoch) to teach next to nothing. */
 static const struct train_args DEFAULTS = {
@@ -39,7 +39,9 @@ static const struct opt OPTS[] = {
     { "num-epochs", 0, NULL, OPT_INT, O(epochs), 1, 10000, "N", "train.num_epochs", "passes over the data (the reference's 1 teaches next to nothing)" },
     { "lora-rank", 0, NULL, OPT_INT, O(rank), 1, 1024, "R", "train.lora_rank", "rank of the adapter" },
     { "lora-alpha", 0, NULL, OPT_FLOAT, O(alpha), 0.001, 1e6, "A", "train.lora_alpha", "its scale is A/R" },
-    { "lora-target-modules", 0, NULL, OPT_STR, O(modules), 0, 0, "LIST", "train.lora_target_modules", "all, or names with commas: attn_q,attn_k,attn_v,attn_output,ffn_gate,ffn_up,ffn_down" },
+    { "lora-dropout", 0, NULL, OPT_FLOAT, O(dropout), 0, 0.99, "P", NULL, "share of an adapter's input that falls out in training" },
+    { "use-rslora", 0, NULL, OPT_FLAG, O(rslora), 0, 0, NULL, NULL, "scale A/sqrt(R) instead: for large ranks" },
+    { "lora-target-modules", 0, NULL, OPT_STR, O(modules), 0, 0, "LIST", "train.lora_target_modules", "all, or names with commas: attn_q … ffn_down, ffn_gate_exps …, or q_proj … down_proj; router is not in all" },
     { "lora-first-layer", 0, NULL, OPT_INT, O(first_layer), 0, 1000, "N", NULL, "leave the layers below alone (less work)" },
     { "learning-rate", 0, NULL, OPT_FLOAT, O(lr), 1e-9, 10, "X", "train.learning_rate", "highest learning rate (smaller for larger models: 2e-4 at 7B)" },
     { "warmup", 0, NULL, OPT_FLOAT, O(warmup), 0, 0.9, "X", NULL, "share of the steps with a rising rate" },
@@ -69,18 +71,29 @@ static const struct opt OPTS[] = {
     { 0 },
 };
 
+/* Names of GGUF, and those of Hugging Face's classes, which mean every matrix of that kind: dense, of experts, of shared experts. */
+static const struct { const char *name; unsigned which; } MODULES[] = {
+    { "all", ADAPT_DEFAULT }, { "all-linear", ADAPT_DEFAULT }, { "router", 1u << ADAPT_ROUTER },
+    { "q_proj", 1u << LIN_Q }, { "k_proj", 1u << LIN_K }, { "v_proj", 1u << LIN_V }, { "o_proj", 1u << LIN_O },
+    { "qkv_proj", 1u << LIN_Q | 1u << LIN_K | 1u << LIN_V }, { "c_attn", 1u << LIN_Q | 1u << LIN_K | 1u << LIN_V },
+    { "gate_proj", 1u << LIN_GATE | 1u << (ADAPT_EXPERTS + EXPERT_GATE) | 1u << (ADAPT_SHARED + EXPERT_GATE) },
+    { "up_proj", 1u << LIN_UP | 1u << (ADAPT_EXPERTS + EXPERT_UP) | 1u << (ADAPT_SHARED + EXPERT_UP) },
+    { "down_proj", 1u << LIN_DOWN | 1u << (ADAPT_EXPERTS + EXPERT_DOWN) | 1u << (ADAPT_SHARED + EXPERT_DOWN) },
+    { "gate_up_proj", 1u << LIN_GATE | 1u << LIN_UP },
+};
+
 static int parse_modules(const char *list, unsigned *which, ilab_err *e)
 {
     struct sv rest = sv_of(list), part;
     *which = 0;
-    if (!strcmp(list, "all")) *which = ADAPT_DEFAULT;
-    while (!*which || rest.n) {
-        if (!strcmp(list, "all") || !sv_split(&rest, ',', &part)) break;
-        int kind = -1;
+    while (rest.n && sv_split(&rest, ',', &part)) {
+        unsigned found = 0;
         for (int i = 0; i < ADAPT_COUNT; i++)
-            if (sv_eq_c(sv_trim(part), LINEAR_NAME[i])) kind = i;
-        if (kind < 0) return err_set(e, ILAB_E_INVALID, "--lora-target-modules: '%.*s' is no linear layer", SV_ARG(part));
-        *which |= 1u << kind;
+            if (sv_eq_c(sv_trim(part), LINEAR_NAME[i])) found = 1u << i;
+        for (size_t i = 0; i < ARRAY_LEN(MODULES); i++)
+            if (sv_eq_c(sv_trim(part), MODULES[i].name)) found = MODULES[i].which;
+        if (!found) return err_set(e, ILAB_E_INVALID, "--lora-target-modules: '%.*s' is no linear layer", SV_ARG(part));
+        *which |= found;
     }
     return *which ? 0 : err_set(e, ILAB_E_INVALID, "--lora-target-modules names no layer");
 }
@@ -364,7 +377,7 @@ static int run(struct cli *c, void *args)
         return rc;
     }
     o.full = !strcmp(a->pipeline, "full");
-    o.rank = a->rank, o.alpha = (float)a->alpha, o.first_layer = a->first_layer, o.epochs = a->epochs;
+    o.rank = a->rank, o.alpha = (float)a->alpha, o.lora_dropout = (float)a->dropout, o.rslora = a->rslora, o.first_layer = a->first_layer, o.epochs = a->epochs;
     o.batch_tokens = a->batch, o.micro_tokens = a->micro < a->batch ? a->micro : a->batch;
     o.precision = a->precision;
     o.checkpoint_seconds = a->save_seconds, o.checkpoint_steps = a->save_steps;

@@ -207,7 +207,7 @@ static int write_config(struct peft_writer *x, const struct hf_arch *arch, const
     json_object_set_new(o, "base_model_name_or_path", json_string(x->m->name));
     json_object_set_new(o, "r", json_integer(a->rank));
     json_object_set_new(o, "lora_alpha", alpha == floor(alpha) && alpha < 1e9 ? json_integer((json_int_t)alpha) : json_real(alpha));
-    json_object_set_new(o, "lora_dropout", json_real(0));
+    json_object_set_new(o, "lora_dropout", json_real((double)a->dropout));
     json_object_set_new(o, "use_rslora", json_boolean(a->rslora));
     json_object_set_new(o, "use_dora", json_false());
     json_object_set_new(o, "bias", json_string("none"));

@@ -56,6 +56,11 @@ void lora_inner(const struct layer_job *j, int kind, const float *x)
     const int64_t in = lo->n_in, rank = lo->rank;
     float *h = j->a->lora_h[kind];
     struct tensor a = f32_matrix(lo->a, rank, in);
+    const struct lora_drop *d = &j->ad->drop;
+    if (d->x) {
+        lora_drop(j->g, d, (struct lora_dropped){ j->layer, kind, 0, NULL }, x, NULL, d->x, j->b->n_row, in);
+        x = d->x;
+    }
     gemm_run(j->g, &(struct gemm){ .n_row = j->b->n_row, .n_col = rank, .n_k = in, .c = h, .c_row = rank, .a = x, .a_row = in, .a_col = 1,
                                    .form = GEMM_B_TENSOR, .t = &a });
     j->k->scale(h, lo->scale, j->b->n_row * rank);

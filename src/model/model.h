@@ -124,10 +124,14 @@ struct lora {
     int a_of;                       /* the kind whose A this is; its own number where nothing is shared */
     float scale, *a /* [R, in] */, *b /* [out, R] */;
 };
+/* Dropout in front of A, while a training pass runs (lora_drop.c): x [n,in] is room for what is left; NULL: none. */
+struct lora_drop { float p; uint64_t seed /* and step, mixed */; int64_t row0 /* of the batch in the global batch */; float *x; };
 struct adapter {
     int rank;                       /* the largest */
     float alpha, scale;             /* scale = alpha / rank, rsLoRA alpha / sqrt(rank) */
     int rslora;                     /* Kalajdzievski 2023 */
+    float dropout;                  /* in training; 0: none */
+    struct lora_drop drop;          /* the trainer's */
     int n_layer;
     struct lora *lora;              /* [n_layer][ADAPT_COUNT] */
     char base_hash[65];
@@ -216,6 +220,11 @@ void embed_rows(const struct kern *k, const struct model *m, const struct batch 
 /* logits[i] = output(norm(x[row[i]])) for n chosen rows, scaled and capped; norm and inv_rms: scratch [n,C], [n]. */
 void output_logits(struct gemm_ctx *g, const struct model *m, const float *x, const int32_t *row, int n,
                    float *norm, float *inv_rms, float *logits /* [n,V] */);
+
+/* y[r] = x[r] (or x[x_row[r]]) with some numbers 0 and the others divided by 1 − p, for rows of n numbers; y may be x. what: the matrix
+ * (kind: whose A it is; matrix: the expert); row[r] is the row of the batch that row r belongs to, NULL: r itself. */
+struct lora_dropped { int layer, kind, matrix; const int32_t *row; };
+void lora_drop(struct gemm_ctx *g, const struct lora_drop *d, struct lora_dropped what, const float *x, const int32_t *x_row, float *y, int n_row, int64_t n);
 
 /* ---- training on less memory (forward.c) ---- */
 /* As layer_acts_plan, but norm1, norm2 and act are those of `common`: layer_redo makes them again from the rest, bit for bit. */

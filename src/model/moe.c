@@ -113,6 +113,12 @@ static void experts_lora(const struct some *s, int part, const float *x, const i
     if (!lo || !lo->on) return;
     const int64_t in = lo->n_in, out = lo->n_out, rank = lo->rank;
     float *h = j->a->lora_h[kind] + s->begin * rank;
+    const struct lora_drop *d = &j->ad->drop;
+    for (int e = s->e0; e < s->e1 && d->x; e++) {
+        const int at = a->first[e] - s->begin, rows = a->first[e + 1] - a->first[e];
+        lora_drop(j->g, d, (struct lora_dropped){ j->layer, kind, e, a->row + a->first[e] }, x, row + at, d->x + at * in, rows, in);
+    }
+    if (d->x) x = d->x, row = a->iota;
     for (int half = 0, n = 0; half < 2; half++, n = 0) {
         for (int e = s->e0; e < s->e1; e++) {
             const int at = a->first[e] - s->begin, rows = a->first[e + 1] - a->first[e];

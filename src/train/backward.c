@@ -31,10 +31,13 @@ static void weight_backward(struct tape *t, float *dw, const float *dy, int64_t 
                                    .a = dy, .a_row = 1, .a_col = out, .form = GEMM_B_ROWS, .b = x, .b_row = in });
 }
 
-/* h = s·x Aᵀ: dB += dyᵀ h; dh = s·dy B; dA += dhᵀ x; dx += dh A. Parts that share A add to one dh. */
-static void lora_backward(struct tape *t, const struct lora *lo, int matrix, int more, int shares, const float *x, const float *h, const float *dy,
-                          int n_row, float *dx)
+/* h = s·x Aᵀ: dB += dyᵀ h; dh = s·dy B; dA += dhᵀ x; dx += dh A. Parts that share A add to one dh. Dropout: x is what it left, and
+ * dh A falls out alike. what.kind: whose A it is. */
+static void lora_backward(struct tape *t, const struct lora *lo, struct lora_dropped what, int more, int shares, const float *x, const float *h,
+                          const float *dy, int n_row, float *dx)
 {
+    const int matrix = what.matrix;
+    const struct lora_drop *d = &t->ad->drop;
     const int64_t in = lo->n_in, out = lo->n_out, rank = lo->rank;
     float *a = lo->a + matrix * rank * in, *b = lo->b + matrix * out * rank;
     weight_backward(t, tape_grad(t, b), dy, out, h, rank, n_row);
@@ -42,10 +45,14 @@ static void lora_backward(struct tape *t, const struct lora *lo, int matrix, int
                                    .a_col = 1, .form = GEMM_B_ROWS, .b = b, .b_row = rank });
     if (more) return;
     gemm_kern(t->g)->scale(t->dh, lo->scale, n_row * rank);
-    weight_backward(t, tape_grad(t, a), t->dh, rank, x, in, n_row);
-    if (dx)
-        gemm_run(t->g, &(struct gemm){ .n_row = n_row, .n_col = in, .n_k = rank, .c = dx, .c_row = in, .load_c = 1, .a = t->dh,
-                                       .a_row = rank, .a_col = 1, .form = GEMM_B_ROWS, .b = a, .b_row = in });
+    if (d->x) lora_drop(t->g, d, what, x, NULL, d->x, n_row, in);
+    weight_backward(t, tape_grad(t, a), t->dh, rank, d->x ? d->x : x, in, n_row);
+    if (!dx) return;
+    gemm_run(t->g, &(struct gemm){ .n_row = n_row, .n_col = in, .n_k = rank, .c = d->x ? t->drop_dx : dx, .c_row = in, .load_c = !d->x, .a = t->dh,
+                                   .a_row = rank, .a_col = 1, .form = GEMM_B_ROWS, .b = a, .b_row = in });
+    if (!d->x) return;
+    lora_drop(t->g, d, what, t->drop_dx, NULL, t->drop_dx, n_row, in);
+    gemm_kern(t->g)->add(dx, t->drop_dx, n_row * in);
 }
 
 /* Does a later part share this one's A? */
@@ -61,14 +68,15 @@ void linear_backward(struct tape *t, const struct tensor *w, const struct lora *
 {
     if (tape_full(t)) weight_backward(t, tape_grad(t, w->data), dy, w->dim[1], x, w->dim[0], n_row);
     if (dx) input_backward(t, w, dy, n_row, dx, load);
-    if (lo && lo[kind].on) lora_backward(t, &lo[kind], 0, more_parts(lo, kind), lo[kind].a_of != kind, x, h, dy, n_row, dx);
+    if (lo && lo[kind].on)
+        lora_backward(t, &lo[kind], (struct lora_dropped){ t->layer, lo[kind].a_of, 0, NULL }, more_parts(lo, kind), lo[kind].a_of != kind, x, h, dy, n_row, dx);
 }
 
-void expert_backward(struct tape *t, const struct tensor *w, const struct lora *lo, int expert, const float *x, const float *h,
+void expert_backward(struct tape *t, const struct tensor *w, const struct lora *lo, int expert, const int32_t *row, const float *x, const float *h,
                      const float *dy, int n_row, float *dx, int load)
 {
     if (dx) input_backward(t, w, dy, n_row, dx, load);
-    if (lo && lo->on) lora_backward(t, lo, expert, 0, 0, x, h, dy, n_row, dx);
+    if (lo && lo->on) lora_backward(t, lo, (struct lora_dropped){ t->layer, lo->a_of, expert, row }, 0, 0, x, h, dy, n_row, dx);
 }
 
 void kind_backward(const struct layer_back *l, int kind, const float *x, const float *dy, float *dx, int load)
@@ -118,6 +126,7 @@ void tape_finish_grad(struct tape *t)
 
 void layer_backward(struct tape *t, const struct batch *b, int layer)
 {
+    t->layer = layer;
     const struct layer *w = &t->m->layer[layer];
     const struct layer_acts *a = tape_acts(t, layer);
     const struct layer_back l = { t, b, w, a, t->ad ? t->ad->lora + (size_t)layer * ADAPT_COUNT : NULL, layer, b->n_row };

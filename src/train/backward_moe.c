@@ -80,7 +80,7 @@ static void part_backward(const struct some *s, int part, int e0, int e1, const 
         const int rows = m->first[e + 1] - m->first[e];
         const struct tensor *w = &l->w->expert[part][e];
         const float *h = lo && lo->on ? l->a->lora_h[ADAPT_EXPERTS + part] + (int64_t)m->first[e] * lo->rank : NULL;
-        if (rows) expert_backward(l->t, w, lo, e, io->x + at * w->dim[0], h, io->dy + at * w->dim[1], rows, io->dx ? io->dx + at * w->dim[0] : NULL, io->load);
+        if (rows) expert_backward(l->t, w, lo, e, m->row + m->first[e], io->x + at * w->dim[0], h, io->dy + at * w->dim[1], rows, io->dx ? io->dx + at * w->dim[0] : NULL, io->load);
     }
 }
 

@@ -134,7 +134,7 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *
     *out = (struct train_estimate){ 0 };
     if (o->full && !m->params)
         return err_set(e, ILAB_E_INVALID, "model '%s' was not opened for training of all weights", m->name);
-    int rc = o->full ? 0 : adapter_new(&ad, m, o->rank, o->alpha, o->which, o->first_layer, o->seed, e);
+    int rc = o->full ? 0 : train_adapter(&ad, m, o, e);
     if (!rc)
         rc = plan_make(&plan, g, m, ad, d, NULL, o, e);
     if (!rc)

@@ -87,6 +87,8 @@ struct loop {
 
 /* ---- run_size.c, work.c: how much there is to do, and whether there is room for it ---- */
 /* Multiply-adds count 2. rows, Σ over segments of n_row², targets. */
+/* A fresh adapter as the options want it. */
+int train_adapter(struct adapter **ad, const struct model *m, const struct train_opts *o, ilab_err *e);
 double run_flops(const struct model *m, const struct adapter *ad, double rows, double rows_squared, double n_target);
 /* Longest sample in rows, number of target ids; checks every id against the vocabulary. */
 struct data_shape { int max_row; size_t n_rows, n_target; };

@@ -53,6 +53,16 @@ static void carve_loss(struct tape *t, struct arena *a)
     t->row_loss = arena_alloc(a, n * sizeof *t->row_loss, 64);
 }
 
+static void carve_dropout(struct tape *t, struct arena *a)
+{
+    size_t widest = 0, rows = (size_t)experts_max_row(&t->m->hp, t->max_row);
+    for (int i = 0; t->ad && t->ad->dropout > 0 && i < t->ad->n_layer * ADAPT_COUNT; i++)
+        if (t->ad->lora[i].on && (size_t)t->ad->lora[i].n_in > widest) widest = (size_t)t->ad->lora[i].n_in;
+    if (rows < (size_t)t->max_row) rows = (size_t)t->max_row;
+    t->drop_x = widest ? floats(a, rows, widest) : NULL;
+    t->drop_dx = widest ? floats(a, rows, widest) : NULL;
+}
+
 static void carve_params(struct tape *t, struct arena *a)
 {
     t->grad = floats(a, 1, t->n_params);
@@ -63,6 +73,7 @@ static void carve_params(struct tape *t, struct arena *a)
 static const struct { const char *what; void (*carve)(struct tape *, struct arena *); } STAGES[] = {
     { "activations of all layers", carve_activations }, { "attention pages", carve_pages },
     { "gradients of activations", carve_gradients },    { "gradients inside experts", moe_carve },
+    { "dropout", carve_dropout },
     { "logits and their gradients", carve_loss },       { "gradients of weights", carve_params },
 };
 
@@ -166,8 +177,16 @@ int tape_params(struct tape *t, struct param **out)
     return t->n_param;
 }
 
+/* splitmix64's increment keeps seeds of neighbouring steps apart. */
+void tape_dropout(struct tape *t, uint64_t seed, int64_t step)
+{
+    t->drop_on = t->drop_x != NULL;
+    t->drop_seed = seed + (uint64_t)(step + 1) * 0x9E3779B97F4A7C15u;
+}
+
 void tape_zero_grad(struct tape *t)
 {
+    t->rows_seen = 0;
     memset(t->grad, 0, t->n_params * sizeof(float));
     if (t->lookup_grad) memset(t->lookup_grad, 0, (size_t)t->m->hp.n_vocab * (size_t)t->m->hp.n_embd * sizeof(float));
 }
@@ -287,11 +306,14 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
         struct batch part = next_part(t, b, &next);
         while (target < y->n && y->row[target] < row0 + part.n_row) target++;
         if (target == first) continue; /* nothing to learn here */
+        if (t->ad) t->ad->drop = (struct lora_drop){ t->ad->dropout, t->drop_seed, t->rows_seen + row0, backward && t->drop_on ? t->drop_x : NULL };
         layers_forward(t, &part, backward);
         if (backward) memset(t->dx, 0, (size_t)part.n_row * (size_t)t->m->hp.n_embd * sizeof(float));
         loss_run(t, y, first, target - first, row0, o, scale, backward, loss_sum, weight_sum);
         if (backward) layers_backward(t, &part);
     }
+    if (t->ad) t->ad->drop = (struct lora_drop){ 0 };
+    if (backward) t->rows_seen += b->n_row;
     t->m->act = act;
     t->sample = t->part_sample = NULL;
     t->tell = NULL;

@@ -36,6 +36,10 @@ struct tape {
     float *dk, *dv;                  /* [T,Hkv·D] */
     float *dq_raw, *dk_raw;          /* before the norms of q and k; NULL without */
     float *dh;                       /* [T,R] */
+    float *drop_x, *drop_dx;         /* [T or max_row, widest in] what dropout leaves of x, and its gradient; NULL without */
+    int drop_on; uint64_t drop_seed; /* tape_dropout */
+    int64_t rows_seen;               /* of the global batch, in earlier calls of tape_step */
+    int layer;                       /* whose backward pass runs */
     /* Mixtures of experts (backward_moe.c); max_row: experts_max_row. */
     struct {
         float *x, *dy;               /* [max_row,C] the rows of some experts */
@@ -97,8 +101,8 @@ struct layer_back {
  * its adapter (NULL: none); parts that share an A must be given in order, one after the other. */
 void linear_backward(struct tape *t, const struct tensor *w, const struct lora *lo, int kind, const float *x, const float *h,
                      const float *dy, int n_row, float *dx, int load);
-/* The same of matrix `expert` of an adapter of experts; h and the rows are that expert's. */
-void expert_backward(struct tape *t, const struct tensor *w, const struct lora *lo, int expert, const float *x, const float *h,
+/* The same of matrix `expert` of an adapter of experts; h and the rows are that expert's; row: theirs in the batch. */
+void expert_backward(struct tape *t, const struct tensor *w, const struct lora *lo, int expert, const int32_t *row, const float *x, const float *h,
                      const float *dy, int n_row, float *dx, int load);
 void kind_backward(const struct layer_back *l, int kind, const float *x, const float *dy, float *dx, int load); /* of layer.lin */
 /* Is one of the kinds first … last trained? */

@@ -38,6 +38,10 @@ static void put_settings(struct sb *b, const struct train_opts *o, const char *b
     if (!o->full) {
         sb_addf(b, "precision=%s\nrank=%d\nwhich=%u\nfirst_layer=%d\n", path->name, o->rank, o->which, o->first_layer);
         put_float(b, "alpha", o->alpha);
+        if (o->rslora)
+            sb_addc(b, "rslora=1\n");
+        if (o->lora_dropout > 0)
+            put_float(b, "lora_dropout", o->lora_dropout);
     }
     sb_addf(b, "epochs=%d\nmax_steps=%lld\nbatch_tokens=%d\nseed=%llu\nschedule=%s\nwarmup_steps=%lld\ntotal_steps=%lld\n", o->epochs,
             (long long)o->max_steps, o->batch_tokens, (unsigned long long)o->seed, SCHEDULE_NAME[o->schedule.kind],
@@ -139,6 +143,27 @@ static void draw(const char *out_dir, const char *title) {
     mem_free(path);
 }
 
+int train_adapter(struct adapter **ad, const struct model *m, const struct train_opts *o, ilab_err *e) {
+    if (!(o->lora_dropout >= 0 && o->lora_dropout < 1))
+        return err_set(e, ILAB_E_INVALID, "a dropout of %g: it must be 0 or more and less than 1", (double)o->lora_dropout);
+    int rc = adapter_new(ad, m, o->rank, o->alpha, o->which, o->first_layer, o->seed, e);
+    if (rc)
+        return rc;
+    (*ad)->dropout = o->lora_dropout;
+    if (o->rslora)
+        adapter_set_rslora(*ad);
+    return 0;
+}
+
+/* The adapter for other programs, beside the GGUF file; a family without such names does not fail the run. */
+static void write_peft(const struct adapter *ad, const struct model *m, const char *out_dir) {
+    char *dir = path_join(out_dir, "adapter_peft");
+    ilab_err why = { 0 };
+    if (dir && adapter_write_peft(ad, m, dir, &why))
+        log_info("no adapter for PEFT beside the GGUF file: %s", why.msg);
+    mem_free(dir);
+}
+
 int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
               const struct train_opts *o, struct adapter **ad, struct train_report *rep, ilab_err *e) {
     (void)t;
@@ -160,7 +185,7 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
         return err_set(e, ILAB_E_INVALID, "a training run needs a folder for its state");
     int rc = base_name(m, base, e);
     if (!rc && !o->full)
-        rc = adapter_new(&r.ad, m, o->rank, o->alpha, o->which, o->first_layer, o->seed, e);
+        rc = train_adapter(&r.ad, m, o, e);
     if (rc)
         return rc;
     rc = plan_make(&plan, g, m, r.ad, d, val, o, e);
@@ -186,6 +211,8 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
         rc = path ? adapter_write(r.ad, m, path, e) : err_set(e, ILAB_E_NOMEM, "no memory for a path");
         mem_free(path);
     }
+    if (!rc && writes && r.ad)
+        write_peft(r.ad, m, o->out_dir);
     if (!rc && writes)
         rc = run_write_manifest(&r, rep, e);
     if (!rc && writes)

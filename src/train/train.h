@@ -69,6 +69,9 @@ int adapter_lowest_layer(const struct adapter *ad);                          /* 
 void tape_free(struct tape *t);
 int tape_params(struct tape *t, struct param **out);                         /* count; array owned by the tape */
 void tape_zero_grad(struct tape *t);
+/* The adapter's dropout (adapter.dropout, set before tape_new) for the tape_steps of this step of the run; without this call there is none.
+ * A number's fate depends on seed, step, matrix, its row in the global batch and its column alone. */
+void tape_dropout(struct tape *t, uint64_t seed, int64_t step);
 /* Adds the gradient of Σ_i weight_i·loss_i · scale to the params' g. Segments' pages are ignored (training packs its own).
  * *loss_sum += Σ weight_i·loss_i in double, *weight_sum += Σ weight_i. backward = 0: loss only. */
 int tape_step(struct tape *t, const struct batch *b, const struct targets *y, const struct loss_opts *o, float scale,
@@ -124,6 +127,7 @@ enum states_place { STATES_AUTO /* memory, else the disk, where it pays */, STAT
 struct train_opts {
     int full;                       /* all weights instead of an adapter */
     int rank; float alpha; unsigned which; int first_layer;
+    float lora_dropout; int rslora; /* scale alpha/sqrt(rank) */
     int epochs; int64_t max_steps;  /* 0: by epochs */
     int batch_tokens, micro_tokens, max_sample_tokens;
     struct optim_opts optim; struct schedule_opts schedule; struct loss_opts loss;

@@ -129,6 +129,69 @@ static void test_gradients_of_adapters(void **state)
     }
 }
 
+/* ---- dropout ---- */
+
+static double dropped(struct tape *t, const struct batch *b, const struct targets *y, int64_t step)
+{
+    tape_dropout(t, 5, step);
+    tape_zero_grad(t);
+    return loss(t, b, y, 1);
+}
+
+/* All numbers of the adapter along the gradient; the same bits for cuts, threads and a layer that runs twice; another step is another
+ * choice; without a step there is none. */
+static void test_dropout(void **state)
+{
+    (void)state;
+    static struct arch_weights x;
+    static const char *const NAME[2] = { "phi3", "qwen2moe" };
+    for (int i = 0; i < 2; i++) {
+        const struct arch *a = arch_named(sv_of(NAME[i]));
+        struct hparams hp = arch_hparams(a);
+        struct segment seg[2] = { { 0, 11, 0, NULL }, { 11, N - 11, 0, NULL } };
+        const struct batch b = { .n_row = N, .id = IDS, .n_seg = 2, .seg = seg };
+        const struct targets y = { N, ROWS, LABELS, NULL, WEIGHTS };
+        struct tape *t, *cut;
+        struct param *p;
+        ilab_err e = { 0 };
+        hp.n_layer = 2;
+        if (i) arch_add_experts(&hp, a), hp.n_expert_used = hp.n_expert;
+        arch_weights_make(&x, a, &hp, 9);
+        struct model *m = arch_model(a, &hp, &x);
+        struct adapter *ad = tiny_adapter(m, 3, ALL, 0);
+        ad->dropout = 0.3f;
+        ok(tape_new(&t, G, m, ad, N, N, &e), &e);
+        ok(tape_new_with(&cut, ONE, m, ad, 11, 5, &(struct tape_opts){ .recompute = 1, .lean = 1 }, &e), &e);
+        tape_params(t, &p);
+        float *g = mem_calloc(ad->n_params, sizeof *g), *g2 = mem_calloc(ad->n_params, sizeof *g2), *keep = mem_calloc(ad->n_params, sizeof *keep);
+        const size_t bytes = ad->n_params * sizeof *g;
+        const double plain = loss(t, &b, &y, 1), first = dropped(t, &b, &y, 3), none = loss(t, &b, &y, 0);
+        memcpy(g, p[0].g, bytes); /* one block, in the order of the adapter */
+        assert_true(plain == none && fabs(first - none) > 1e-3 && dropped(t, &b, &y, 4) != first);
+        tape_params(cut, &p);
+        assert_true(dropped(cut, &b, &y, 3) == first);
+        memcpy(g2, p[0].g, bytes);
+        assert_memory_equal(g, g2, bytes);
+        double norm = 0, by = 0.004, side[2];
+        for (size_t k = 0; k < ad->n_params; k++) norm += (double)g[k] * (double)g[k];
+        memcpy(keep, ad->params, bytes);
+        for (int s = 0; s < 2; s++) {
+            for (size_t k = 0; k < ad->n_params; k++) ad->params[k] = keep[k] + (float)((s ? -by : by) * (double)g[k] / sqrt(norm));
+            side[s] = dropped(t, &b, &y, 3);
+        }
+        const double slope = (side[0] - side[1]) / (2 * by);
+        if (fabs(slope - sqrt(norm)) > 0.01 * sqrt(norm)) fail_msg("%s: slope %g, gradient %g", a->name, slope, sqrt(norm));
+        mem_free(g);
+        mem_free(g2);
+        mem_free(keep);
+        tape_free(t);
+        tape_free(cut);
+        adapter_free(ad);
+        model_free(m);
+        arch_weights_free(&x);
+    }
+}
+
 /* An adapter through its file and merged into the base, against base and adapter: fused tensors (q, k and v; gate and up), experts,
  * shared experts, only some parts of a fused tensor. */
 static void check_files(const struct arch *a, const struct hparams *hp, int fuse, unsigned which)
@@ -185,7 +248,7 @@ static void test_adapters_in_files_and_merged(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_gradients_of_adapters), cmocka_unit_test(test_adapters_in_files_and_merged) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_gradients_of_adapters), cmocka_unit_test(test_dropout), cmocka_unit_test(test_adapters_in_files_and_merged) };
     struct pool *pool = pool_new(2);
     G = gemm_ctx_new(kern_get(cpu_detect()), pool);
     ONE = gemm_ctx_new(kern_get(cpu_detect()), NULL);
