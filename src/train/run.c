@@ -154,7 +154,8 @@ static int64_t schedule_step(struct loop *l) {
 /* This process's part of the batch: the gradient adds up on the tape. */
 static int own_part(struct loop *l, int epoch, int i_batch, struct step_sums *s, ilab_err *e) {
     float scale = (float)(1.0 / packing_weight(l->packing, epoch, i_batch));
-    tape_dropout(l->tape, r->o->seed, l->s.step);
+    const struct train_opts *o = l->r->o;
+    tape_dropout(l->tape, o->seed + ((uint64_t)(o->comm ? o->comm->rank : 0) << 32), l->s.step);
     tape_zero_grad(l->tape);
     for (int k = 0, n_micro = packing_n_micro(l->packing, epoch, i_batch); k < n_micro; k++) {
         struct batch b;
