@@ -3,8 +3,8 @@
  * Two measures, both over the adapters of a layer as one vector (cosine, ratio of lengths). On identical inputs: a few layers get the
  * exact pass's input and output gradient, and run alone; that is the error one layer makes. End to end: a whole step. The fastest path
  * (the last row of PATHS) that passes both is taken. While this is measured the adapter's B, which starts as zero and would
- * hide half of the gradients, holds small noise. What is measured depends on model, data and seed alone, not on times: so the
- * choice is the same on every machine.  SPDX-License-Identifier: Apache-2.0 */
+ * hide half of the gradients, holds small noise. What is measured depends on model, data and seed, and on the memory where little is
+ * allowed (then fewer tokens are measured), not on times.  SPDX-License-Identifier: Apache-2.0 */
 #include "train/plan.h"
 #include "train/tape.h"
 
@@ -240,6 +240,25 @@ static void tell_time(struct gemm_ctx *g, const struct path_report *r, double fl
     if (seconds > TELL_SECONDS) log_info("measuring the gradients of %d paths on the first samples: about %s (--precision skips it)", N_PATH, text);
 }
 
+static struct tape_opts gate_opts(const struct model *m, int n_row, const struct train_plan *plan)
+{
+    /* A large model's activations are not all kept: this is not the time for the highest use of memory. */
+    const double kept = (double)n_row * m->hp.n_layer * 4.0 * (6.0 * m->hp.n_embd + 4.0 * m->hp.n_ff);
+    const int tight = kept > KEEP_BYTES || (plan && plan->tape.recompute > 0);
+    return (struct tape_opts){ .recompute = tight ? m->hp.n_layer : 0, .lean = 1, .logit_rows = plan ? plan->tape.logit_rows : 0,
+                               .pager = plan ? plan->tape.pager : NULL };
+}
+
+/* A pass, the exact gradient, the probed layers' gradients. */
+static size_t gate_bytes(const struct model *m, const struct adapter *ad, int n_row, const struct train_plan *plan)
+{
+    const struct tape_opts opts = gate_opts(m, n_row, plan);
+    struct plan_row row[16];
+    size_t sum = ad->n_params * sizeof(float) + (size_t)PATH_PROBES * (size_t)n_row * (size_t)m->hp.n_embd * sizeof(float);
+    for (int n = tape_plan_with(m, ad, n_row, n_row, &opts, row, ARRAY_LEN(row)); n--;) sum += row[n].bytes;
+    return sum;
+}
+
 int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, const struct train_opts *o,
                 const struct train_plan *plan, struct path_report *r, ilab_err *e)
 {
@@ -257,14 +276,10 @@ int path_choose(struct gemm_ctx *g, struct model *m, struct adapter *ad, const s
     const double token = run_flops(m, ad, 1, 0, 1);
     int most = (int)(GATE_FLOPS / token);
     most = most < GATE_LEAST ? GATE_LEAST : most > GATE_MOST ? GATE_MOST : most;
-    if (plan && plan->file_budget && most > plan->max_row) most = plan->max_row; /* weights come from the disk: memory is what counts */
+    while (plan && most > GATE_LEAST && gate_bytes(m, ad, most, plan) > plan_pass_bytes(plan)) most = most / 2 > GATE_LEAST ? most / 2 : GATE_LEAST;
     first_rows(p, most, &b, &y, seg, GATE_MOST);
     tell_time(g, r, token * b.n_row, 2e11);
-    /* A large model's activations are not all kept: this is not the time for the highest use of memory. */
-    const double kept = (double)b.n_row * m->hp.n_layer * 4.0 * (6.0 * m->hp.n_embd + 4.0 * m->hp.n_ff);
-    const int tight = kept > KEEP_BYTES || (plan && plan->tape.recompute > 0);
-    const struct tape_opts opts = { .recompute = tight ? m->hp.n_layer : 0, .lean = 1, .logit_rows = plan ? plan->tape.logit_rows : 0,
-                                    .pager = plan ? plan->tape.pager : NULL };
+    const struct tape_opts opts = gate_opts(m, b.n_row, plan);
     rc = model_rope_reserve(m, b.n_row, e);
     if (!rc) rc = tape_new_with(&t, g, m, ad, b.n_row, y.n, &opts, e);
     const int filled = !rc && fill_b(ad, o->seed);

@@ -246,6 +246,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     const int n = tape_plan_with(m, ad, p->max_row, p->max_target, &p->tape, row, ARRAY_LEN(row));
     for (int i = 0; i < n; i++)
         plan_add(p, row[i].what, row[i].bytes);
+    p->pass_bytes = c.tape - rounded_bytes(&s, p->micro) + optim_bytes(n_param, &o->optim);
     plan_add(p, "rows rounded to 8 bits", rounded_bytes(&s, p->micro));
     choose_states(p, &s, o, (shape.n_rows + val_shape.n_rows) * (size_t)m->hp.n_embd * sizeof(float));
     if (p->states == STATES_RAM)
@@ -261,6 +262,8 @@ void plan_close(struct train_plan *p) {
     pager_free(p->tape.pager);
     p->tape.pager = NULL;
 }
+
+size_t plan_pass_bytes(const struct train_plan *p) { return p->pass_bytes; }
 
 void plan_describe(const struct train_plan *p, struct sb *b) {
     sb_addf(b, "%d tokens at a time", p->micro);

@@ -13,6 +13,7 @@ struct train_plan {
     struct tape_opts tape;             /* pager: set by plan_open */
     size_t file_bytes, file_budget;    /* of the weights; > 0: only so many of them stay in memory */
     int states; size_t states_bytes;   /* enum states_place: OFF, RAM or DISK */
+    size_t pass_bytes;                 /* see plan_pass_bytes */
     double cost;                       /* estimated work a token, 1: what has to be done anyway */
 };
 /* Chooses what fits; ILAB_E_LIMIT: nothing does, and who holds the memory. The adapter and the samples are there already. */
@@ -20,6 +21,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
               const struct dataset *val /* NULL */, const struct train_opts *o, ilab_err *e);
 int plan_open(struct train_plan *p, const struct model *m, ilab_err *e);                        /* the pager where one is needed: p->tape.pager */
 void plan_close(struct train_plan *p);
+size_t plan_pass_bytes(const struct train_plan *p);                                             /* a pass and the optimiser: free before the run begins */
 void plan_describe(const struct train_plan *p, struct sb *b);                                   /* the choices, one line of words */
 void plan_warn(const struct train_plan *p, const struct model *m);                              /* logs when others hold too much */
 

@@ -46,5 +46,5 @@ same tight --memory "${allowed}M"
 train --memory "${allowed}M" --dry-run >tight-dry.json 2>err
 grep -q '"streams_weights": true' tight-dry.json && ok streams || not_ok streams "the weights do not stream at $allowed MB"
 peak=$(value peak_rss_bytes tight.json)
-awk "BEGIN { exit !($peak < 1.15e6 * $allowed) }" && ok "within" || not_ok within "$peak bytes, $allowed MB allowed"
+awk "BEGIN { exit !($peak < 1.06e6 * $allowed) }" && ok "within" || not_ok within "$peak bytes, $allowed MB allowed"
 exit $failed
