@@ -95,15 +95,18 @@ static void add_inline(struct builder *b, struct sv s)
     sb_init(&out, DOCUMENT_MAX_TEXT);
     for (size_t i = 0; i < s.n && !b->rc;) {
         const char c = s.p[i];
-        if (c == '\\' && i + 1 < s.n && strchr("*_`[]()#+-.!|<>\\~{}", s.p[i + 1])) {
+        if (c == '\\' && i + 1 < s.n && strchr("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~", s.p[i + 1]) && s.p[i + 1]) {
             sb_addch(&out, s.p[i + 1]);
             i += 2;
         } else if (c == '`') {
             size_t run = 1;
             while (i + run < s.n && s.p[i + run] == '`') run++;
             const ptrdiff_t end = sv_find(s, (struct sv){ s.p + i, run }, i + run);
-            if (end > 0) sb_add(&out, (struct sv){ s.p + i + run, (size_t)end - i - run });
-            i = end > 0 ? (size_t)end + run : i + run;
+            const size_t behind = end > 0 ? (size_t)end + run : i + run;
+            const char *raw = behind + 1 < s.n && s.p[behind] == '{' && s.p[behind + 1] == '=' ? memchr(s.p + behind, '}', s.n - behind) : NULL;
+            if (end > 0 && raw) build_lost(b, LOST_HIDDEN, 1); /* code of another format, no text */
+            else if (end > 0) sb_add(&out, (struct sv){ s.p + i + run, (size_t)end - i - run });
+            i = end > 0 && raw ? (size_t)(raw - s.p) + 1 : behind;
         } else if (c == '[' || (c == '!' && i + 1 < s.n && s.p[i + 1] == '[')) {
             i = bracket(b, s, i, &out);
         } else if (c == ']') {

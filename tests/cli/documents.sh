@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# `ilab data ingest` as a user runs it, and what the readers of foreign files may not do.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+ilab=$PWD/${BUILD:-build}/ilab docs=$PWD/tests/documents
+work=$(mktemp -d) && cd "$work" || exit 1
+trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME=$work/cache
+check() { if eval "$2"; then echo "ok $1"; else echo "not ok $1"; sed 's/^/# /' out err 2>/dev/null | head -20; fi; }
+
+mkdir models && cp "$OLDPWD/models/starter.gguf" models/
+"$ilab" data ingest "$docs"/facts.* --json --out chunks.jsonl >out 2>err
+check "ingest reads every format" "[ $? = 0 ] && [ \$(grep -o '\"format\": *\"[a-z]*\"' out | sort -u | wc -l) = 7 ] && grep -q '\"counts_tokens\": *true' out && [ \$(wc -l <chunks.jsonl) -ge 7 ]"
+"$ilab" data ingest "$docs/facts.pdf" >out 2>err
+check "ingest shows places and losses" "grep -q 'Geschichte  (page 1, ' out && grep -q 'not in the text: 1 image, 4 page headers and footers' out"
+"$ilab" data ingest "$docs/facts.md" "$docs/scanned.pdf" "$docs/bomb.docx" >out 2>err
+check "a bad document is told, the others are read, the exit code is 1" "[ $? = 1 ] && grep -q OCR err && grep -q 'zip bomb' err && grep -q '2 could not be read' out && grep -q 'facts.md' out"
+mkdir leaf && cp "$docs/facts.odt" leaf/ && sed -n '/^version: 2/,/^```$/p' "$OLDPWD/docs/GUIDE.md" | sed '/^```/d; s/torvik_lamps.md/"*.odt"/' >leaf/qna.yaml
+"$ilab" data ingest leaf/qna.yaml >out 2>err
+check "the documents of a qna.yaml" "[ $? = 0 ] && grep -q 'facts.odt  (odt' out"
+"$ilab" data ingest --compat 0.14 "$docs/facts.md" --chunk-word-count 5 >out 2>err || "$ilab" --compat 0.14 data ingest "$docs/facts.md" --chunk-word-count 5 >out 2>err
+check "the reference's chunker complains as the reference" "grep -q 'larger chunk overlap (100) than chunk size (24)' err"
+"$ilab" data ingest http://example.org/x.git >out 2>err
+check "plain http is refused" "[ $? = 1 ] && grep -q 'https, ssh or git only' err"
+"$ilab" data ingest >out 2>err
+check "no path is wrong usage" "[ $? = 2 ]"
+
+# What runs as a limited program inherits the limits (through pipes: the limit of file size counts for redirections, too).
+limited() { "$ilab" document-program "$@" 2>&1 | cat >out; return "${PIPESTATUS[0]}"; }
+touch readable
+limited cat readable
+check "a limited program reads" "[ $? = 0 ]"
+for what in "touch new" "rm readable" "mv readable moved" "mkdir dir" "ln readable other" "chmod 600 readable" "dd if=/dev/zero of=readable count=1"; do
+    limited $what
+    check "a limited program cannot: $what" "[ $? != 0 ] && [ -e readable ] && [ ! -s readable ] && [ ! -e new ] && [ ! -e moved ] && [ ! -e dir ] && [ ! -e other ]"
+done
+limited bash -c ': </dev/tcp/127.0.0.1/9'
+check "a limited program makes no socket" "grep -qi 'not permitted' out"
+limited no-such-program-anywhere
+check "a missing program is 127" "[ $? = 127 ]"
