@@ -87,6 +87,9 @@ int command_unknown(int n, char **argv);
 int options_parse(const struct cmd *cmd, int n, char **argv, void *args, struct cli *c);
 int options_from_config(const struct cmd *cmd, struct cli *c, void *args);
 void options_help(const struct cmd *cmd);
+/* option_compat.c: an option of InstructLab without effect here (told in the log)? 0: no, 1: yes, 2: yes, and the next word is its value. */
+int option_ignored(const struct cmd *cmd, const char *word);
+void options_ignored_help(const struct cmd *cmd);
 void option_notes(const struct cmd *cmd, const struct opt *o, char *out, size_t cap); /* "[default: 4; config: 'train.num_epochs']" */
 void options_debug(const struct cmd *cmd, const struct cli *c, const void *args); /* --debug-params[-json] */
 const struct opt *common_option(const struct cmd *cmd, int i);        /* row i of those every command has; NULL: no more */

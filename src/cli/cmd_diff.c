@@ -3,13 +3,14 @@
 
 #include <string.h>
 
-struct diff_args { const char *path, *base; struct check_args check; int documents; };
+struct diff_args { const char *path, *base; struct check_args check; int documents, names_only; };
 static const struct diff_args DEFAULTS = { .path = "taxonomy", .base = "origin/main" };
 #define O(field) offsetof(struct diff_args, field)
 static const struct opt OPTS[] = {
     { "taxonomy-path", 0, NULL, OPT_STR, O(path), 0, 0, "PATH", "generate.taxonomy_path", "folder of the taxonomy, or one qna.yaml" },
     { "taxonomy-base", 0, NULL, OPT_STR, O(base), 0, 0, "REF", "generate.taxonomy_base", "git reference that changes are counted from; empty: every leaf" },
     { "documents", 0, NULL, OPT_FLAG, O(documents), 0, 0, NULL, NULL, "fetch documents that lie elsewhere, and check them too" },
+    { "names-only", 0, NULL, OPT_FLAG, O(names_only), 0, 0, NULL, NULL, "list the leaves without looking into them" },
     CHECK_OPTS(O(check)),
     { 0 },
 };
@@ -121,7 +122,8 @@ static int run(struct cli *cli, void *args)
         return c.quiet ? EXIT_FAILED : fail(&e, "Reading taxonomy failed with the following error: ");
     }
     r.single = file_exists(a->path) == 1;
-    rc = check_all(&r, &e);
+    for (size_t i = 0; a->names_only && !r.silent && i < l.n; i++) printf("%s\n", l.path[i]);
+    if (!a->names_only) rc = check_all(&r, &e);
     mem_free(r.exception);
     leaf_list_release(&l);
     check_close(&c);

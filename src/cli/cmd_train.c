@@ -28,6 +28,7 @@ static const struct opt OPTS[] = {
     { "data-path", 0, NULL, OPT_STR, O(data), 0, 0, "FILE", "train.data_path", "JSONL to train on; by default the newest of --input-dir" },
     { "input-dir", 0, NULL, OPT_STR, O(input_dir), 0, 0, "DIR", "generate.output_dir", "where `ilab generate` wrote" },
     { "data-dir", 0, NULL, OPT_STR, O(data_dir), 0, 0, "DIR", "train.data_output_dir", "the data used is copied here (train_gen.jsonl, test_gen.jsonl)" },
+    { "data-output-dir", 0, NULL, OPT_STR, O(data_dir), 0, 0, "DIR", NULL, "the same as --data-dir", OPT_HIDDEN },
     { "model-path", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", "train.model_path", "base model: a name below models/ or a file" },
     { "model-name", 0, NULL, OPT_STR, O(model), 0, 0, "FILE", NULL, "the same" },
     { "ckpt-output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", "train.ckpt_output_dir", "checkpoints, adapter.gguf, metrics.jsonl, manifest.json" },

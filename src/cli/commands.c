@@ -28,7 +28,7 @@ const struct group GROUPS[] = {
 const int N_GROUPS = ARRAY_LEN(GROUPS);
 
 const struct cmd_alias ALIASES[] = {
-    { "list", "DeprecationWarning: Use `ilab diff` instead.", { "diff", NULL } },
+    { "list", "DeprecationWarning: Use `ilab diff` instead.", { "diff", "--names-only", NULL } },
     { "convert", NULL, { "model", "convert", NULL } },
     { "check", "DeprecationWarning: Use `ilab diff --quiet` instead.", { "diff", "--quiet", NULL } },
 };

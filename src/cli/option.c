@@ -177,7 +177,12 @@ int options_parse(const struct cmd *cmd, int n, char **argv, void *args, struct 
             o = by_short(cmd, a + 1);
             if (o && !(o->alias2 && !strcmp(a + 1, o->alias2)) && a[2]) value = a + 2;
         }
-        if (!o) return unknown(cmd, a);
+        if (!o) {
+            const int ignored = option_ignored(cmd, a);
+            if (!ignored) return unknown(cmd, a);
+            if (ignored == 2 && ++i >= n) return usage(cmd, tr("Option '%s' requires an argument"), a);
+            continue;
+        }
         char what[64];
         snprintf(what, sizeof what, "--%s", o->name);
         if (o->kind < OPT_STR) {
@@ -250,6 +255,7 @@ void options_help(const struct cmd *cmd)
     for (o = cmd->opts; o && o->name; o++) help_line(cmd, o);
     for (int i = 0; (o = common_option(cmd, i)) != NULL; i++) help_line(&(struct cmd){ .name = cmd->name }, o);
     printf("  %-32s %s\n", "-h, --help", tr("Show this message and exit."));
+    options_ignored_help(cmd);
     if (cmd->help) printf("\n%s", cmd->help);
 }
 

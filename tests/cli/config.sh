@@ -42,6 +42,9 @@ while read -r c; do
 done <commands
 [ "$(wc -l <commands)" -ge 20 ] && ok "help of $(wc -l <commands) commands: usage, example, lower-case options" || not_ok "commands" "$(wc -l <commands)"
 check "check is diff --quiet" 2 "DeprecationWarning: Use .ilab diff --quiet. instead" -- "$ILAB" check
+check "options of InstructLab without effect are told" 2 "--sdg-scale-factor has no effect" "--pipeline has no effect" "No such option: --bad-option" -- "$ILAB" --config DEFAULT data generate --sdg-scale-factor 30 --pipeline=full --enable-serving-output --bad-option
+check "options of InstructLab: with a value, and shown in the help" 0 "num-epochs: 2 .command line" "--gpus has no effect" "-sq has no effect" -- "$ILAB" --config DEFAULT model train --gpus 2 -sq --num-epochs 2 --debug-params
+check "options of InstructLab that would change the result are errors" 2 "No such option: --4-bit-quant" -- "$ILAB" --config DEFAULT train --4-bit-quant
 check "nearest command of another group" 2 "Did you mean 'model evaluate'" -- "$ILAB" evaluat
 check "compat: unknown version" 2 "not one of '0.14', '0.26'" -- "$ILAB" --compat 0.20 diff
 
@@ -84,6 +87,9 @@ printf 'y\n\n\n\n' >in
 check "init: yes" 0 "completed successfully" -- "$ILAB" init
 : >in
 [ -e config.yaml.bak ] && not_ok "init: an unchanged file needs no copy" "config.yaml.bak" || ok "init: an unchanged file needs no copy"
+
+check "list names the leaves alone" 0 "DeprecationWarning: Use .ilab diff. instead" "^knowledge/university/germany/bielefeld_university/qna.yaml$" -- "$ILAB" list
+grep -q 'is valid' out && not_ok "list does not validate" "it does" || ok "list does not validate"
 
 # ---- precedence ----
 value() { "$ILAB" "${@:2}" --debug-params | sed -n "s/^$1: //p"; }
