@@ -6,9 +6,10 @@ import jsonschema, yaml
 from yamllint import linter
 from yamllint.config import YamlLintConfig
 
-RULES = ["empty-lines", "line-length", "new-line-at-end-of-file", "new-lines", "trailing-spaces"]
+RULES = ["colons", "empty-lines", "line-length", "new-line-at-end-of-file", "new-lines", "trailing-spaces"]
 LINT = YamlLintConfig("""
 rules:
+  colons: {max-spaces-before: 0, max-spaces-after: 1}
   empty-lines: {max: 2, max-start: 0, max-end: 0}
   line-length: {max: 120, allow-non-breakable-inline-mappings: true}
   new-line-at-end-of-file: enable
@@ -99,7 +100,7 @@ def oracle(text, knowledge):
     except Exception as e:
         return False, None, f"YAML: {e}"
     v = tree.get("version", 1) if isinstance(tree, dict) else 1
-    if isinstance(v, bool) or not isinstance(v, (int, str)):
+    if isinstance(v, bool) or not isinstance(v, (int, str, float)):
         v = 1
     try:
         v = int(v)
