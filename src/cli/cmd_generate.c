@@ -1,6 +1,7 @@
 /* cmd_generate.c — `ilab generate`: training data from the changed leaves.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 #include "data/data.h"
+#include "document/document.h"
 #include "lm/lm.h"
 
 #include <string.h>
@@ -22,7 +23,7 @@ static const struct opt OPTS[] = {
     { "taxonomy-base", 0, NULL, OPT_STR, O(base), 0, 0, "REF", "generate.taxonomy_base", "git reference that changes are counted from; empty: every leaf" },
     { "output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", "generate.output_dir", "where the files go" },
     { "rouge-threshold", 0, NULL, OPT_FLOAT, O(rouge), 0, 1, "X", NULL, "drop a question more similar than this to an earlier one; 1.0 keeps all" },
-    { "chunk-word-count", 0, NULL, OPT_INT, O(chunk_words), 10, 100000, "N", "generate.chunk_word_count", "most words of the document shown with a question; fewer where the model's context is small" },
+    { "chunk-word-count", 0, NULL, OPT_INT, O(chunk_words), 1, 100000, "N", "generate.chunk_word_count", "most words of the document shown with a question; fewer where the model's context is small" },
     { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "do not print the samples" },
     { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "another seed, other wordings" },
     { "restart", 0, NULL, OPT_FLAG, O(restart), 0, 0, NULL, NULL, "forget an unfinished generation instead of going on with it" },
@@ -44,6 +45,18 @@ static void print_samples(const char *path)
     json_decref(v);
 }
 
+/* The reference's chunks must fit the server's context, and be longer than their overlap: it refuses to start otherwise. */
+static int check_chunks(const struct generate_args *a, int compat, ilab_err *e)
+{
+    struct arena mem;
+    struct sv *v = NULL;
+    size_t n = 0;
+    arena_init(&mem, 1 << 20);
+    const int rc = chunks_of_characters(SV("x"), a->chunk_words, a->ctx, compat != 14, &mem, &v, &n, e);
+    arena_release(&mem);
+    return rc;
+}
+
 static int run(struct cli *c, void *args)
 {
     const struct generate_args *a = args;
@@ -55,7 +68,8 @@ static int run(struct cli *c, void *args)
         return EXIT_FAILED;
     }
     const struct generate_opts what = { .taxonomy = a->path, .base = a->base };
-    int rc = pipeline_check(&what, &e); /* before a model is read */
+    int n_knowledge = 0, rc = pipeline_check(&what, &n_knowledge, &e); /* before a model is read */
+    if (!rc && c->compat && n_knowledge) rc = check_chunks(a, c->compat, &e);
     if (!rc) rc = lm_for_command(c, a->model, NULL, a->endpoint, a->api_key, a->threads, &lm, &e);
     if (rc) return fail(&e, "Generating dataset failed with the following error: ");
     char *stem = path_stem(a->model);

@@ -76,7 +76,7 @@ struct generate_report {
     char generated[512], train[512], test[512], messages[512], discard_log[512];
 };
 /* Before a model is opened: is there something to generate, and is it valid? The same errors as pipeline_run. */
-int pipeline_check(const struct generate_opts *o, ilab_err *e);
+int pipeline_check(const struct generate_opts *o, int *n_knowledge /* leaves with a document */, ilab_err *e);
 /* ILAB_E_CANCEL after an interrupt: what was made so far is kept in out_dir and a second run goes on. */
 int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_report *r, ilab_err *e);
 

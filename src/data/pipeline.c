@@ -207,12 +207,16 @@ static int read_leaves(const struct generate_opts *o, int warn, struct leaf ***o
     return rc;
 }
 
-int pipeline_check(const struct generate_opts *o, ilab_err *e)
+int pipeline_check(const struct generate_opts *o, int *n_knowledge, ilab_err *e)
 {
     struct leaf **leaf = NULL;
     size_t n = 0;
     const int rc = read_leaves(o, 0, &leaf, &n, e);
-    for (size_t i = 0; leaf && i < n; i++) leaf_free(leaf[i]);
+    *n_knowledge = 0;
+    for (size_t i = 0; leaf && i < n; i++) {
+        *n_knowledge += leaf[i]->is_knowledge;
+        leaf_free(leaf[i]);
+    }
     mem_free(leaf);
     return rc;
 }
