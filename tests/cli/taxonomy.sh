@@ -121,6 +121,8 @@ cp -r docs gitdocs && git -C gitdocs init -q -b main . && git -C gitdocs add . &
 check "new: a git repository" 0 "repo: \"file://$dir/gitdocs\"" "commit: \"$(git -C gitdocs rev-parse HEAD)\"" '- "\*\.md"' 'Marta Engelund' "Title of work: Torvik Lamps" -- \
     $I taxonomy new company/cloned --taxonomy-path t --document "file://$dir/gitdocs" --non-interactive --dry-run
 [ -e t/knowledge/company/cloned ] && { : >out; not_ok "new --dry-run writes nothing" "there is a folder"; } || echo "ok new --dry-run writes nothing"
+printf '<html><head><title>Lamps of the north</title><meta name="author" content="Ada Berg"></head><body><h1>Lamps</h1><p>Torvik Lamps was founded in 1962 in Sandmar by Aksel Brandt, who was a glass-blower before. It makes lamps for ships.</p><h2>People</h2><p>The director is Marta Engelund. She leads 348 people in the hall at the harbour.</p></body></html>' >lamps.html
+check "new: an HTML document" 0 'Title of work: Lamps of the north' 'Creator names: Ada Berg' 'Marta Engelund' '- "lamps.html"' -- $I taxonomy new company/html --taxonomy-path t --document lamps.html --non-interactive --dry-run
 check "new: a freeform skill" 0 '' -- $I taxonomy new compositional_skills/writing/haiku --taxonomy-path t --non-interactive --outline 'Write a haiku' --created-by ada
 cp t/compositional_skills/writing/haiku/qna.yaml out
 if grep -q 'task_description: "Write a haiku"' out && ! grep -q context out; then echo "ok new: skeleton of a skill"; else not_ok "new: skeleton of a skill" "other"; fi
