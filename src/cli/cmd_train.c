@@ -12,7 +12,7 @@
 struct train_args {
     const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states, *precision;
     const char *long_samples;
-    const char *save_type;
+    const char *save_type, *optimizer;
     int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps, rslora;
     double alpha, dropout, lr, soft, decay, warmup, learnt, save_seconds;
 };
@@ -21,7 +21,7 @@ static const struct train_args DEFAULTS = {
     .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
     .save = "models/ggml-model-f16.gguf", .modules = "all", .recompute = "auto", .states = "auto", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
     .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05, .long_samples = "skip", .precision = "auto", .save_seconds = 60,
-    .save_type = "F16",
+    .save_type = "F16", .optimizer = "adamw",
 };
 #define O(field) offsetof(struct train_args, field)
 static const struct opt OPTS[] = {
@@ -46,6 +46,7 @@ static const struct opt OPTS[] = {
     { "lora-first-layer", 0, NULL, OPT_INT, O(first_layer), 0, 1000, "N", NULL, "leave the layers below alone (less work)" },
     { "learning-rate", 0, NULL, OPT_FLOAT, O(lr), 1e-9, 10, "X", "train.learning_rate", "highest learning rate (smaller for larger models: 2e-4 at 7B)" },
     { "warmup", 0, NULL, OPT_FLOAT, O(warmup), 0, 0.9, "X", NULL, "share of the steps with a rising rate" },
+    { "optimizer", 0, NULL, OPT_STR, O(optimizer), 0, 0, "NAME", NULL, "adamw, or adafactor: hardly any memory beside weights and gradients, for --pipeline full (try --learning-rate 1e-4)", 0, "adamw adafactor" },
     { "weight-decay", 0, NULL, OPT_FLOAT, O(decay), 0, 1, "X", NULL, "AdamW's" },
     { "effective-batch-size", 0, NULL, OPT_INT, O(batch), 16, 1 << 24, "TOKENS", "train.effective_batch_tokens", "tokens of one step" },
     { "max-batch-len", 0, NULL, OPT_INT, O(micro), 16, 1 << 24, "TOKENS", "train.max_batch_len", "tokens that are in memory together; does not change the result" },
@@ -381,6 +382,7 @@ static int run(struct cli *c, void *args)
     o.rank = a->rank, o.alpha = (float)a->alpha, o.lora_dropout = (float)a->dropout, o.rslora = a->rslora, o.first_layer = a->first_layer, o.epochs = a->epochs;
     o.batch_tokens = a->batch, o.micro_tokens = a->micro < a->batch ? a->micro : a->batch;
     o.precision = a->precision;
+    o.optim.kind = strcmp(a->optimizer, "adafactor") ? OPTIM_ADAMW : OPTIM_ADAFACTOR;
     o.checkpoint_seconds = a->save_seconds, o.checkpoint_steps = a->save_steps;
     o.optim.lr = (float)a->lr, o.optim.weight_decay = (float)a->decay, o.loss.soft_mix = (float)a->soft;
     o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json || !first;
@@ -396,6 +398,7 @@ static int run(struct cli *c, void *args)
         session_release(&s);
         return EXIT_DONE;
     }
+    if (s.comm.size > 1 && first && o.learnt > 0) log_warn("--skip-learnt does not work with several processes: every sample is trained");
     if (s.comm.size > 1) o.states = STATES_OFF, o.learnt = 0; /* what one process remembers of its samples, the others do not know */
     if (!rc && first) rc = check_room(&s, a, &e);
     if (!rc) log_info("LINUX_TRAIN: NUM EPOCHS IS: %d, TRAIN FILE IS: %s (%zu samples, %zu tokens), BASE MODEL: %s", a->epochs, s.data, s.d.n, s.d.n_tokens, s.base);

@@ -2,8 +2,9 @@
  *
  * Parameters are cut into blocks of BLOCK elements once; threads take whole blocks. The gradient's norm is the sum of the blocks'
  * sums in block order, in double. So a step's result does not depend on the number of threads.
- * AdamW: Loshchilov, Hutter 2019 (decoupled decay). WSD: Hu et al. 2024 (MiniCPM): constant rate, then a short decay, so that a run
+ * Adafactor is another file (optim_adafactor.c). AdamW: Loshchilov, Hutter 2019 (decoupled decay). WSD: Hu et al. 2024 (MiniCPM): constant rate, then a short decay, so that a run
  * can be lengthened from its constant part.  SPDX-License-Identifier: Apache-2.0 */
+#include "train/optim_adafactor.h"
 #include "train/run.h"
 
 #include <math.h>
@@ -18,6 +19,7 @@ struct optim {
     const struct param *param;
     struct block *block; int n_block;
     float *m, *v; size_t n;                  /* one block of 2 n floats */
+    struct adafactor *adafactor;            /* instead of m and v */
     int64_t step;
     float g_scale, lr_t, eps_t, lr_decay;   /* of the step that runs */
 };
@@ -40,7 +42,8 @@ float schedule_lr(const struct schedule_opts *s, float lr, int64_t step) {
 }
 
 size_t optim_bytes(size_t n_param, const struct optim_opts *o) {
-    (void)o;
+    if (o->kind == OPTIM_ADAFACTOR) /* a row and a column a matrix, twice: for matrices of 64 by 64 and more at most this */
+        return n_param / 64 * 4 * sizeof(float) + n_param / BLOCK * sizeof(struct block);
     return n_param * (2 * sizeof(float)) + n_param / BLOCK * sizeof(struct block);
 }
 
@@ -58,13 +61,15 @@ int optim_new(struct optim **out, struct gemm_ctx *g, const struct param *p, int
         n_block += (p[i].n + BLOCK - 1) / BLOCK;
     }
     op->block = n_block <= INT32_MAX ? mem_calloc(n_block ? n_block : 1, sizeof *op->block) : NULL;
-    op->m = mem_aligned(2 * op->n * sizeof(float));
-    if (!op->block || !op->m) {
+    op->m = o->kind == OPTIM_ADAFACTOR ? NULL : mem_aligned(2 * op->n * sizeof(float));
+    if (op->block && o->kind == OPTIM_ADAFACTOR)
+        (void)adafactor_new(&op->adafactor, g, p, n_param, NULL);
+    if (!op->block || (!op->m && !op->adafactor)) {
         size_t n = op->n;
         optim_free(op);
         return err_set(e, ILAB_E_NOMEM, "no memory for the moments of %zu parameters", n);
     }
-    op->v = op->m + op->n;
+    op->v = op->m ? op->m + op->n : NULL;
     size_t moment = 0;
     for (int i = 0; i < n_param; i++)
         for (size_t at = 0; at < p[i].n; at += BLOCK) {
@@ -81,10 +86,16 @@ void optim_free(struct optim *o) {
         return;
     mem_free(o->block);
     mem_free(o->m);
+    adafactor_free(o->adafactor);
     mem_free(o);
 }
 
 struct optim_view optim_view(struct optim *o) {
+    if (o->adafactor) {
+        struct optim_view view = { .step = &o->step };
+        view.state = adafactor_state(o->adafactor, &view.n);
+        return view;
+    }
     return (struct optim_view){ .state = o->m, .n = 2 * o->n, .step = &o->step };
 }
 
@@ -119,6 +130,9 @@ double optim_step(struct optim *o, float lr) {
     o->lr_t = (float)((double)lr * sqrt(c2) / c1);
     o->eps_t = (float)((double)o->opts.eps * sqrt(c2));
     o->lr_decay = lr * o->opts.weight_decay;
-    pool_run(gemm_pool(o->g), update_task, o, o->n_block);
+    if (o->adafactor)
+        adafactor_step(o->adafactor, o->g_scale, lr, o->lr_decay, o->step);
+    else
+        pool_run(gemm_pool(o->g), update_task, o, o->n_block);
     return norm;
 }

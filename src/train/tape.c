@@ -155,6 +155,7 @@ static int add_weight(void *ud, const char *name, struct tensor *w, int is_norm,
     p->g = tape_grad(t, p->w);
     p->n = (size_t)tensor_elems(w);
     p->decay = !is_norm;
+    p->cols = w->n_dim > 1 ? (size_t)w->dim[0] : 0;
     return 0;
 }
 
@@ -168,6 +169,7 @@ static void add_lora(struct tape *t, int i)
         p->g = tape_grad(t, p->w);
         p->n = (size_t)l->n_matrix * (size_t)l->rank * (size_t)(half ? l->n_out : l->n_in);
         p->decay = 1;
+        p->cols = (size_t)(half ? l->rank : l->n_in);
     }
 }
 

@@ -14,7 +14,7 @@
 #include "train/communicator.h"
 
 /* ---- one pass forward and backward (tape.c, backward.c, loss.c) ---- */
-struct param { char name[96]; float *w, *g; size_t n; int decay; };         /* decay: weight decay applies (matrices, not norms) */
+struct param { char name[96]; float *w, *g; size_t n; int decay; size_t cols; /* of a matrix [n/cols, cols]; 0: a vector */ };         /* decay: weight decay applies (matrices, not norms) */
 enum { SOFT_TOP = 20 };
 /* Teacher's distribution for one target: top-k ids with log-probabilities; the rest of the mass is one bucket. */
 struct soft_label { int n; int32_t id[SOFT_TOP]; float logp[SOFT_TOP]; };
@@ -81,7 +81,8 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
 void tape_finish_grad(struct tape *t);
 
 /* ---- optimiser and schedule (optim.c) ---- */
-struct optim_opts { float lr, beta1, beta2, eps, weight_decay, clip_norm /* 0: off */; };
+enum optim_kind { OPTIM_ADAMW, OPTIM_ADAFACTOR /* a number a row and a column instead of two an element; for all weights */ };
+struct optim_opts { enum optim_kind kind; float lr, beta1, beta2, eps, weight_decay, clip_norm /* 0: off */; };
 #define OPTIM_OPTS_INIT { .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .weight_decay = 0.0f, .clip_norm = 1.0f }
 enum schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE, SCHEDULE_WSD /* constant, then linear decay in the last part */ };
 struct schedule_opts { enum schedule kind; int64_t warmup_steps, total_steps; float final_share /* of lr at the end */, decay_share /* WSD */; };

@@ -75,6 +75,9 @@ for type in Q8_0 BF16 Q4_K_M; do
     "$ILAB" model info "models/ggml-model-$name.gguf" >out 2>&1 && "$ILAB" model complete -m "models/ggml-model-$name.gguf" -p "Who leads town 3?" --max-tokens 4 >>out 2>&1 && ok "merged as $type: opens and answers" || not_ok "merged as $type: opens and answers" "exit code"
 done
 if python3 -c 'import json; l = json.load(open("training_results/manifest.json"))["merged"]["loss"]; assert 0 < l["exact"] and abs(l["rounded"] / l["exact"] - 1) < 1' >out 2>&1; then ok "manifest: loss of rounding"; else not_ok "manifest: loss of rounding" "see below"; fi
+run train --pipeline full --optimizer adafactor --learning-rate 1e-3 --num-epochs 4 --effective-batch-size 64 --max-batch-len 64 --quiet --ckpt-output-dir all --save-path all.gguf
+has "all weights with Adafactor" "^Save trained model to all.gguf$" "on the test questions" && ! grep -q "^Adapter" out || not_ok "all weights with Adafactor" "an adapter"
+if python3 -c 'import json; m = json.load(open("all/manifest.json")); assert m["settings"]["optimizer"] == "adafactor" and m["settings"]["full"] == "1" and m["result"]["val_loss"] < m["result"]["val_first"] / 2, m["result"]' >out 2>&1; then ok "all weights with Adafactor: learnt"; else not_ok "all weights with Adafactor: learnt" "see below"; fi
 run train --save-type Q9; [ $? -eq 2 ] && has "unknown type lists all" "Q4_K_M"
 run train --num-epochs 1 --json --no-merge --ckpt-output-dir j
 if python3 -c 'import json; r = json.loads(open("out").read().splitlines()[-1]); assert r["steps"] >= 1 and r["merged"] == "" and r["val_first"] > 0' 2>>out; then ok "the report as JSON"; else not_ok "the report as JSON" "see below"; fi

@@ -357,9 +357,77 @@ static void adamw_step(void **state) {
     mem_free(want);
 }
 
+/* Adafactor beside the paper's formulas in double: a matrix, a vector, a row that never has a gradient; one thread and two. */
+static void adafactor_steps(void **state) {
+    (void)state;
+    enum { R = 300, C = 260, V = 70, STEPS = 4 };
+    static float w[2][R * C + V], g[2][R * C + V];
+    static double want[R * C + V], row[R], col[C], vec[V], u[R * C + V];
+    const float lr = 0.01f, decay = 0.1f;
+    ilab_err e;
+    struct rng r;
+    rng_seed(&r, 3);
+    for (int i = 0; i < R * C + V; i++)
+        want[i] = w[0][i] = w[1][i] = (float)rng_normal(&r);
+    struct optim *o[2];
+    struct param p[2][2];
+    struct pool *pool = pool_new(2);
+    struct gemm_ctx *ctx[2] = { gemm_ctx_new(kern_get(cpu_detect()), NULL), gemm_ctx_new(kern_get(cpu_detect()), pool) };
+    struct optim_opts opts = { .kind = OPTIM_ADAFACTOR, .weight_decay = decay };
+    for (int k = 0; k < 2; k++) {
+        p[k][0] = (struct param){ .w = w[k], .g = g[k], .n = R * C, .decay = 1, .cols = C };
+        p[k][1] = (struct param){ .w = w[k] + R * C, .g = g[k] + R * C, .n = V };
+        assert_int_equal(optim_new(&o[k], ctx[k], p[k], 2, &opts, &e), 0);
+    }
+    for (int t = 1; t <= STEPS; t++) {
+        for (int i = 0; i < R * C + V; i++)
+            g[0][i] = g[1][i] = i / C == 7 ? 0 : (float)(rng_normal(&r) * (1 + i % 5));
+        const double beta = 1 - pow(t, -0.8);
+        double mean = 0, ss[2] = { 0 };
+        for (int i = 0; i < R; i++) {
+            double s = 0;
+            for (int k = 0; k < C; k++)
+                s += (double)g[0][i * C + k] * (double)g[0][i * C + k] + 1e-30;
+            row[i] = beta * row[i] + (1 - beta) * s / C;
+            mean += row[i] / R;
+        }
+        for (int k = 0; k < C; k++) {
+            double s = 0;
+            for (int i = 0; i < R; i++)
+                s += (double)g[0][i * C + k] * (double)g[0][i * C + k] + 1e-30;
+            col[k] = beta * col[k] + (1 - beta) * s / R;
+        }
+        for (int i = 0; i < R * C; i++) {
+            u[i] = (double)g[0][i] / sqrt(row[i / C] * col[i % C] / mean);
+            ss[0] += u[i] * u[i] / (R * C);
+        }
+        for (int i = 0; i < V; i++) {
+            double x = (double)g[0][R * C + i];
+            vec[i] = beta * vec[i] + (1 - beta) * (x * x + 1e-30);
+            u[R * C + i] = x / sqrt(vec[i]);
+            ss[1] += u[R * C + i] * u[R * C + i] / V;
+        }
+        for (int i = 0; i < R * C + V; i++) {
+            double rms = sqrt(ss[i >= R * C]);
+            want[i] -= (i < R * C ? (double)lr * (double)decay * want[i] : 0) + (double)lr * u[i] / (rms > 1 ? rms : 1);
+        }
+        for (int k = 0; k < 2; k++)
+            optim_step(o[k], lr);
+    }
+    assert_memory_equal(w[0], w[1], sizeof w[0]);
+    for (int i = 0; i < R * C + V; i++)
+        if (!(fabs(want[i] - (double)w[0][i]) < 2e-6 * (1 + fabs(want[i]))))
+            fail_msg("element %d: %g instead of %g", i, (double)w[0][i], want[i]);
+    for (int k = 0; k < 2; k++) {
+        optim_free(o[k]);
+        gemm_ctx_free(ctx[k]);
+    }
+    pool_free(pool);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules), cmocka_unit_test(sample_formats), cmocka_unit_test(bad_lines), cmocka_unit_test(soft_weight_and_length), cmocka_unit_test(long_samples),
+        cmocka_unit_test(schedules), cmocka_unit_test(sample_formats), cmocka_unit_test(bad_lines), cmocka_unit_test(soft_weight_and_length), cmocka_unit_test(long_samples), cmocka_unit_test(adafactor_steps),
         cmocka_unit_test(packing_invariants), cmocka_unit_test(adamw_step),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -27,7 +27,7 @@ static int tear_down(void **state) {
     return child_run(argv, NULL, 4096, NULL, NULL, NULL, &status, NULL);
 }
 
-struct plan { const char *name; int full, tied, threads, micro, resume, steps, stop_at; float lr; int64_t checkpoint_steps; int scratch; };
+struct plan { const char *name; int full, tied, threads, micro, resume, steps, stop_at; float lr; int64_t checkpoint_steps; int scratch, adafactor; };
 
 /* Sequences that a model can learn: id[i+1] = id[i] + step, modulo the vocabulary. */
 static void make_data(struct dataset *d) {
@@ -67,6 +67,7 @@ static int run(const struct plan *p) {
     if (model_new(&m, &hp, 5, &e))
         return 8;
     o.full = p->full;
+    o.optim.kind = p->adafactor ? OPTIM_ADAFACTOR : OPTIM_ADAMW;
     o.rank = 4;
     o.alpha = 8;
     o.epochs = 0;
@@ -190,6 +191,16 @@ static void killed_full_run(void **state) {
     assert_int_equal(in_child(&cut, 50, SIGKILL), 128 + SIGKILL);
     assert_int_equal(in_child(&cut, 0, 0), 0);
     assert_same_file("fwhole", "fcut", "weights.bin");
+    struct plan a = { .name = "awhole", .full = 1, .tied = 1, .adafactor = 1 }, b = a;
+    b.name = "acut";
+    b.checkpoint_steps = 11;
+    b.resume = 1;
+    b.threads = 2;
+    b.micro = 57;
+    assert_int_equal(in_child(&a, 0, 0), 0);
+    assert_killed_or_done(in_child(&b, 50, SIGKILL));
+    assert_int_equal(in_child(&b, 0, 0), 0);
+    assert_same_file("awhole", "acut", "weights.bin");
 }
 
 static void interrupted(void **state) {
