@@ -110,6 +110,7 @@ static int commit(struct fixing *f)
     struct sb out;
     int n = 0;
     size_t at = 0;
+    if (!f->n) return 0;
     qsort(f->edit, f->n, sizeof *f->edit, by_place);
     for (size_t i = 0; i < f->n; i++) { /* of two that overlap the first counts; the next round sees the other again */
         f->edit[i].off = f->edit[i].at < at;
