@@ -64,7 +64,7 @@ static int run(struct cli *c, void *args)
     struct lm *lm = NULL;
     struct generate_report r;
     if (!file_exists(a->path)) {
-        fprintf(stderr, "Error: taxonomy (%s) does not exist.\n", a->path);
+        fprintf(stderr, "Error: taxonomy (%s) does not exist.%s\n", a->path, c->compat ? "" : " `ilab init` makes one here; --taxonomy-path names another.");
         return EXIT_FAILED;
     }
     const struct generate_opts what = { .taxonomy = a->path, .base = a->base };

@@ -34,9 +34,10 @@ static void setup_release(struct setup *s)
     for (size_t i = 0; i < ARRAY_LEN(all); i++) mem_free(*all[i]);
 }
 
-/* One line of the user's, or the default when it is empty or input has ended. */
+/* One line of the user's, or the default when it is empty or input has ended. After Ctrl-C nothing more is asked. */
 static const char *ask(const char *question, const char *dflt, char *buf, size_t cap)
 {
+    if (signal_pending()) return dflt;
     printf("%s [%s]: ", question, dflt);
     fflush(stdout);
     if (!fgets(buf, (int)cap, stdin)) {
@@ -199,7 +200,7 @@ static int dialogue(struct setup *s, const struct cli *c, const struct init_args
     int stop = 0;
     if (file_exists(s->config)) {
         if (s->late) printf(tr("Existing config file was found in:\n    %s\n"), s->config);
-        stop = !confirm(s->late ? tr("Do you still want to continue?") : tr("Found config.yaml in the current directory, do you still want to continue?"), 0);
+        stop = !confirm(s->late ? tr("Do you still want to continue?") : tr("Found config.yaml in the current directory, do you still want to continue?"), 0) && !signal_pending();
     }
     if (stop) return 1;
     printf(tr("Welcome to ilab. It sets up a configuration, a taxonomy and a model %s.\nPress Enter to take what stands in brackets.\n"), s->late ? tr("for your user") : tr("in this folder"));
@@ -236,6 +237,7 @@ static int run(struct cli *c, void *args)
         setup_release(&s);
         return EXIT_DONE;
     }
+    if (!rc && signal_pending()) rc = err_set(&e, ILAB_E_CANCEL, "interrupted: nothing was written");
     const int cloning = !rc && *s.repository && folder_is_empty(s.taxonomy);
     if (!s.base) s.base = cloning || c->compat ? "origin/main" : "empty";
     if (cloning) rc = clone(&s, a->min_taxonomy, &e);

@@ -46,7 +46,7 @@ static const struct opt COMPLETE_OPTS[] = {
     { "top-p", 0, NULL, OPT_FLOAT, O(top_p), 0, 1, "P", NULL, "only the most likely with mass P together" },
     { "min-p", 0, NULL, OPT_FLOAT, O(min_p), 0, 1, "P", NULL, "only tokens at least P times as likely as the likeliest" },
     { "repeat-penalty", 0, NULL, OPT_FLOAT, O(repeat), 0.1, 10, "X", NULL, "1: none" },
-    { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "" },
+    { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "other random choices; the same seed gives the same text" },
     { "stop", 0, NULL, OPT_STR, O(stop), 0, 0, "TEXT", NULL, "end before this text" },
     { "logprobs", 0, NULL, OPT_INT, O(top), 0, 32, "N", NULL, "with --json: the N most likely tokens at each place" },
     { "no-bos", 0, NULL, OPT_NO_FLAG, O(bos), 0, 0, NULL, NULL, "no beginning-of-text token" },

@@ -57,7 +57,7 @@ static int agreed(const struct fix_args *a)
     printf("Make these changes? [y/N] ");
     fflush(stdout);
     if (!fgets(line, sizeof line, stdin)) return 0;
-    return line[0] == 'y' || line[0] == 'Y';
+    return strchr("yYjJ", line[0]) && line[0]; /* j: as everywhere, what a German types */
 }
 
 static void print_done(const char *file, const struct fix_report *r, const char *renamed)

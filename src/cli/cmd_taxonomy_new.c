@@ -477,6 +477,7 @@ static int run(struct cli *c, void *args)
     if (!rc && !(qna = draft_qna(&m.d, &e))) rc = ILAB_E_NOMEM;
     if (!rc && !(attribution = draft_attribution(&m.d, &e))) rc = ILAB_E_NOMEM;
     if (!rc) rc = check_draft(&m, qna, &e);
+    if (signal_pending()) rc = err_set(&e, ILAB_E_CANCEL, "interrupted: nothing was written");
     if (!rc && m.a->dry_run) printf("# %s\n%s\n# %s/attribution.txt\n%s", m.file, qna, m.dir, attribution);
     else if (!rc) rc = write_leaf(&m, qna, attribution, &e);
     mem_free(qna);

@@ -59,7 +59,7 @@ static const struct opt OPTS[] = {
     { "recompute", 0, NULL, OPT_STR, O(recompute), 0, 0, "WHEN", NULL, "auto, on, off: compute layers a second time instead of keeping their activations (about a third more work, far less memory, the same result)", 0, "auto on off" },
     { "skip-learnt", 0, NULL, OPT_FLOAT, O(learnt), 0, 10, "X", NULL, "samples of which every token is right and loses at most X nats (0.05: 95 % sure) rest for 1, 2, 4 epochs and are looked at again; 0: none rests" },
     { "cache-states", 0, NULL, OPT_STR, O(states), 0, 0, "WHERE", NULL, "auto, off, ram, disk: keep the hidden states below the lowest adapted layer from the first epoch on (--lora-first-layer; the same result in less time)", 0, "auto off ram disk" },
-    { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "" },
+    { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "other order of the samples and other first weights of the adapter" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core; does not change the result" },
     { "resume", 0, NULL, OPT_FLAG, O(resume), 0, 0, NULL, NULL, "go on with the unfinished run without asking (default where nobody can answer)" },
     { "fresh", 0, NULL, OPT_FLAG, O(fresh), 0, 0, NULL, NULL, "forget an unfinished run instead of going on with it" },
@@ -336,7 +336,7 @@ static int ask_resume(const struct train_args *a, int *fresh)
             fprintf(stderr, "\n");
             return EXIT_INTERRUPTED;
         }
-        if (strchr("yY\n", line[0])) return 0;
+        if (strchr("yYjJ\n", line[0])) return 0;
         if (strchr("nN", line[0])) return *fresh = 1, 0;
     }
 }

@@ -12,7 +12,7 @@ static const struct { const struct cmd *cmd; const char *flags, *values; } IGNOR
     { &CMD_TRAIN,
       "skip-preprocessing local skip-quantize sq deepspeed-cpu-offload-optimizer deepspeed-cpu-offload-optimizer-pin-memory fsdp-cpu-offload-optimizer is-padding-free use-dolomite "
       "disable-flash-attn skip-user-confirm y enable-serving-output checkpoint-at-epoch optimize-memory disable-accelerate-full-state-at-epoch",
-      "tokenizer-dir iters save-samples warmup-steps deepspeed-cpu-offload-optimizer-ratio distributed-backend lora-dropout lora-quantize-dtype gpus nnodes node-rank rdzv-id rdzv-endpoint" },
+      "tokenizer-dir iters save-samples warmup-steps deepspeed-cpu-offload-optimizer-ratio distributed-backend lora-quantize-dtype gpus nnodes node-rank rdzv-id rdzv-endpoint" },
     { &CMD_CHAT, "tls-insecure", "serving-log-file" TLS_VALUES },
     { &CMD_SERVE, "", "chat-template backend gpus log-file" },
 };

@@ -21,13 +21,21 @@ static void mark(struct findings *f, const char *text, int line, const char *whe
     findings_add(f, (struct finding){ .line = line > 0 ? line : 1, .col = 1, .error = 1, .rule = "not-filled-in", .where = where, .text = first, .remedy = "write your own text in place of the mark" });
 }
 
-void marks_check(const struct leaf *l, struct findings *f)
+/* Line of a key at the top of the file. */
+static int line_of(const struct yaml_node *root, const char *key)
+{
+    const struct yaml_node *v = yaml_get(root, key);
+    return v ? v->line : 1;
+}
+
+void marks_check(const struct leaf *l, const struct yaml_node *root, struct findings *f)
 {
     char where[96];
     int example = -1, pair = 0;
-    mark(f, l->created_by, 1, ".created_by");
-    mark(f, l->domain, 1, ".domain");
-    mark(f, l->task_description, 1, l->version > 2 && l->is_knowledge ? ".document_outline" : ".task_description");
+    const char *about = l->version > 2 && l->is_knowledge ? ".document_outline" : ".task_description";
+    mark(f, l->created_by, line_of(root, "created_by"), ".created_by");
+    mark(f, l->domain, line_of(root, "domain"), ".domain");
+    mark(f, l->task_description, line_of(root, about + 1), about);
     for (int i = 0; i < l->n_seed; i++) {
         const struct seed *s = &l->seed[i];
         const int nested = l->is_knowledge && l->version > 2, same = nested && i && s->context && l->seed[i - 1].context && !strcmp(s->context, l->seed[i - 1].context);
@@ -57,7 +65,7 @@ void marks_check_attribution(const char *qna, struct findings *f)
             if (colon > 0) sb_addf(&b, "%s%.*s", b.n ? ", " : "", (int)(colon < 60 ? colon : 60), line.p);
         }
         snprintf(whole, sizeof whole, "not filled in yet in attribution.txt: %s", b.p ? b.p : "");
-        findings_add(f, (struct finding){ .rule = "not-filled-in", .where = ".", .text = whole, .remedy = "say in attribution.txt whose work the document is" });
+        findings_add(f, (struct finding){ .line = 1, .col = 1, .rule = "not-filled-in", .where = "", .text = whole, .remedy = "say in attribution.txt whose work the document is" });
     }
     sb_release(&b);
     mem_free(text);

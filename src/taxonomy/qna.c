@@ -292,7 +292,7 @@ int leaf_check_text(struct sv text, const char *file, const char *taxonomy, cons
         if (!rc && o->strict) be_strict(f);
         if (!rc && l->version && !f->n_errors) {
             rc = l->path ? build(l, d.root, e) : err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file);
-            if (!rc && !o->compat) marks_check(l, f);
+            if (!rc && !o->compat) marks_check(l, d.root, f);
             if (!rc && out) *out = l;
         }
     }

@@ -160,6 +160,7 @@ static const char *remedy_for(const struct yaml_node *n)
     case YAML_BOOL: return "YAML reads a bare yes/no/on/off as true or false: put the text in quotes";
     case YAML_INT: case YAML_FLOAT: case YAML_TIMESTAMP: return "put the number or date in quotes, or write a sentence";
     case YAML_NULL: return "write a text after the colon";
+    case YAML_STR: return "write it without quotes";
     case YAML_SEQ: case YAML_MAP: return "write one text here, not a list or further keys";
     default: return "see docs/FORMATS.md for the form of a qna.yaml";
     }

@@ -62,7 +62,8 @@ int leaves_offer(struct leaf_list *l, const char *path, enum leaf_change change,
     }
     if (strstr(path, "/qna.yaml/")) return leaves_problem(l, e, path, "a folder is named qna.yaml, which is the name of a leaf's file: rename the folder");
     if (!strcasecmp(name, "qna.yml") || !strcasecmp(name, "qna.yaml") || (!(l->flags & TAXONOMY_QNA_ONLY) && (sv_ends(s, ".yml") || sv_ends(s, ".YAML"))))
-        log_warn("Found a '%s' file: %s: taxonomy files must be named 'qna.yaml'. File will not be checked.", name, path);
+        log_warn("Found a '%s' file: %s: taxonomy files must be named 'qna.yaml'. File will not be checked.%s", name, path,
+                 l->flags & TAXONOMY_REFERENCE_BASE ? "" : " `ilab taxonomy fix FILE` renames it.");
     return 0;
 }
 
@@ -153,7 +154,8 @@ int taxonomy_leaves(const char *taxonomy, const char *base, unsigned flags, stru
     *l = (struct leaf_list){ .flags = flags };
     const int kind = file_exists(taxonomy);
     int rc = 0;
-    if (!kind) return err_set(e, ILAB_E_NOTFOUND, "taxonomy (%s) does not exist.", taxonomy);
+    if (!kind) return err_set(e, ILAB_E_NOTFOUND, "taxonomy (%s) does not exist.%s", taxonomy,
+                              flags & TAXONOMY_REFERENCE_BASE ? "" : " `ilab init` makes one here; --taxonomy-path names another.");
     if (kind == 1 && flags & TAXONOMY_QNA_ONLY && strcmp(path_base(taxonomy), "qna.yaml"))
         rc = leaves_problem(l, e, taxonomy, "Taxonomy file must be named \"qna.yaml\"; \"%s\" is not a valid name", path_base(taxonomy));
     else if (kind == 1 && !sv_ends(sv_of(taxonomy), ".yaml")) log_warn("Skipping %s! Use lowercase '.yaml' extension instead.", taxonomy);

@@ -113,6 +113,21 @@ check "new: diff names the marks" 1 'seed_examples\[0\]\.questions_and_answers\[
 check "new: list shows it" 0 '^unfilled +knowledge +3 +5 +5 +15' -- $I taxonomy list --taxonomy-path t --taxonomy-base main --state unfilled
 sed -i 's/<fill in: \([^>]*\)>/\1/' t/knowledge/company/lamps/qna.yaml
 check "new: filled in, it is valid" 0 'knowledge/company/lamps/qna.yaml' 'is valid :)' -- $I taxonomy diff --taxonomy-path t --taxonomy-base main
+sed -i 's/^domain: .*/domain: "<fill in: the field>"/' t/knowledge/company/lamps/qna.yaml
+printf 'Title of work: <fill in: title>\n' >t/knowledge/company/lamps/attribution.txt
+check "new: a mark is shown where it stands" 1 'qna.yaml:3:1: error: \[.domain\] not filled in yet' '^    3 \| domain: "<fill in' 'qna.yaml:1:1: warning: not filled in yet in attribution.txt: Title of work' '!    1 \| version' -- $I taxonomy diff --taxonomy-path t --taxonomy-base main
+check "no taxonomy: what to do" 1 'taxonomy \(nowhere\) does not exist. `ilab init` makes one' -- $I taxonomy tree --taxonomy-path nowhere
+mkdir -p wrong/knowledge/a && echo 'version: 3' >wrong/knowledge/a/qna.yml
+check "qna.yml: what to do" 0 'must be named .qna.yaml.. File will not be checked. `ilab taxonomy fix FILE` renames it' -- $I taxonomy diff --taxonomy-path wrong --taxonomy-base empty
+if command -v script >/dev/null; then # Ctrl-C at a question ends the command, and nothing is written
+    for what in "config init" "init" "taxonomy new"; do
+        mkdir -p asked && cd asked || exit 1
+        (sleep 1; printf '\003'; sleep 1) | XDG_CONFIG_HOME=$dir/asked XDG_DATA_HOME=$dir/asked timeout 20 script -qec "$ILAB $what" /dev/null >../out 2>&1
+        rc=$?
+        cd ..
+        if [ $rc = 130 ] && [ -z "$(find asked -name '*.yaml')" ]; then echo "ok Ctrl-C at a question of $what"; else not_ok "Ctrl-C at a question of $what" "exit code $rc: $(find asked -name '*.yaml')"; fi
+    done
+fi
 check "new: never overwrites" 1 'exists already and is left as it is' -- $I taxonomy new company/lamps --taxonomy-path t --document docs/lamps.md --non-interactive
 check "new: a folder, copied beside the leaf" 0 '' -- $I taxonomy new company/copied --taxonomy-path t --document docs --copy --non-interactive
 cp t/knowledge/company/copied/qna.yaml out
