@@ -35,7 +35,7 @@ static int export_run(struct cli *c, void *args)
     char *train = NULL, *test = NULL;
     (void)c;
     if (!a->format) {
-        fprintf(stderr, "Error: Missing option '--format'.\n");
+        fprintf(stderr, "Error: Missing option '--format': one of instructlab, axolotl, llamafactory\n");
         return EXIT_USAGE;
     }
     const size_t n = strlen(a->base);

@@ -74,8 +74,11 @@ static void print_all(const json_t *o)
     if (json_object_get(o, "memory")) print_memory(json_object_get(o, "memory"));
     printf("\nLimits\n");
     json_array_foreach(json_object_get(o, "limits"), i, v) printf("  %s\n", json_string_value(v));
-    printf("  %s%s\n", json_is_true(json_object_get(o, "runs")) ? "this program can run it" : "this program cannot run it: ", json_str(o, "runs_why") ? json_str(o, "runs_why") : "");
-    printf("  %s%s\n", json_is_true(json_object_get(o, "trains")) ? "and train it" : "it cannot be trained here: ", json_str(o, "trains_why") ? json_str(o, "trains_why") : "");
+    const char *kind = json_str(json_object_get(o, "metadata"), "general.type");
+    if (kind && !strcmp(kind, "adapter")) printf("  this is an adapter: `ilab chat -m MODEL --adapter %s` runs the model that it was trained on with it\n", json_str(o, "path"));
+    else printf("  %s%s\n", json_is_true(json_object_get(o, "runs")) ? "this program can run it" : "this program cannot run it: ", json_str(o, "runs_why") ? json_str(o, "runs_why") : "");
+    if (!kind || strcmp(kind, "adapter"))
+        printf("  %s%s\n", json_is_true(json_object_get(o, "trains")) ? "and train it" : "it cannot be trained here: ", json_str(o, "trains_why") ? json_str(o, "trains_why") : "");
     printf("\nMetadata\n");
     json_object_foreach(json_object_get(o, "metadata"), key, v) print_value(key, v);
 }

@@ -137,7 +137,9 @@ static void show_end(const struct train_result *o, const char *adapter)
     const struct train_report *r = o->report;
     char time[32];
     format_duration(time, sizeof time, r->seconds);
-    printf("Trained %lld steps in %s (%.0f tokens/s); loss %.3f -> %.3f", (long long)r->steps, time, r->tokens_per_s, r->first_loss, r->last_loss);
+    if (r->tokens_per_s > 0) printf("Trained %lld steps in %s (%.0f tokens/s)", (long long)r->steps, time, r->tokens_per_s);
+    else printf("This run was complete already: %lld steps in %s", (long long)r->steps, time); /* no step was left */
+    printf("; loss %.3f -> %.3f", r->first_loss, r->last_loss);
     if (o->val->n) printf("; on the test questions %.3f -> %.3f", r->val_first, r->val_loss);
     printf("\n");
     if (!o->quiet) show_curve(o);

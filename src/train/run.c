@@ -275,7 +275,7 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
         if (rc)
             break;
         p->left = seconds_left(l, val_steps);
-        if (l->val)
+        if (l->val && (last || val_steps <= l->s.total_steps)) /* else it is the one from before the first step */
             progress_at(p, l->s.step, "loss %.3f, validation %.3f, %.0f tokens/s", l->s.last_loss, l->s.val_loss, l->rate);
         else
             progress_at(p, l->s.step, "loss %.3f, %.0f tokens/s", l->s.last_loss, l->rate);

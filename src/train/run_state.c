@@ -120,7 +120,8 @@ static int resume_from(struct loop *l, const char *path, int *other, ilab_err *e
     if (l->s.i_batch > packing_n_batches(l->packing, (int)l->s.epoch))
         return err_set(e, ILAB_E_INVALID, "'%s' does not fit the data", path);
     l->resumed = 1;
-    log_info("resuming at step %lld of %lld", (long long)l->s.step, (long long)l->s.total_steps);
+    if (l->s.step >= l->s.total_steps) log_info("this run is complete (%lld steps): nothing is left to train", (long long)l->s.step);
+    else log_info("resuming at step %lld of %lld", (long long)l->s.step, (long long)l->s.total_steps);
     return 0;
 }
 

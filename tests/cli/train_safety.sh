@@ -41,7 +41,7 @@ wait_lines cut/metrics.jsonl 8
 kill -KILL $pid; wait $pid 2>/dev/null
 check "goes on after kill -9" 0 "left the folder .* without ending in order" "resuming at step" -- "${train[@]}" --num-epochs 8 --ckpt-output-dir cut --checkpoint-steps 3
 if cmp -s whole/adapter.gguf cut/adapter.gguf; then ok "killed and resumed: the same bits"; else not_ok "killed and resumed: the same bits" "adapters differ"; fi
-check "finished: nothing is trained again" 0 "resuming at step ([0-9]+) of \1" -- "${train[@]}" --num-epochs 8 --ckpt-output-dir cut
+check "finished: nothing is trained again" 0 "this run is complete \(([0-9]+) steps\): nothing is left" "This run was complete already: [0-9]+ steps" -- "${train[@]}" --num-epochs 8 --ckpt-output-dir cut
 
 # ---- signals, and two runs in one folder ----
 "${train[@]}" --num-epochs 5000 --ckpt-output-dir busy >busy.log 2>&1 &
