@@ -20,7 +20,7 @@ static const struct opt PLOT_OPTS[] = {
 static int plot_run(struct cli *c, void *args)
 {
     const struct plot_args *a = args;
-    const char *run = c->n_word ? c->word[0] : "training_results";
+    const char *out = c->config ? config_get(c->config, "train.ckpt_output_dir") : NULL, *run = c->n_word ? c->word[0] : out ? out : "training_results";
     struct winsize size = { 0 };
     struct train_found f = { 0 };
     struct train_curve curve;
@@ -48,9 +48,9 @@ static int plot_run(struct cli *c, void *args)
 
 const struct cmd CMD_PLOT = {
     .name = "model plot", .args_bytes = sizeof(struct plot_args), .defaults = &PLOT_DEFAULTS, .opts = PLOT_OPTS, .run = plot_run, .max_words = 1,
-    .words = "[RUN]", .needs_config = -1,
+    .words = "[RUN]",
     .summary = "Show the loss and the learning rate of a training run.",
-    .help = "RUN is the folder of the run (training_results by default); the run may still be going on.\n"
+    .help = "RUN is the folder of the run (by default train.ckpt_output_dir: training_results); the run may still be going on.\n"
             "Left the loss of the training data, averaged where there are more steps than columns; below it the learning rate.\n\n"
             "Examples:\n  ilab model plot\n  ilab model plot training_results --svg loss.svg\n",
 };

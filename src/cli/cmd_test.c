@@ -10,10 +10,10 @@ struct test_args { const char *data_dir, *file, *model, *model_dir, *adapter, *t
 static const struct test_args DEFAULTS = { .data_dir = "taxonomy_data", .model = "starter", .adapter = "auto", .max_tokens = 48 };
 #define O(field) offsetof(struct test_args, field)
 static const struct opt OPTS[] = {
-    { "data-dir", 0, NULL, OPT_STR, O(data_dir), 0, 0, "DIR", NULL, "where `ilab train` put test_gen.jsonl" },
+    { "data-dir", 0, NULL, OPT_STR, O(data_dir), 0, 0, "DIR", "train.data_output_dir", "where `ilab train` put test_gen.jsonl" },
     { "test_file", 't', NULL, OPT_STR, O(file), 0, 0, "FILE", NULL, "JSONL with user, assistant and perhaps system" },
     { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "NAME", "generate.model", "base model: a name below models/ or a file" },
-    { "adapter", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "what was taught; auto: training_results/adapter.gguf, None: only the base" },
+    { "adapter", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "what was taught; auto: adapter.gguf of train.ckpt_output_dir, None: only the base" },
     { "adapter-file", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "the same" },
     { "trained-model", 0, NULL, OPT_STR, O(trained), 0, 0, "FILE", NULL, "a merged or fully trained model instead of an adapter" },
     { "max-tokens", 0, NULL, OPT_INT, O(max_tokens), 1, 4096, "N", NULL, "longest answer" },
@@ -104,17 +104,20 @@ static int run(struct cli *c, void *args)
 {
     const struct test_args *a = args;
     ilab_err e = { 0 };
-    static const char AUTO[] = "training_results/adapter.gguf";
-    const char *adapter = !strcmp(a->adapter, "None") || a->trained ? NULL : !strcmp(a->adapter, "auto") ? AUTO : a->adapter;
+    const char *out = c->config ? config_get(c->config, "train.ckpt_output_dir") : NULL;
+    char *own = path_join(out ? out : "training_results", "adapter.gguf");
+    const char *adapter = !strcmp(a->adapter, "None") || a->trained ? NULL : !strcmp(a->adapter, "auto") ? own : a->adapter;
     char *file = find_questions(c, a, &e), *base = NULL, *taught = NULL;
     json_t *rows = json_array();
     int rc = file ? json_read_lines(file, TEST_MAX_FILE, keep_row, rows, &e) : e.code;
     if (!rc && !json_array_size(rows)) rc = err_set(&e, ILAB_E_FORMAT, "'%s' holds no question", file);
-    if (!rc && adapter == AUTO && !file_exists(AUTO)) rc = err_set(&e, ILAB_E_NOTFOUND, "there is no %s: did you run `ilab train`? (--adapter None asks only the base)", AUTO);
+    if (!rc && !own) rc = err_set(&e, ILAB_E_NOMEM, "no memory for a path");
+    if (!rc && adapter == own && !file_exists(own)) rc = err_set(&e, ILAB_E_NOTFOUND, "there is no %s: did you run `ilab train`? (--adapter None asks only the base)", own);
     if (!rc && !(base = model_find(a->model))) rc = err_set(&e, ILAB_E_NOTFOUND, "no model '%s'", a->model);
     if (!rc && a->trained && !(taught = model_find(a->trained))) rc = err_set(&e, ILAB_E_NOTFOUND, "no model '%s'", a->trained);
     if (!rc) rc = compare(c, a, base, taught, adapter, rows, &e);
     json_decref(rows);
+    mem_free(own);
     mem_free(file);
     mem_free(base);
     mem_free(taught);

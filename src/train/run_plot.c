@@ -30,7 +30,7 @@ int train_curve_read(struct train_curve *c, const char *run_dir, ilab_err *e) {
     if (!path)
         return err_set(e, ILAB_E_NOMEM, "no memory for a path");
     if (file_exists(path) != 1) {
-        int rc = err_set(e, ILAB_E_NOTFOUND, "there is no '%s': give the folder of a training run (--ckpt-output-dir)", path);
+        int rc = err_set(e, ILAB_E_NOTFOUND, "there is no '%s': name the folder of a training run, as `ilab train --ckpt-output-dir` had it", path);
         mem_free(path);
         return rc;
     }
