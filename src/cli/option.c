@@ -134,6 +134,18 @@ static const struct opt *by_short(const struct cmd *cmd, const char *word)
     return NULL;
 }
 
+/* Another name of the same thing: one that goes on behind a hyphen (--model, --model-path) or has more in front (--epochs). */
+static int kindred(const char *word, const char *const *names, int n)
+{
+    const size_t len = strlen(word);
+    for (int i = 0; i < n && len > 2; i++) {
+        const size_t m = strlen(names[i]), shorter = m < len ? m : len;
+        const int front = !strncmp(word, names[i], shorter) && (word[shorter] == '-' || names[i][shorter] == '-');
+        if (front || (m > len && names[i][m - len - 1] == '-' && !strcmp(names[i] + m - len, word))) return i;
+    }
+    return -1;
+}
+
 static int unknown(const struct cmd *cmd, const char *word)
 {
     enum { MAX_NAMES = 128 };
@@ -144,7 +156,9 @@ static int unknown(const struct cmd *cmd, const char *word)
     for (const struct opt *o = cmd->opts; o && o->name && n < MAX_NAMES; o++)
         if (!(o->flags & OPT_HIDDEN)) names[n++] = o->name;
     snprintf(plain, sizeof plain, "%.*s", (int)(len < 60 ? len : 60), word);
-    const int near = plain[0] == '-' && plain[1] == '-' ? nearest_name(plain + 2, names, n) : -1;
+    const int is_long = plain[0] == '-' && plain[1] == '-';
+    int near = is_long ? nearest_name(plain + 2, names, n) : -1;
+    if (near < 0 && is_long) near = kindred(plain + 2, names, n);
     if (near >= 0) return usage(cmd, tr("No such option: %s Did you mean --%s?"), plain, names[near]);
     return usage(cmd, tr("No such option: %s"), plain);
 }

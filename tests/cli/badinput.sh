@@ -55,6 +55,8 @@ if [ "$best" -le 10000 ]; then ok "help: within 10 ms"; else not_ok "help: withi
 # ---- usage ----
 check "unknown command" 2 "No such command 'generte'" "Did you mean 'generate'" -- "$ILAB" generte
 check "unknown command of a group" 2 "No such command 'evaluat'" "Did you mean 'evaluate'" -- "$ILAB" model evaluat
+check "unknown option: its kin" 2 "No such option: --model Did you mean --model-path" -- "$ILAB" train --model x
+check "unknown option: the end of a name" 2 "No such option: --epochs Did you mean --num-epochs" -- "$ILAB" train --epochs 3
 check "unknown option" 2 "No such option: --nm-epochs" "Did you mean --num-epochs" "Try 'ilab train --help'" -- "$ILAB" train --nm-epochs 3
 check "unknown option before the command" 2 "No such option: --foo" -- "$ILAB" --foo diff
 check "not a number" 2 "'two' is not a valid integer" -- "$ILAB" train --num-epochs two

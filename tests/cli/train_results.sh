@@ -58,9 +58,10 @@ if [ "$(awk '{ if (length > m) m = length } END { print m }' <(head -10 out))" -
 LC_ALL=C.UTF-8 run model plot
 if iconv -f UTF-8 -t UTF-8 out >/dev/null 2>&1 && LC_ALL=C grep -q $'\xe2\xa0' out; then ok "model plot in UTF-8"; else not_ok "model plot in UTF-8" "no dots"; fi
 run model plot nowhere; [ $? -eq 1 ] && has "model plot: no run there" "there is no 'nowhere/metrics.jsonl'"
-printf 'general:\n  log_level: INFO\ngenerate:\n  output_dir: generated\ntrain:\n  ckpt_output_dir: elsewhere\n' >own.yaml
-run --config own.yaml model plot; has "model plot: the folder of the configuration" "there is no 'elsewhere/metrics.jsonl'"
-run --config own.yaml test; has "test: the adapter of the configuration" "there is no elsewhere/adapter.gguf: did you run"
+mkdir own && cd own && "$ILAB" init --non-interactive >/dev/null && printf 'train:\n  ckpt_output_dir: elsewhere\n' >>config.yaml
+run model plot; has "model plot: the folder of the configuration" "there is no 'elsewhere/metrics.jsonl'"
+run test --test_file ../generated/test_x_2025-01-31T14_05_06.jsonl; has "test: the adapter of the configuration" "there is no elsewhere/adapter.gguf: did you run"
+cd ..
 run model info training_results/adapter.gguf; has "model info: an adapter" "this is an adapter: .ilab chat -m MODEL --adapter training_results/adapter.gguf"
 mkdir odd; printf '{"step":1,"loss":2.5,"lr":0.1}\n{"step":2,"loss":2' >odd/metrics.jsonl
 run model plot odd && has "model plot: a line that is being written" "loss 2.5000 at step 1, 2.5000 at step 1"
