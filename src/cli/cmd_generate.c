@@ -71,7 +71,12 @@ static int run(struct cli *c, void *args)
     int n_knowledge = 0, rc = pipeline_check(&what, &n_knowledge, &e); /* before a model is read */
     if (!rc && c->compat && n_knowledge) rc = check_chunks(a, c->compat, &e);
     if (!rc) rc = lm_for_command(c, a->model, NULL, a->endpoint, a->api_key, a->threads, &lm, &e);
-    if (rc) return fail(&e, "Generating dataset failed with the following error: ");
+    if (rc) {
+        const int none = !c->compat && rc == ILAB_E_NOTFOUND && strstr(e.msg, "Nothing to generate.");
+        fail(&e, "Generating dataset failed with the following error: ");
+        if (none) fprintf(stderr, "No leaf in '%s' is new or differs from '%s': `ilab taxonomy list` shows them; --taxonomy-base empty takes every leaf.\n", a->path, a->base);
+        return rc == ILAB_E_CANCEL ? EXIT_INTERRUPTED : EXIT_FAILED;
+    }
     char *stem = path_stem(a->model);
     printf("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n", stem, a->path, lm->name);
     printf("Synthesizing new instructions. If you aren't satisfied with the generated instructions, interrupt training (Ctrl-C) and try adjusting your YAML files. Adding more examples may help.\n");

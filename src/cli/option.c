@@ -226,7 +226,9 @@ static void value_text(const struct opt *o, const void *args, char *out, size_t 
         if (s) snprintf(out, cap, "%s", s);
         break;
     case OPT_FLAG: case OPT_NO_FLAG: snprintf(out, cap, "%s", *(const int *)at == (o->kind == OPT_FLAG) ? "true" : "false"); break;
-    case OPT_INT: snprintf(out, cap, "%d", *(const int *)at); break;
+    case OPT_INT: /* one that cannot be typed means: not given */
+        if (*(const int *)at >= o->lo || o->lo >= o->hi) snprintf(out, cap, "%d", *(const int *)at);
+        break;
     case OPT_FLOAT: snprintf(out, cap, "%g", *(const double *)at); break;
     case OPT_LIST: {
         const struct opt_list *l = (const struct opt_list *)(const void *)at;

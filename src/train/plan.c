@@ -172,8 +172,8 @@ static int refuse(const struct search *s, size_t least, int by_user, ilab_err *e
     format_bytes(need, sizeof need, (double)least);
     format_bytes(have, sizeof have, (double)s->budget);
     if (!by_user) add_holders(&b, s->m, least / 8);
-    const int rc = err_set(e, ILAB_E_LIMIT, "training needs at least %s of memory, %s are %s%s; end other programs, take a smaller model, a lower rank or shorter samples (--max-seq-len)",
-                           need, have, by_user ? "allowed" : "free", b.n ? b.p : "");
+    const int rc = err_set(e, ILAB_E_LIMIT, "training needs at least %s of memory, %s are %s%s; %s, take a smaller model, a lower rank or shorter samples (--max-seq-len)",
+                           need, have, by_user ? "allowed" : "free", b.n ? b.p : "", by_user ? "allow more (--memory)" : "end other programs");
     sb_release(&b);
     return rc;
 }

@@ -151,7 +151,7 @@ check "diff: unknown base" 1 "Couldn't find the taxonomy git ref \"invalid\" fro
 check "diff: against a branch" 0 "bielefeld_university/qna.yaml" "is valid" -- "$ILAB" diff --taxonomy-base main
 check "generate: bad taxonomy" 1 "taxonomy files with errors! Exiting" "knowledge/bad/qna.yaml:1:1:" -- "$ILAB" generate --taxonomy-path bad
 check "generate: no taxonomy" 1 "Error: taxonomy \(nowhere\) does not exist" -- "$ILAB" generate --taxonomy-path nowhere
-mkdir -p nothing && check "generate: nothing changed" 1 "Nothing to generate. Exiting" -- "$ILAB" generate --taxonomy-path nothing
+mkdir -p nothing && check "generate: nothing changed" 1 "Nothing to generate. Exiting" "No leaf in .nothing. is new or differs" -- "$ILAB" generate --taxonomy-path nothing
 
 # ---- models ----
 check "generate: no such model" 1 "Model path does not exist: nope" "ilab download" -- "$ILAB" generate --model nope
