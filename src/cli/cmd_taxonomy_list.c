@@ -162,6 +162,7 @@ static void print_totals(const struct listing *v, const struct leaf_list *l)
     for (int i = 0, n = 0; i < S_KINDS; i++)
         if (v->total[i]) printf("%s%d %s", n++ ? ", " : ": ", v->total[i], NAME[i]);
     printf("\n");
+    if (v->total[S_UNKNOWN] && !strcmp(v->a->base, "empty")) printf("The base 'empty' takes every leaf; new and changed ones are told by --taxonomy-base BRANCH in a git repository.\n");
     if (v->total[S_INVALID] || v->total[S_UNFILLED]) printf("`ilab taxonomy diff` says what is wrong and how to mend it.\n");
 }
 

@@ -20,6 +20,7 @@ static void choose_config(struct cli *c, char **owned)
         c->config_named = 1;
         return;
     }
+    if (c->cmd == &CMD_INIT && !c->by_group && c->compat != 26) return; /* it makes the one of this folder, whatever the user has */
     if (file_exists(c->config_path) && !(c->cmd == &CMD_INIT && c->by_group)) return;
     char *late = user_dir("config", "config.yaml", NULL);
     if (late && (file_exists(late) == 1 || c->by_group || c->compat == 26)) c->config_path = *owned = late;

@@ -88,6 +88,10 @@ check "init: yes" 0 "completed successfully" -- "$ILAB" init
 : >in
 [ -e config.yaml.bak ] && not_ok "init: an unchanged file needs no copy" "config.yaml.bak" || ok "init: an unchanged file needs no copy"
 
+mkdir -p fresh/user/instructlab && echo 'version: 1.0.0' >fresh/user/instructlab/config.yaml
+if (cd fresh && XDG_CONFIG_HOME=$PWD/user "$ILAB" init --non-interactive) >out 2>&1 && [ -e fresh/config.yaml ] && [ "$(cat fresh/user/instructlab/config.yaml)" = 'version: 1.0.0' ]; then ok "init: leaves the user's configuration alone"
+else not_ok "init: leaves the user's configuration alone" "it was written, or config.yaml was not"; fi
+
 check "list names the leaves alone" 0 "DeprecationWarning: Use .ilab diff. instead" "^knowledge/university/germany/bielefeld_university/qna.yaml$" -- "$ILAB" list
 grep -q 'is valid' out && not_ok "list does not validate" "it does" || ok "list does not validate"
 
