@@ -27,6 +27,18 @@ static const struct opt EXPORT_OPTS[] = {
 };
 #undef O
 
+/* Formats share names of files: what another one left in the folder does not work any more. */
+static void warn_of_others(const char *out, const char *format)
+{
+    static const struct { const char *format, *file; } MARK[] = { { "instructlab", "train.sh" }, { "axolotl", "axolotl.yaml" }, { "llamafactory", "dataset_info.json" } };
+    for (size_t i = 0; i < ARRAY_LEN(MARK); i++) {
+        char *path = path_join(out, MARK[i].file);
+        if (path && strcmp(MARK[i].format, format) && file_exists(path) == 1)
+            log_warn("'%s' holds what was written for %s; files of the same name are replaced: --output-dir keeps both", out, MARK[i].format);
+        mem_free(path);
+    }
+}
+
 static int export_run(struct cli *c, void *args)
 {
     const struct export_args *a = args;
@@ -46,6 +58,7 @@ static int export_run(struct cli *c, void *args)
     int rc = a->data ? 0 : newest_dataset(a->input_dir, &train, &test, &e);
     const struct export_opts o = { .trainer = a->format, .form = a->form, .train = a->data ? a->data : train, .test = test, .base = a->base, .chat_template = a->chat_template,
                                    .out = a->out, .full = a->full, .rank = a->rank, .alpha = a->alpha, .epochs = a->epochs, .max_seq = a->max_seq, .lr = a->lr };
+    if (!rc) warn_of_others(a->out, a->format);
     if (!rc) rc = data_export(&o, &r, &e);
     if (!rc && r.n_left_out) log_warn("%lld samples are left out: they hold no conversation that this form can write (plain texts, other turns)", (long long)r.n_left_out);
     if (!rc && r.n_weighted) log_warn("%lld samples have a weight; the exported files do not", (long long)r.n_weighted);

@@ -26,6 +26,8 @@ for format in instructlab axolotl llamafactory; do
         report $? "$format, $form: written"
     done
 done
+"$ILAB" export --format instructlab --output-dir llamafactory-none >out 2>&1 && "$ILAB" export --format llamafactory --output-dir llamafactory-none >out 2>&1 && grep -q "holds what was written for instructlab" out
+report $? "another format in the same folder is told"
 cat >check.py <<'P'
 import json, sys, yaml
 format, form = sys.argv[1].split("-")
