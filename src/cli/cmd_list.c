@@ -236,6 +236,7 @@ static int remove_run(struct cli *c, void *args)
     int rc = 0;
     if ((answer[0] | 0x20) != 'y' && (answer[0] | 0x20) != 'j') {
         printf("Aborted deletion.\n");
+        if (signal_pending()) rc = err_set(&e, ILAB_E_CANCEL, "interrupted: nothing was removed");
     } else {
         printf("Removing model: %s.\n", a->model);
         if (lstat(path, &st)) rc = err_set(&e, ILAB_E_NOTFOUND, "Model %s does not exist", a->model);

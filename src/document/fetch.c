@@ -386,7 +386,7 @@ int source_open(const struct source_request *r, struct source *out, ilab_err *e)
     else if (is_address) rc = clone_open(r, r->repo, 0, out, e);
     else
         rc = err_set(e, ILAB_E_NOTFOUND, "there is no file or folder '%s' (looked beside the file, in the taxonomy and in the current folder), and it is not the address of a "
-                     "git repository: correct document.repo", r->repo);
+                     "git repository: correct it (in a qna.yaml: document.repo)", r->repo);
     mem_free(path);
     if (rc) source_release(out);
     return rc;

@@ -130,7 +130,7 @@ static void test_local_documents(void **state)
     documents_release(&d);
     assert_int_equal(LOAD("absent", "HEAD", &d, "*.md"), ILAB_E_NOTFOUND);
     assert_has(err.msg, ":17:1: Failed to load document content: there is no file or folder 'absent'");
-    assert_has(err.msg, "correct document.repo");
+    assert_has(err.msg, "correct it (in a qna.yaml: document.repo)");
     assert_int_equal(LOAD(".", "HEAD", &d, "*.rst", "*.tex"), ILAB_E_NOTFOUND);
     assert_has(err.msg, "Couldn't find knowledge documents");
     assert_has(err.msg, "'*.rst' or the other patterns");
