@@ -3,6 +3,7 @@ BUILD  ?= build
 LAYERS ?= base text document tensor net store kern token model infer train lm hub taxonomy data eval serve cli
 CC     ?= gcc
 OPT    ?= -O2 -g
+MACHINE := $(shell $(CC) -dumpmachine)
 CFLAGS += $(OPT) -std=c11 -D_GNU_SOURCE -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wno-missing-field-initializers \
           -ffp-contract=off -fno-math-errno -Isrc -Iinclude -I. -MMD -MP $(SANITIZE)
 # libcurl, libmicrohttpd and libedit are opened when a command first needs them (src/net/dynlib.c).
@@ -21,10 +22,16 @@ all: $(BUILD)/ilab ## build the program (build/ilab)
 $(BUILD)/ilab: $(BUILD)/src/cli/main.o $(LIB)
 	$(CC) $(CFLAGS) -o $@ $< $(LIB) $(LDLIBS)
 $(LIB): $(OBJ)
-	rm -f $@ && ar rcs $@ $(OBJ)
+	rm -f $@ && $(AR) rcs $@ $(OBJ)
 $(BUILD)/src/kern/%.o: OPT = -O3 -g
+# The files of another machine's levels compile to nothing. Scheduling before registers are allocated would hoist loads until sums spill.
+ifneq ($(findstring aarch64,$(MACHINE)),)
+$(BUILD)/src/kern/%_neon.o: CFLAGS += -march=armv8.2-a+dotprod -fno-schedule-insns
+endif
+ifneq ($(findstring x86_64,$(MACHINE)),)
 $(BUILD)/src/kern/%_avx2.o: CFLAGS += -mavx2 -mfma -mf16c
 $(BUILD)/src/kern/%_avx512.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+endif
 $(BUILD)/src/%.o: src/%.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -c -o $@ $<

@@ -192,8 +192,8 @@ void pool_run(struct pool *p, pool_task_fn *fn, void *ud, int n_tasks); /* retur
 
 /* ---- CPU, signals, child processes (cpu.c, signal.c, child.c) --------------------------------------- */
 enum { CPU_AVX2 = 1u << 0 /* with FMA, F16C */, CPU_AVX512 = 1u << 1 /* F BW DQ VL */, CPU_AVX512_VNNI = 1u << 2,
-       CPU_AVX_VNNI = 1u << 3, CPU_NEON = 1u << 4 };
-unsigned cpu_detect(void);                                   /* CPUID and XGETBV, masked by ILAB_CPU=ref|avx2|avx512 */
+       CPU_AVX_VNNI = 1u << 3, CPU_NEON = 1u << 4 /* with dot products of bytes */ };
+unsigned cpu_detect(void);                                   /* CPUID and XGETBV, or HWCAP; masked by ILAB_CPU=ref|avx2|avx512|neon */
 const char *cpu_name(char *out, size_t cap);
 int cpu_count(void);                                         /* cores this process may use */
 void signal_install(void);                                   /* SIGINT, SIGTERM set the flag; a second SIGINT ends at once; SIGPIPE ignored */

@@ -2,6 +2,7 @@
  *
  * An instruction set counts only when the kernel saves its registers (XGETBV), and AVX2 only together
  * with FMA and F16C.  Bits: Intel SDM volume 2, CPUID leaves 1, 7.0, 7.1; volume 1 §13.3 (XCR0).
+ * On AArch64 the kernel says it (HWCAP): NEON itself is always there, sdot and udot (ASIMDDP) from about ARMv8.2-A on.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
 
@@ -11,6 +12,8 @@
 #include <unistd.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
 #endif
 
 #define X86_ALL (CPU_AVX2 | CPU_AVX512 | CPU_AVX512_VNNI | CPU_AVX_VNNI)
@@ -42,7 +45,7 @@ static unsigned hardware(void) {
     return has;
 }
 #elif defined(__aarch64__)
-static unsigned hardware(void) { return CPU_NEON; } /* Advanced SIMD is part of the base ARMv8-A profile on Linux */
+static unsigned hardware(void) { return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? CPU_NEON : 0; }
 #else
 static unsigned hardware(void) { return 0; }
 #endif

@@ -196,7 +196,7 @@ static int main_page(const char *dir, const char *date, ilab_err *e)
     };
     static const char *const ENV[][2] = {
         { "ILAB_GLOBAL_CONFIG", "The configuration file." }, { "ILAB_COMPAT", "As --compat." }, { "ILAB_LANG", "Language of messages: en or de; else that of LANG." },
-        { "ILAB_SYSTEM_PROFILE_DIR", "Folder of profiles for ilab config init --profile." }, { "ILAB_CPU", "Level of the kernels: ref, avx2, avx512." },
+        { "ILAB_SYSTEM_PROFILE_DIR", "Folder of profiles for ilab config init --profile." }, { "ILAB_CPU", "Level of the kernels: ref, avx2, avx512, neon." },
         { "XDG_CONFIG_HOME, XDG_DATA_HOME, XDG_CACHE_HOME", "Other places of the user's directories." }, { "EDITOR", "For ilab config edit." }, { "HF_TOKEN", "For downloads that are not public." },
     };
     static const struct { const char *title; const char *const (*row)[2]; size_t n; } SECTIONS[] = {

@@ -51,7 +51,7 @@ static int sysinfo_run(struct cli *c, void *args)
 const struct cmd CMD_SYSTEM_INFO = {
     .name = "system info", .args_bytes = sizeof(struct sysinfo_args), .defaults = &SYSINFO_DEFAULTS, .opts = SYSINFO_OPTS, .run = sysinfo_run, .needs_config = -1,
     .summary = "This machine as the program sees it: processor, kernels, memory, disk.",
-    .help = "ILAB_CPU=ref|avx2|avx512 forces a level of kernels.\n\nExample:\n  ilab system info --json\n",
+    .help = "ILAB_CPU=ref|avx2|avx512|neon forces a level of kernels.\n\nExample:\n  ilab system info --json\n",
 };
 
 /* ---- bench ---- */

@@ -62,6 +62,9 @@ extern const struct attn_kern attn_kern_ref;
 #ifdef __x86_64__
 extern const struct attn_kern attn_kern_avx2, attn_kern_avx512;
 #endif
+#ifdef __aarch64__
+extern const struct attn_kern attn_kern_neon;
+#endif
 
 enum attn_type attn_type_of(const struct attn_shape *s);
 size_t attn_key_bytes(const struct attn_shape *s);    /* whole cache lines */

@@ -12,6 +12,10 @@ const struct attn_kern *attn_kern_of(const struct kern *k)
     if (strncmp(k->isa, "avx2", 4) == 0)
         return &attn_kern_avx2;
 #endif
+#ifdef __aarch64__
+    if (strcmp(k->isa, "neon") == 0)
+        return &attn_kern_neon;
+#endif
     (void)k;
     return &attn_kern_ref;
 }

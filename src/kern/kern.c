@@ -12,6 +12,10 @@ const struct kern *kern_get(unsigned cpu)
     if (cpu & CPU_AVX2)
         return cpu & CPU_AVX_VNNI ? &kern_avx2_vnni : &kern_avx2;
 #endif
+#ifdef __aarch64__
+    if (cpu & CPU_NEON)
+        return &kern_neon;
+#endif
     (void)cpu;
     return &kern_ref;
 }

@@ -1,6 +1,6 @@
 /* kern.h — front header of layer 2 `kern`: the hot loops.
  *
- * `struct kern` is a table of slots; there is one constant table a level (ref, avx2, avx512). kern_ref.c is the
+ * `struct kern` is a table of slots; there is one constant table a level (ref, avx2, avx512, neon). kern_ref.c is the
  * specification, the scalar twin of every slot. ORDER OF ACCUMULATION: every element of a matrix product is one
  * chain of fused multiply-adds over ascending k that starts from the element's initial value. So a result
  * depends neither on how many rows are computed together, nor on threads, nor on how a long sum over k is cut
@@ -18,7 +18,7 @@ enum { KERN_PANEL = 16 }; /* columns of a packed panel of B; also positions of a
 struct qgemm_ops;
 struct limits_ops;
 struct kern {
-    const char *isa; /* "ref", "avx2", "avx512" */
+    const char *isa; /* "ref", "avx2", "avx512", "neon" */
     const struct qgemm_ops *q; /* products with quantised weights and activations in 8 bits (qgemm_impl.h) */
     const struct limits_ops *limits; /* loops that limits.c times */
     /* One tile: C[m, j] = init[m, j] + Σ_k A[m, k]·B[k, j] for m < n_row, j < n_col ≤ KERN_PANEL·2 when b2 ≠ NULL.

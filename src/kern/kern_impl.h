@@ -18,6 +18,9 @@ extern const struct kern kern_ref;
 #ifdef __x86_64__
 extern const struct kern kern_avx2, kern_avx2_vnni, kern_avx512, kern_avx512_vnni;
 #endif
+#ifdef __aarch64__
+extern const struct kern kern_neon;
+#endif
 
 #define EXP_LO -104.0f        /* below: 0 */
 #define EXP_HI 89.0f          /* above: +INF */

@@ -16,4 +16,7 @@ extern const struct limits_ops limits_ref;
 #ifdef __x86_64__
 extern const struct limits_ops limits_avx2, limits_avx512, limits_avx512_vnni;
 #endif
+#ifdef __aarch64__
+extern const struct limits_ops limits_neon;
+#endif
 #endif

@@ -107,6 +107,10 @@ QGEMV(q8_0) QGEMV(q4_k) QGEMV(q6_k)
 void qgemm_quantize_avx2(struct qact *dst, const float *x, int n, int super_block); /* wider registers gain nothing here */
 #endif
 
+#ifdef __aarch64__
+extern const struct qgemm_ops qgemm_neon;
+#endif
+
 /* Scalar placing of decoded rows (qgemm_ref.c). */
 void qtile_interleave_ref(struct qtile *t, const struct qrow *rows, const struct qkind *k);
 /* Everything of a tile but q. */

@@ -1,7 +1,7 @@
-/* qgemm_unpack_body.h — sixteen rows of W, one chunk, from the file's layout to a tile; written once for 512 and 256 bits.
+/* qgemm_unpack_body.h — sixteen rows of W, one chunk, from the file's layout to a tile; written once for 512, 256 and 128 bits.
  *
  * Dwords of packed bits are transposed first (load4) and expanded afterwards: that is half the shuffles or less. The level's
- * file defines before: vi, VROWS (rows of a register: 16 or 8), DW (dwords of a
+ * file defines before: vi, VROWS (rows of a register: 16, 8 or 4), DW (dwords of a
  * row that load_dw takes: 8 or 4), load_dw, load4, load1, u_* operations, put, put_low_halves. Layouts:
  * qblocks.h. Nothing outside a block is read: what is narrower than a load is loaded with its neighbours.
  * `full` (types with the whole range of a byte): 0x80 is added to the bytes, for levels that want them unsigned.

@@ -1,9 +1,9 @@
 /* qgemm_vnni_body.h — the product of tiles with rounded activations for CPUs that multiply and add bytes in one instruction,
- * written once for 512 bits (two panels side by side) and 256 bits (the two halves of a panel).
+ * written once for 512 bits (two panels side by side), 256 bits (the two halves of a panel) and 128 bits (of a half panel).
  *
  * The level's file defines before: vi, vf, LANE_ROWS (most rows of A at once), PART_STEP (bytes from the first part of 16 or 8
  * columns to the second in every array of a tile), v_* operations. The sums of LANE_ROWS rows × two parts, their sums over
- * a super-block, two registers of weights and one of activations fill the registers.
+ * a super-block, two registers of weights and one of activations fill the registers. OWN_DOTS: the file has its own `dots`.
  * SPDX-License-Identifier: Apache-2.0 */
 #define PART(ptr, p) ((const void *)((const char *)(const void *)(ptr) + (p) * PART_STEP))
 #define ROWS _Pragma("GCC unroll 6") for (int m = 0; m < n; m++)
@@ -17,6 +17,7 @@ INLINE vi spread(const void *p)
     return v_set1(v);
 }
 
+#ifndef OWN_DOTS
 /* dot[m][p] += one sub-block of `steps` · 4 columns from byte k on */
 INLINE void dots(vi dot[LANE_ROWS][2], const struct qact *const *a, const struct qtile *t, int k, const int steps, const int n)
 {
@@ -31,6 +32,7 @@ INLINE void dots(vi dot[LANE_ROWS][2], const struct qact *const *a, const struct
         }
     }
 }
+#endif
 /* Sums start from what the offset of the weights would add, or from 0. */
 INLINE void start_dots(vi dot[LANE_ROWS][2], const struct qact *const *a, int s, int shift, const int sub, const int with_min, const int block,
                        const int n)

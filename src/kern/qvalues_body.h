@@ -1,4 +1,4 @@
-/* qvalues_body.h — tiles of weights back to floats, and floats to tiles of rounded weights; written once for 512 and 256 bits.
+/* qvalues_body.h — tiles of weights back to floats, and floats to tiles of rounded weights; written once for 512, 256 and 128 bits.
  *
  * What a backward pass needs: the weights of a tile the other way round. Included after qgemm_unpack_body.h by a level's file, which
  * defines before: f_* operations on VROWS floats, columns_most (the largest of each of 16 columns), round_row (32 floats to bytes).

@@ -478,6 +478,10 @@ int main(void)
         LEVEL[N_LEVEL++] = kern_get(CPU_AVX2);
     if (cpu & CPU_AVX512)
         LEVEL[N_LEVEL++] = kern_get(CPU_AVX2 | CPU_AVX512);
+    if (cpu & CPU_NEON)
+        LEVEL[N_LEVEL++] = kern_get(CPU_NEON);
+    for (int i = 0; i < N_LEVEL; i++)
+        printf("level %s\n", LEVEL[i]->isa);
     rng_seed(&R, 20240607);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forward), cmocka_unit_test(test_types), cmocka_unit_test(test_long), cmocka_unit_test(test_common_beginnings),

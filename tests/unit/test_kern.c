@@ -377,6 +377,8 @@ int main(void)
         LEVEL[N_LEVEL++] = kern_get(CPU_AVX2);
     if (cpu & CPU_AVX512)
         LEVEL[N_LEVEL++] = kern_get(CPU_AVX2 | CPU_AVX512);
+    if (cpu & CPU_NEON)
+        LEVEL[N_LEVEL++] = kern_get(CPU_NEON);
     for (int i = 0; i < N_LEVEL; i++)
         printf("level %s\n", LEVEL[i]->isa);
     rng_seed(&R, 20240607);

@@ -410,7 +410,7 @@ static void test_bad_input(void **state)
 int main(void)
 {
     unsigned cpu = cpu_detect();
-    static const unsigned WANT[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX_VNNI, CPU_AVX2 | CPU_AVX512 | CPU_AVX512_VNNI };
+    static const unsigned WANT[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX_VNNI, CPU_AVX2 | CPU_AVX512 | CPU_AVX512_VNNI, CPU_NEON };
     for (size_t i = 0; i < ARRAY_LEN(WANT); i++)
         if ((cpu & WANT[i]) == WANT[i]) {
             LEVEL[N_LEVEL++] = kern_get(WANT[i]);
