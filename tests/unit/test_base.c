@@ -312,8 +312,8 @@ static void test_file_errors_name_path_and_remedy(void **state) {
         assert_int_equal(file_write("/dev/full", "x", 1, &e), ILAB_E_IO);
         assert_true(strstr(e.msg, "\"/dev/full\": No space left on device") && strstr(e.msg, "free some space"));
     }
-    assert_int_equal(file_read("/nonexistent", 10, &text, &n, &e), ILAB_E_NOTFOUND);
-    assert_string_equal(e.msg, "cannot open \"/nonexistent\": No such file or directory");
+    assert_int_equal(file_read("/no/such/place", 10, &text, &n, &e), ILAB_E_NOTFOUND);
+    assert_string_equal(e.msg, "cannot open \"/no/such/place\": No such file or directory");
     assert_int_equal(file_read(folder, 10, &text, &n, &e), ILAB_E_IO);
     assert_int_equal(file_write(folder, "", 0, &e), ILAB_E_IO);
     assert_int_equal(file_write("/nonexistent/x", "", 0, &e), ILAB_E_NOTFOUND);
@@ -347,7 +347,7 @@ static void test_folders(void **state) {
     assert_int_equal(dir_list(top, &names, &n, &e), 0);
     assert_true(n == 2 && strcmp(names[0], "b") == 0 && strcmp(names[1], "file") == 0);
     dir_list_free(names, n);
-    assert_int_equal(dir_list("/nonexistent", &names, &n, &e), ILAB_E_NOTFOUND);
+    assert_int_equal(dir_list("/no/such/place", &names, &n, &e), ILAB_E_NOTFOUND);
     int fd, fd2;
     assert_int_equal(dir_lock(top, &fd, &e), 0);
     assert_int_equal(dir_lock(top, &fd2, &e), ILAB_E_LIMIT);
@@ -385,7 +385,7 @@ static void test_child_output_and_status(void **state) {
     assert_int_equal(child_run(nobody, NULL, 10, &out, &n, &err, &status, &e), ILAB_E_NOTFOUND);
     assert_non_null(strstr(e.msg, "no-such-program-anywhere"));
     const char *const ok[] = { "true", NULL };
-    assert_int_equal(child_run(ok, "/nonexistent", 10, NULL, NULL, NULL, &status, &e), ILAB_E_NOTFOUND);
+    assert_int_equal(child_run(ok, "/no/such/place", 10, NULL, NULL, NULL, &status, &e), ILAB_E_NOTFOUND);
     assert_int_equal(child_run(ok, NULL, 10, NULL, NULL, NULL, &status, &e), 0);
     assert_int_equal(status, 0);
 }
