@@ -175,5 +175,11 @@ int chat_command(struct chat *ch, const char *line)
                 mem_free(arg);
                 return 1;
             }
-    return 0;
+    if (all.p[0] != '/' || rest.n || n < 2) return 0;
+    for (size_t i = 1; i < n; i++)
+        if (!isalpha((unsigned char)all.p[i])) return 0; /* a path, perhaps */
+    char text[96];
+    snprintf(text, sizeof text, "There is no command %s. /h lists the commands.", word);
+    chat_show(ch, "system", text);
+    return 1;
 }

@@ -314,6 +314,11 @@ static int contradictions(const struct cli *c, const struct train_args *a)
             fprintf(stderr, "Error: %s\n", ROWS[i].says);
             return EXIT_USAGE;
         }
+    uint64_t bytes;
+    if (a->memory && parse_bytes(a->memory, &bytes)) {
+        fprintf(stderr, "Error: --memory %s: a size like 6G or 800M\n", a->memory);
+        return EXIT_USAGE;
+    }
     return 0;
 }
 

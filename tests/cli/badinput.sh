@@ -59,6 +59,7 @@ check "unknown option: its kin" 2 "No such option: --model Did you mean --model-
 check "unknown option: the end of a name" 2 "No such option: --epochs Did you mean --num-epochs" -- "$ILAB" train --epochs 3
 check "unknown option" 2 "No such option: --nm-epochs" "Did you mean --num-epochs" "Try 'ilab train --help'" -- "$ILAB" train --nm-epochs 3
 check "unknown option before the command" 2 "No such option: --foo" -- "$ILAB" --foo diff
+check "not a size" 2 "a size like 6G" -- "$ILAB" train --memory xyz
 check "not a number" 2 "'two' is not a valid integer" -- "$ILAB" train --num-epochs two
 check "number out of range" 2 "is not in the range" -- "$ILAB" train --num-epochs 0
 check "option without its value" 2 "requires an argument" -- "$ILAB" train --num-epochs

@@ -51,7 +51,7 @@ check cli/chat-unknown-model-exit $? 1
 has cli/chat-unknown-model "$(cat err)" 'Model path does not exist: nothing'
 
 # slash commands, on a pipe
-printf '%s\n' 'Where is the town?' '/d 1' '/d 9' '/p x' '/c nothing' '/c' '/lc' '/a' '/s' '/s session.json' '/l' '/l none.json' '/n' '/l session.json' '/h' 'exit' |
+printf '%s\n' 'Where is the town?' '/d 1' '/d 9' '/p x' '/c nothing' '/c' '/lc' '/a' '/s' '/s session.json' '/l' '/l none.json' '/n' '/l session.json' '/h' '/nix' 'exit' |
     "$ilab" chat >out 2>&1
 check cli/chat-commands-exit $? 0
 out=$(cat out)
@@ -63,6 +63,7 @@ has cli/chat-assistant-missing "$out" '**WARNING**: The second argument `assista
 has cli/chat-file-missing "$out" '**WARNING**: File `none.json` specified in the `/l filepath` or `/L filepath` command does not exist.'
 has cli/chat-history-shown "$out" '>>> Where is the town?'
 has cli/chat-help "$out" '/s FILE'
+has cli/chat-unknown-command "$out" 'There is no command /nix. /h lists the commands.'
 has cli/chat-session-file "$(cat session.json)" '[
     {
         "role": "user",
