@@ -154,16 +154,24 @@ static const char *show(const struct schema_check *c, const struct yaml_node *n,
     return b->p && !b->failed ? b->p : "...";
 }
 
+static int is_digits(struct sv s)
+{
+    size_t i = 0;
+    while (i < s.n && s.p[i] >= '0' && s.p[i] <= '9') i++;
+    return i == s.n && i > 0;
+}
+
 static const char *remedy_for(const struct yaml_node *n)
 {
     switch (n->kind) {
     case YAML_BOOL: return "YAML reads a bare yes/no/on/off as true or false: put the text in quotes";
     case YAML_INT: case YAML_FLOAT: case YAML_TIMESTAMP: return "put the number or date in quotes, or write a sentence";
     case YAML_NULL: return "write a text after the colon";
-    case YAML_STR: return "write it without quotes";
+    case YAML_STR: if (is_digits(n->text)) return "write it without quotes"; break;
     case YAML_SEQ: case YAML_MAP: return "write one text here, not a list or further keys";
-    default: return "see docs/FORMATS.md for the form of a qna.yaml";
+    default: break;
     }
+    return "see docs/FORMATS.md for the form of a qna.yaml";
 }
 
 /* A value against its rule; where is its dotted path. */
