@@ -111,7 +111,7 @@ qna_file() {
     local name=$1
     shift
     check "diff: $name" 1 "^bad/$leaf:[0-9]+:[0-9]+: " "^Reading taxonomy failed with the following error: [0-9]+ taxonomy files with errors" "$@" -- "$ILAB" diff --strict --taxonomy-path bad
-    grep -A3 -E "^bad/$leaf:[0-9]+:[0-9]+: error" out | grep -qE '^      → .{8}|correct document' || grep -qE 'correct document|convert the document|check document' out || not_ok "diff: $name" "no remedy"
+    grep -A3 -E "^bad/$leaf:[0-9]+:[0-9]+: error" out | grep -qE '^      → .{8}|correct document' || grep -qE 'correct (document|it)|convert the document|check document' out || not_ok "diff: $name" "no remedy"
 }
 first_answer=$(grep -n -m1 'answer:' "$good" | cut -d: -f1)
 qna "answer: Yes" "${first_answer}s/answer:.*/answer: Yes/" ":${first_answer}:[0-9]+: error: \[.seed_examples\[0\].answer\] True is not of type 'string'" "quotes"

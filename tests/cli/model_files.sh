@@ -137,7 +137,7 @@ check "quantize: not a number" 1 "Quantising failed" -- "$ILAB" model quantize n
 absent x.gguf 'x.gguf.tmp*'
 
 # ---- directories that are wrong ----
-mkdir empty && check "no config.json" 1 "Model path does not exist" -- "$ILAB" model info empty
+mkdir empty && check "no config.json" 1 "is a folder without a model" -- "$ILAB" model info empty
 check "convert: no config.json" 1 "config.json" -- "$ILAB" model convert empty -o x.gguf
 cp -r mixtral broken && rm broken/model-00002-of-00002.safetensors
 check "a shard is missing" 1 "model-00002-of-00002.safetensors', which is missing" -- "$ILAB" model convert broken -o x.gguf
