@@ -32,7 +32,10 @@ static int tokens_with(struct chunker *c, struct sv more)
 static int flush(struct chunker *c)
 {
     struct chunk_list *l = c->out;
-    if (!c->has || !c->text.n) return 0;
+    if (!c->has || !c->text.n) { /* what was added was blank */
+        c->has = 0;
+        return 0;
+    }
     if (mem_grow((void **)&l->v, &l->cap, l->n + 1, sizeof *l->v)) return no_memory(c);
     const char *h = arena_strndup(&l->mem, c->heading.p ? c->heading.p : "", c->heading.n), *t = arena_strndup(&l->mem, c->text.p, c->text.n);
     if (!h || !t || c->text.failed || c->heading.failed) return no_memory(c);
