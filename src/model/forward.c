@@ -242,7 +242,7 @@ void embed_rows(const struct kern *k, const struct model *m, const struct batch 
     }
 }
 
-struct output_job { const struct kern *k; const struct model *m; const float *x; const int32_t *row; float *norm, *inv_rms, *logits; };
+struct output_job { const struct kern *k; const struct model *m; const float *x; const int32_t *row; float *norm, *inv_rms, *logits; int64_t n_col; };
 static void output_norm_rows(void *ud, int i0, int i1)
 {
     const struct output_job *j = ud;
@@ -256,18 +256,39 @@ static void output_cap_rows(void *ud, int i0, int i1)
 {
     const struct output_job *j = ud;
     const struct hparams *hp = &j->m->hp;
-    const int64_t v = hp->n_vocab, at = i0 * v, n = (i1 - i0) * v;
+    const int64_t at = i0 * j->n_col, n = (i1 - i0) * j->n_col;
     if (hp->logit_scale != 0 && hp->logit_scale != 1) j->k->scale(j->logits + at, 1.0f / hp->logit_scale, n);
     if (hp->final_softcap != 0) j->k->softcap(j->logits + at, hp->final_softcap, n);
+}
+
+void output_norms(struct gemm_ctx *g, const struct model *m, const float *x, const int32_t *row, int n, float *norm, float *inv_rms)
+{
+    struct output_job j = { .k = gemm_kern(g), .m = m, .x = x, .row = row, .norm = norm, .inv_rms = inv_rms };
+    if (n > 0) rows_run(gemm_pool(g), output_norm_rows, &j, n);
+}
+
+struct linear output_part(const struct model *m, int first, int n_token)
+{
+    struct linear part = m->output;
+    if (n_token == m->hp.n_vocab) return part;
+    part.w = row_view(&m->output.w, first, n_token);
+    if (part.packed) part.packed += (int64_t)first * part.w.dim[0];
+    return part;
+}
+
+void output_part_logits(struct gemm_ctx *g, const struct model *m, const float *norm, int n, int first, int n_token, float *logits)
+{
+    const struct linear part = output_part(m, first, n_token);
+    struct output_job j = { .k = gemm_kern(g), .m = m, .logits = logits, .n_col = n_token };
+    if (n <= 0) return;
+    const struct gemm p = linear_gemm(&part, norm, n, logits, 0, m->act);
+    gemm_run(g, &p);
+    if (m->hp.logit_scale != 0 || m->hp.final_softcap != 0) rows_run(gemm_pool(g), output_cap_rows, &j, n);
 }
 
 void output_logits(struct gemm_ctx *g, const struct model *m, const float *x, const int32_t *row, int n,
                    float *norm, float *inv_rms, float *logits)
 {
-    struct output_job j = { gemm_kern(g), m, x, row, norm, inv_rms, logits };
-    if (n <= 0) return;
-    rows_run(gemm_pool(g), output_norm_rows, &j, n);
-    const struct gemm p = linear_gemm(&m->output, norm, n, logits, 0, m->act);
-    gemm_run(g, &p);
-    if (m->hp.logit_scale != 0 || m->hp.final_softcap != 0) rows_run(gemm_pool(g), output_cap_rows, &j, n);
+    output_norms(g, m, x, row, n, norm, inv_rms);
+    output_part_logits(g, m, norm, n, 0, m->hp.n_vocab, logits);
 }

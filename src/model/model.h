@@ -220,6 +220,11 @@ void embed_rows(const struct kern *k, const struct model *m, const struct batch 
 /* logits[i] = output(norm(x[row[i]])) for n chosen rows, scaled and capped; norm and inv_rms: scratch [n,C], [n]. */
 void output_logits(struct gemm_ctx *g, const struct model *m, const float *x, const int32_t *row, int n,
                    float *norm, float *inv_rms, float *logits /* [n,V] */);
+/* The same in parts of the vocabulary: the norms once, then logits [n,n_token] of the tokens from `first` on (a multiple of 256). */
+void output_norms(struct gemm_ctx *g, const struct model *m, const float *x, const int32_t *row, int n, float *norm, float *inv_rms);
+void output_part_logits(struct gemm_ctx *g, const struct model *m, const float *norm, int n, int first, int n_token, float *logits);
+struct linear output_part(const struct model *m, int first, int n_token);    /* those rows of the output matrix, a view */
+struct tensor row_view(const struct tensor *t, int64_t row0, int64_t rows);   /* rows of a matrix as they lie */
 
 /* y[r] = x[r] (or x[x_row[r]]) with some numbers 0 and the others divided by 1 − p, for rows of n numbers; y may be x. what: the matrix
  * (kind: whose A it is; matrix: the expert); row[r] is the row of the batch that row r belongs to, NULL: r itself. */

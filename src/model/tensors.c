@@ -256,7 +256,7 @@ int weights_list(const struct gguf *g, const struct arch *a, const struct hparam
 
 /* ---- views ---- */
 
-static struct tensor row_view(const struct tensor *t, int64_t row0, int64_t rows)
+struct tensor row_view(const struct tensor *t, int64_t row0, int64_t rows)
 {
     struct tensor v = *t;
     if (t->data) v.data = (const char *)t->data + (size_t)row0 * t->row_bytes;

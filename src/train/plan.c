@@ -6,6 +6,7 @@
  * process's memory, too. Among the choices that fit, the one with the least estimated work is taken; the weights of that
  * estimate are measured (docs/SPEED.md), and being wrong costs time, never memory.  SPDX-License-Identifier: Apache-2.0 */
 #include "train/plan.h"
+#include "train/tape.h"
 
 #include <string.h>
 
@@ -65,8 +66,10 @@ struct search {
     size_t n_rows, n_target, longest, budget, fixed /* beside tape and file */, file, file_least;
     int n_trained, threads, keep_states;
     const struct gemm_ctx *q8; int64_t widest; /* NULL: no product rounds its input */
-    double token_flops, layer_again, output_flops;
+    double token_flops, layer_again, output_flops, target_share;
 };
+/* Rows that have logits together, and whether of a part of the vocabulary. */
+static const struct { int rows, parts; } LOGITS[] = { { 0, 0 }, { 64, 0 }, { 32, 0 }, { 0, 1 }, { 64, 1 } };
 
 static int choice_rows(const struct search *s, int micro) { return (size_t)micro < s->n_rows ? micro : (int)s->n_rows; }
 static int choice_targets(const struct search *s, int micro) { return s->n_target < (size_t)choice_rows(s, micro) ? (int)s->n_target : choice_rows(s, micro); }
@@ -88,6 +91,7 @@ static double choice_cost(const struct search *s, const struct choice *c) {
     double cost = 1 + UNPACK_ROWS / rows + again * s->layer_again / s->token_flops + (c->o.lean ? LEAN_COST : 0);
     const int logits = c->o.logit_rows ? c->o.logit_rows : 256;
     cost += LOGITS_COST * choice_targets(s, c->micro) / logits * s->output_flops / s->token_flops;
+    if (c->o.logit_parts) cost += s->target_share * s->output_flops / s->token_flops;
     if (c->file < s->file) { /* up and down each step; reading hides behind computing */
         double reads = 2.0 * (double)(s->file - c->file) / DISK_BYTES_A_SECOND, computes = cost * rows * s->token_flops / (FLOPS_A_THREAD * s->threads);
         cost *= reads > computes ? reads / computes : 1.02;
@@ -116,7 +120,6 @@ static int fit_recompute(const struct search *s, struct choice *c, size_t room) 
 
 /* stream: the weights may come from the disk in part. Returns whether something fits; *least: the smallest sum that was seen. */
 static int search_best(const struct search *s, const struct train_opts *o, int micro0, int stream, struct choice *best, size_t *least) {
-    static const int LOGITS[] = { 0, 64, 32 };
     const int can_lean = layer_can_redo(&s->m->hp);
     int found = 0;
     for (int micro = micro0;; micro = micro / 2 / 16 * 16) {
@@ -124,7 +127,9 @@ static int search_best(const struct search *s, const struct train_opts *o, int m
             break;
         for (size_t l = 0; l < ARRAY_LEN(LOGITS); l++)
             for (int lean = 0; lean <= can_lean; lean++) {
-                struct choice c = { .micro = micro, .o = { .lean = lean, .logit_rows = LOGITS[l], .keep_states = s->keep_states }, .file = s->file };
+                if (LOGITS[l].parts && s->m->hp.n_vocab <= VOCAB_PART) continue;
+                struct choice c = { .micro = micro, .file = s->file,
+                                    .o = { .lean = lean, .logit_rows = LOGITS[l].rows, .logit_parts = LOGITS[l].parts, .keep_states = s->keep_states } };
                 const size_t file = stream ? s->file_least : s->file, taken = s->fixed + file;
                 int fits = 0;
                 if (o->recompute == RECOMPUTE_ON || stream) {
@@ -218,6 +223,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     s.token_flops = run_flops(m, ad, 1, p->longest / 2.0, 1);
     s.layer_again = work_layer_again(m);
     s.output_flops = 2.0 * m->hp.n_embd * m->hp.n_vocab;
+    s.target_share = s.n_target < s.n_rows ? (double)s.n_target / (double)s.n_rows : 1;
     plan_add(p, ad ? "adapter" : "weights (F32)", n_param * sizeof(float));
     plan_add(p, "samples", samples);
     known = p->total;
@@ -270,6 +276,7 @@ void plan_describe(const struct train_plan *p, struct sb *b) {
     if (p->tape.recompute > 1) sb_addf(b, ", %d layers are computed twice", p->tape.recompute - 1);
     if (p->tape.lean) sb_addc(b, ", norms and activations are made again");
     if (p->tape.logit_rows) sb_addf(b, ", logits of %d tokens at a time", p->tape.logit_rows);
+    if (p->tape.logit_parts) sb_addf(b, ", the vocabulary in parts of %d", VOCAB_PART);
     if (p->states != STATES_OFF) sb_addf(b, ", hidden states below layer %d are kept %s", p->lowest, p->states == STATES_RAM ? "in memory" : "on the disk");
     if (p->file_budget) sb_addc(b, ", weights are read from the disk layer by layer");
 }

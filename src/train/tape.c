@@ -45,8 +45,10 @@ static void carve_loss(struct tape *t, struct arena *a)
 {
     const size_t n = (size_t)t->chunk, c = (size_t)t->m->hp.n_embd;
     t->row = arena_alloc(a, n * sizeof *t->row, 64);
-    t->logits = floats(a, n, (size_t)t->m->hp.n_vocab);
-    t->capped = t->m->hp.final_softcap != 0 ? floats(a, n, (size_t)t->m->hp.n_vocab) : NULL;
+    t->logits = floats(a, n, (size_t)t->held);
+    t->capped = t->m->hp.final_softcap != 0 ? floats(a, n, (size_t)t->held) : NULL;
+    t->part = arena_alloc(a, n * (size_t)t->n_part * sizeof *t->part, 64);
+    t->known = arena_alloc(a, n * sizeof *t->known, 64);
     t->out_norm = floats(a, n, c);
     t->out_inv_rms = floats(a, n, 1);
     t->dout_norm = floats(a, n, c);
@@ -101,7 +103,9 @@ static struct tape tape_sized(const struct model *m, const struct adapter *ad, i
     const int all = m->hp.n_layer * ADAPT_COUNT, few = max_row / 8 + 64;
     struct tape t = { .m = (struct model *)m, .ad = (struct adapter *)ad, .max_row = max_row };
     if (o) t.o = *o;
-    t.chunk = t.o.logit_rows > 0 ? t.o.logit_rows : LOSS_FLOATS / (m->hp.n_vocab > 0 ? m->hp.n_vocab : 1);
+    t.n_part = m->hp.n_vocab > 0 ? (m->hp.n_vocab + VOCAB_PART - 1) / VOCAB_PART : 1;
+    t.held = t.o.logit_parts && t.n_part > 1 ? VOCAB_PART : m->hp.n_vocab;
+    t.chunk = t.o.logit_rows > 0 ? t.o.logit_rows : LOSS_FLOATS / (t.held > 0 ? t.held : 1);
     if (t.chunk > LOSS_CHUNK) t.chunk = LOSS_CHUNK;
     if (t.chunk < LOSS_CHUNK_LEAST && !t.o.logit_rows) t.chunk = LOSS_CHUNK_LEAST;
     if (t.chunk > max_target) t.chunk = max_target > 0 ? max_target : 1;

@@ -5,7 +5,10 @@
 
 #include "train/train.h"
 
-enum { LOSS_CHUNK = 256 /* target rows that have logits at the same time, at most */, LOSS_CHUNK_LEAST = 32, LOSS_FLOATS = 1 << 24 /* their logits, about */ };
+enum {
+    LOSS_CHUNK = 256 /* target rows that have logits at the same time, at most */, LOSS_CHUNK_LEAST = 32, LOSS_FLOATS = 1 << 24 /* their logits, about */,
+    VOCAB_PART = 8192 /* tokens whose exponentials are summed together: part of the order of accumulation (loss.c) */
+};
 
 struct tape {
     struct gemm_ctx *g;
@@ -50,9 +53,12 @@ struct tape {
         float *dopen;                /* [T] of the shared expert's gate, before its sigmoid */
     } moe;
     /* Loss. */
+    int n_part, held;                /* parts of the vocabulary; tokens that have logits at the same time: all, or VOCAB_PART */
     int32_t *row;                    /* [chunk] */
-    float *logits;                   /* [chunk,V] */
-    float *capped;                   /* [chunk,V] a copy of capped logits; NULL without a cap */
+    float *logits;                   /* [chunk,held] */
+    float *capped;                   /* [chunk,held] a copy of capped logits; NULL without a cap */
+    struct vocab_part *part;         /* [chunk,n_part] */
+    struct row_known *known;         /* [chunk] */
     float *out_norm, *out_inv_rms, *dout_norm; /* [chunk,C], [chunk], [chunk,C] */
     double *row_loss;                /* [chunk] */
     float *tell;                     /* tape_tell_losses */
@@ -134,6 +140,8 @@ void moe_carve(struct tape *t, struct arena *a);
 void activation_backward(const struct tape *t, float *dgate, float *dup, const float *dact, const float *gate, const float *up, int64_t n);
 
 /* ---- loss.c ---- */
+struct vocab_part { double rest /* mass beside the soft label's ids, before share */, share /* of all mass */; float z_max, p_max /* 1/Σ exp(z − z_max) */; int top; };
+struct row_known { double q_rest, p_rest, on_top; float z_label, z_top[SOFT_TOP]; };
 /* Loss and, when backward, t->dx (which must be zero) for targets [first, first + n) of y, whose rows count from row_base. */
 void loss_run(struct tape *t, const struct targets *y, int first, int n, int row_base, const struct loss_opts *o, float scale,
               int backward, double *loss_sum, double *weight_sum);

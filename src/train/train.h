@@ -33,6 +33,7 @@ struct tape_opts {
     int recompute;         /* of so many of the trained layers, from the lowest on, only the input is kept: they run forward again before backward */
     int lean;              /* norms and activations of the others are made again (layer_can_redo) */
     int logit_rows;        /* target rows that have logits at the same time; 0: 256, fewer where the vocabulary is large */
+    int logit_parts;       /* … and a part of the vocabulary at a time, computed twice (loss.c); as logit_rows 0: 256 rows */
     int keep_states;       /* room for states of some of a batch's samples: tape_set_states */
     struct pager *pager;   /* weights that come from the disk layer by layer; NULL: all stay. Borrowed */
 };

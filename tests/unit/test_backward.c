@@ -4,7 +4,7 @@
  * numerically. Then: the same bits for any number of threads and any cut into micro-batches; a quantised frozen base
  * gives the very gradients of its dequantised copy.  SPDX-License-Identifier: Apache-2.0 */
 #include "tests/unit/tiny_model.h"
-#include "train/train.h"
+#include "train/tape.h"
 
 enum { MAX_ROW = 64 };
 static int32_t IDS[MAX_ROW], ROWS[MAX_ROW], LABELS[MAX_ROW];
@@ -40,17 +40,21 @@ static struct targets make_batch(const int *seg_rows, int n_seg, int n_vocab, st
 }
 
 struct run { double loss, weight; float *grad; size_t n; struct param *p; int n_p; struct tape *t; struct pool *pool; struct gemm_ctx *g; };
-static struct run run_start(struct model *m, struct adapter *ad, int threads, int max_row, int max_target)
+static struct run run_start_with(struct model *m, struct adapter *ad, int threads, int max_row, int max_target, const struct tape_opts *o)
 {
     struct run r = { 0 };
     ilab_err e = { 0 };
     r.pool = pool_new(threads);
     r.g = gemm_ctx_new(kern_get(cpu_detect()), r.pool);
-    ok(tape_new(&r.t, r.g, m, ad, max_row, max_target, &e), &e);
+    ok(tape_new_with(&r.t, r.g, m, ad, max_row, max_target, o, &e), &e);
     r.n_p = tape_params(r.t, &r.p);
     for (int i = 0; i < r.n_p; i++) r.n += r.p[i].n;
     tape_zero_grad(r.t);
     return r;
+}
+static struct run run_start(struct model *m, struct adapter *ad, int threads, int max_row, int max_target)
+{
+    return run_start_with(m, ad, threads, max_row, max_target, NULL);
 }
 static void run_add(struct run *r, const struct batch *b, const struct targets *y, float mix, float scale)
 {
@@ -233,7 +237,7 @@ static double ref_loss(const struct ref *r, const struct batch *b, const struct 
             }
         }
         for (; target < y->n && y->row[target] < row0 + n; target++) {
-            double z[128];
+            static double z[1 << 15];
             const double *w = r->w + ((const float *)r->m->output.w.data - r->m->params);
             ref_norm(r, r->m->output_norm, x[y->row[target] - row0], h);
             for (int t = 0; t < hp->n_vocab; t++) {
@@ -247,13 +251,13 @@ static double ref_loss(const struct ref *r, const struct batch *b, const struct 
 }
 
 /* Four elements of every trained tensor against central differences. */
-static void check_differences(struct model *m, struct adapter *ad, float mix)
+static void check_differences_with(struct model *m, struct adapter *ad, float mix, const struct tape_opts *o)
 {
     const int rows[3] = { 5, 1, 4 };
     struct segment seg[3];
     struct batch b;
     struct targets y = make_batch(rows, 3, m->hp.n_vocab, seg, &b, 1);
-    struct run r = run_start(m, ad, 1, MAX_ROW, MAX_ROW);
+    struct run r = run_start_with(m, ad, 1, MAX_ROW, MAX_ROW, o);
     run_add(&r, &b, &y, mix, 0.5f);
     tape_finish_grad(r.t);
     double *w = ref_copy(m->params, m->n_params), *l = ref_copy(ad ? ad->params : NULL, ad ? ad->n_params : 0);
@@ -279,6 +283,40 @@ static void check_differences(struct model *m, struct adapter *ad, float mix)
     test_free(r.grad);
     test_free(w);
     test_free(l);
+}
+
+static void check_differences(struct model *m, struct adapter *ad, float mix) { check_differences_with(m, ad, mix, NULL); }
+
+/* Three parts of the vocabulary, one after the other: the same bits as all at once, and those are right. */
+static void test_a_vocabulary_in_parts(void **state)
+{
+    (void)state;
+    const struct tape_opts part = { .logit_parts = 1 }, few = { .logit_parts = 1, .logit_rows = 3 }, *const o[] = { NULL, &part, &few };
+    const int rows[2] = { 20, 7 };
+    struct segment seg[2];
+    struct batch b;
+    for (int kind = 0; kind < 3; kind++) { /* all weights, an adapter; capped */
+        struct hparams hp = tiny_hparams(40, 20000, kind == 0);
+        hp.final_softcap = kind == 2 ? 1.5f : 0;
+        struct model *m = tiny_model(&hp);
+        struct adapter *ad = kind ? tiny_adapter(m, 3, 1u << LIN_DOWN, 1) : NULL;
+        struct targets y = make_batch(rows, 2, hp.n_vocab, seg, &b, 1);
+        struct run r[ARRAY_LEN(o)];
+        float tell[ARRAY_LEN(o)][MAX_ROW];
+        for (size_t i = 0; i < ARRAY_LEN(o); i++) {
+            r[i] = run_start_with(m, ad, i ? 2 : 1, i == 2 ? 20 : MAX_ROW, MAX_ROW, o[i]);
+            if (i < 2) tape_tell_losses(r[i].t, tell[i]);
+            run_add(&r[i], &b, &y, 0.4f, 0.5f);
+            run_finish(&r[i]);
+            assert_true(r[i].loss == r[0].loss && r[i].loss > 0);
+            assert_memory_equal(r[i].grad, r[0].grad, r[0].n * sizeof(float));
+        }
+        assert_memory_equal(tell[0], tell[1], (size_t)y.n * sizeof(float));
+        if (kind == 1) check_differences_with(m, ad, 0.3f, &part);
+        for (size_t i = 0; i < ARRAY_LEN(o); i++) test_free(r[i].grad);
+        adapter_free(ad);
+        model_free(m);
+    }
 }
 
 static void test_gradients_equal_finite_differences(void **state)
@@ -482,6 +520,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradients_equal_pytorch),
         cmocka_unit_test(test_gradients_equal_finite_differences),
+        cmocka_unit_test(test_a_vocabulary_in_parts),
         cmocka_unit_test(test_gradients_same_bits_for_threads_and_cuts),
         cmocka_unit_test(test_gradients_through_quantised_base_equal_its_f32_copy),
         cmocka_unit_test(test_loss_only_leaves_gradients_alone),

@@ -87,9 +87,9 @@ static void measure_file(const char *path, const char *what, const char *text, d
     model_free(m);
 }
 
-static struct model *small_model(int n_embd, int n_ff)
+static struct model *small_model(int n_embd, int n_ff, int n_vocab)
 {
-    const struct hparams hp = { .n_layer = 3, .n_embd = n_embd, .n_head = 4, .n_kv_head = 2, .head_dim = n_embd / 4, .n_ff = n_ff, .n_vocab = 300, .n_ctx = 256,
+    const struct hparams hp = { .n_layer = 3, .n_embd = n_embd, .n_head = 4, .n_kv_head = 2, .head_dim = n_embd / 4, .n_ff = n_ff, .n_vocab = n_vocab, .n_ctx = 256,
                                 .rope_dim = n_embd / 4, .norm_eps = 1e-5f, .rope_base = 10000 };
     struct model *m;
     ilab_err e = { 0 };
@@ -104,7 +104,7 @@ static void test_random_weights_of_every_type(void **state)
     int n = 0;
     char path[96];
     ilab_err e = { 0 };
-    struct model *m = small_model(256, 512);
+    struct model *m = small_model(256, 512, 300);
     for (int type = 0; type < 64; type++) {
         const struct qtype_info *q = qtype_info(type);
         if (!q || !q->quantize) continue;
@@ -157,7 +157,7 @@ static void test_real_weights(void **state)
 
 /* ---- the same bits ---- */
 
-static float *gradient(const char *file, const struct path *p, unsigned cpu, int threads, int max_row, size_t *n)
+static float *gradient(const char *file, const struct path *p, unsigned cpu, int threads, int max_row, int parts, size_t *n)
 {
     struct pool *pool = pool_new(threads);
     struct gemm_ctx *g = gemm_ctx_new(kern_get(cpu), pool);
@@ -171,7 +171,7 @@ static float *gradient(const char *file, const struct path *p, unsigned cpu, int
     random_batch(&d, m->hp.n_vocab, 144);
     struct adapter *ad = filled_adapter(m);
     ok(model_rope_reserve(m, MAX_ROW, &e), &e);
-    ok(tape_new(&t, g, m, ad, max_row, MAX_ROW, &e), &e);
+    ok(tape_new_with(&t, g, m, ad, max_row, MAX_ROW, &(struct tape_opts){ .logit_parts = parts }, &e), &e);
     tape_set_path(t, p);
     tape_zero_grad(t);
     ok(tape_step(t, &d.b, &d.y, &(struct loss_opts){ 0 }, 0.01f, 1, &loss, &weight, &e), &e);
@@ -196,21 +196,45 @@ static void test_same_bits(void **state)
     const unsigned cpu = cpu_detect(), levels[] = { 0, CPU_AVX2, CPU_AVX2 | CPU_AVX_VNNI, CPU_AVX2 | CPU_AVX512, cpu };
     char path[96];
     ilab_err e = { 0 };
-    struct model *m = small_model(256, 256);
+    struct model *m = small_model(256, 256, 300);
     snprintf(path, sizeof path, "%s/bits.gguf", DIR);
     for (size_t i = 0; i < ARRAY_LEN(TYPES); i++) {
         ok(model_write(m, NULL, TYPES[i], path, NULL, NULL, &e), &e);
         for (int p = 0; p < N_PATH; p++) {
             size_t n, n2;
-            float *want = gradient(path, &PATHS[p], cpu, 1, 144, &n);
+            float *want = gradient(path, &PATHS[p], cpu, 1, 144, 0, &n);
             for (size_t l = 0; l < ARRAY_LEN(levels); l++) {
                 if ((cpu & levels[l]) != levels[l] || (l == 0 && i > 1)) continue;
-                float *got = gradient(path, &PATHS[p], levels[l], 1 + (int)l % 3, l % 2 ? 48 : 100, &n2);
+                float *got = gradient(path, &PATHS[p], levels[l], 1 + (int)l % 3, l % 2 ? 48 : 100, 0, &n2);
                 assert_int_equal(n, n2);
                 if (memcmp(want, got, n * sizeof *got)) fail_msg("%s, path %s: other bits at level %s", qtype_info(TYPES[i])->name, PATHS[p].name, kern_get(levels[l])->isa);
                 test_free(got);
             }
             test_free(want);
+        }
+        unlink(path);
+    }
+    model_free(m);
+}
+
+/* A vocabulary of several parts (loss.c): all logits at once, or a part at a time. */
+static void test_same_bits_for_a_vocabulary_in_parts(void **state)
+{
+    (void)state;
+    static const int TYPES[] = { QT_Q4_K, QT_Q8_0, QT_F16 };
+    char path[96];
+    ilab_err e = { 0 };
+    struct model *m = small_model(256, 256, 9000);
+    snprintf(path, sizeof path, "%s/parts.gguf", DIR);
+    for (size_t i = 0; i < ARRAY_LEN(TYPES); i++) {
+        ok(model_write(m, NULL, TYPES[i], path, NULL, NULL, &e), &e);
+        for (int p = 0; p < N_PATH; p++) {
+            size_t n, n2;
+            float *want = gradient(path, &PATHS[p], cpu_detect(), 2, 144, 0, &n), *got = gradient(path, &PATHS[p], cpu_detect(), 1, 100, 1, &n2);
+            assert_int_equal(n, n2);
+            if (memcmp(want, got, n * sizeof *got)) fail_msg("%s, path %s: other bits with parts", qtype_info(TYPES[i])->name, PATHS[p].name);
+            test_free(want);
+            test_free(got);
         }
         unlink(path);
     }
@@ -264,7 +288,7 @@ static void test_a_run_keeps_its_path(void **state)
     struct path_report r;
     uint64_t mixed, bits;
     ilab_err e = { 0 };
-    struct model *m = small_model(256, 256);
+    struct model *m = small_model(256, 256, 300);
     snprintf(path, sizeof path, "%s/run.gguf", DIR);
     snprintf(out, sizeof out, "%s/run", DIR);
     ok(model_write(m, NULL, QT_Q4_K, path, NULL, NULL, &e), &e);
@@ -304,6 +328,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_weights_of_every_type), cmocka_unit_test(test_real_weights), cmocka_unit_test(test_same_bits),
+        cmocka_unit_test(test_same_bits_for_a_vocabulary_in_parts),
         cmocka_unit_test(test_a_run_keeps_its_path),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
