@@ -93,7 +93,7 @@ static int check_all(struct report *r, ilab_err *e)
 {
     const struct leaf_list *l = r->l;
     int rc = 0;
-    if (r->c->o.compat == COMPAT_0_14) {
+    if (r->c->o.compat == COMPAT_0_14 && !r->c->json) {
         rc = leaves_each(r->a->path, l, &r->c->o, find_exception, r, e);
         for (size_t i = 0; r->exception && !r->silent && i < l->n; i++) printf("%s\n", l->path[i]);
         if (r->exception && !r->silent) printf("Reading taxonomy failed with the following error: %s\n", r->exception);

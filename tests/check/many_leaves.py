@@ -4,7 +4,7 @@
 import glob, os, re, sys
 import jsonschema, yaml
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from qna_oracle import schema
+from qna_judge import schema
 
 
 def usable(path):

@@ -3,7 +3,7 @@
 import glob, os, sys, time
 import jsonschema, yaml
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from qna_oracle import schema
+from qna_judge import schema
 
 every = int(sys.argv[2]) if len(sys.argv) > 2 else 1
 start, cpu = time.time(), time.process_time()

@@ -8,6 +8,8 @@
 import json, math, os, re, struct, subprocess, sys, tempfile
 import numpy as np
 import torch
+sys.path.insert(0, os.path.dirname(__file__))
+import torch_llama
 
 tool, model = sys.argv[1], sys.argv[2]
 steps = int(sys.argv[3]) if len(sys.argv) > 3 else 20
@@ -46,38 +48,22 @@ def safetensors(path):
 BASE = safetensors(os.path.join(model, "model.safetensors"))
 BASE = {re.sub(r"^model\.", "", k): v for k, v in BASE.items()}
 EMBED = BASE.get("embed_tokens.weight", BASE.get("lm_head.weight"))  # tied: either name
-COS = torch.arange(SEGMENT)[:, None] * C["rope_theta"] ** (-torch.arange(0, D, 2) / D)[None, :]
-COS, SIN = torch.cos(COS), torch.sin(COS)
-
-
-def norm(x, w):
-    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + EPS) * w
-
-
-def rope(x):  # [T, heads, D], halves
-    a, b = x[..., :D // 2], x[..., D // 2:]
-    c, s = COS[:, None], SIN[:, None]
-    return torch.cat((a * c - b * s, b * c + a * s), -1)
+HF = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+      "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm",
+      "ffn_norm": "post_attention_layernorm", "output_norm": "norm"}
 
 
 def forward(ids, lora, scale):  # lora: module -> (A, B); scale: module -> number
-    def lin(x, name):
+    def weight(part, layer):
+        if part in ("token_embd", "output"):
+            return BASE.get("lm_head.weight", EMBED) if part == "output" else EMBED
+        return BASE[(f"layers.{layer}." if layer is not None else "") + HF[part] + ".weight"]
+
+    def linear(x, part, layer):
+        name = f"layers.{layer}.{HF[part]}"
         y = x @ BASE[name + ".weight"].T
         return y + scale(name) * (x @ lora[name][0].T) @ lora[name][1].T if name in lora else y
-    x = EMBED[ids]
-    n = len(ids)
-    mask = torch.full((n, n), -math.inf).triu(1)
-    for l in range(L):
-        p = f"layers.{l}."
-        h = norm(x, BASE[p + "input_layernorm.weight"])
-        q = rope(lin(h, p + "self_attn.q_proj").view(n, H, D)).transpose(0, 1)
-        k = rope(lin(h, p + "self_attn.k_proj").view(n, KV, D)).repeat_interleave(H // KV, 1).transpose(0, 1)
-        v = lin(h, p + "self_attn.v_proj").view(n, KV, D).repeat_interleave(H // KV, 1).transpose(0, 1)
-        att = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(D) + mask, -1) @ v
-        x = x + lin(att.transpose(0, 1).reshape(n, H * D), p + "self_attn.o_proj")
-        h = norm(x, BASE[p + "post_attention_layernorm.weight"])
-        x = x + lin(torch.nn.functional.silu(lin(h, p + "mlp.gate_proj")) * lin(h, p + "mlp.up_proj"), p + "mlp.down_proj")
-    return norm(x, BASE["norm.weight"]) @ BASE.get("lm_head.weight", EMBED).T
+    return torch_llama.forward(ids, weight, linear, layers=L, heads=H, kv_heads=KV, head_size=D, eps=EPS, base=C["rope_theta"], halves=True)
 
 
 def peft(path):  # what PEFT makes of such a folder
@@ -100,8 +86,6 @@ def ids_of(step):
     return [(7 * i * i + 13 * step * i + 3) % V for i in range(ROWS)]
 
 
-NAMES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-         "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
 PAIRS = np.arange(D).reshape(2, D // 2).T.flatten()  # row r of a head in GGUF is row PAIRS[r] there
 
 
@@ -126,7 +110,7 @@ def train(out):
         worst_loss = max(worst_loss, abs(float(said[s].split()[1]) / loss.item() - 1))
         for name, n in params:
             m = re.fullmatch(r"blk\.(\d+)\.(.*)\.weight\.lora_(.)", name)
-            want = lora[f"layers.{m[1]}.{NAMES[m[2]]}"]["ab".index(m[3])].grad.numpy()
+            want = lora[f"layers.{m[1]}.{HF[m[2]]}"]["ab".index(m[3])].grad.numpy()
             got = grads[at:at + int(n)].reshape(want.shape).astype(np.float64)
             at += int(n)
             if m[3] == "b" and m[2] in ("attn_q", "attn_k"):

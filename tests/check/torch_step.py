@@ -4,9 +4,11 @@
 # usage: /usr/bin/python3 tests/check/torch_step.py > tests/golden/tiny_step.txt     (needs python3-torch)
 # The weights come from a small integer hash that tests/unit/test_backward.c has, too; so only results are stored.
 # SPDX-License-Identifier: Apache-2.0
-import math
+import os, sys
 import numpy as np
 import torch
+sys.path.insert(0, os.path.dirname(__file__))
+import torch_llama
 
 L, C, H, KV, D, F, V, R, ALPHA = 2, 32, 4, 2, 8, 48, 40, 2, 4.0
 EPS, BASE = 1e-5, 10000.0
@@ -49,35 +51,15 @@ for l in range(L):
         salt += 2
 
 
-def norm(x, w):
-    return x / torch.sqrt((x * x).mean(-1, keepdim=True) + EPS) * w
-
-
-def rope(x):  # [T, heads, D], pairs (2i, 2i+1)
-    t = torch.arange(x.shape[0])[:, None] * BASE ** (-torch.arange(0, D, 2) / D)[None, :]
-    c, s = torch.cos(t)[:, None], torch.sin(t)[:, None]
-    a, b = x[..., 0::2], x[..., 1::2]
-    return torch.stack((a * c - b * s, a * s + b * c), -1).flatten(-2)
-
-
 def forward(ids, lora):
-    def lin(x, name):
+    def weight(part, layer):
+        return W["token_embd.weight" if part == "output" else f"{part}.weight" if layer is None else f"blk.{layer}.{part}.weight"]  # tied
+
+    def linear(x, part, layer):
+        name = f"blk.{layer}.{part}.weight"
         y = x @ W[name].T
         return y + ALPHA / R * (x @ LORA[name + ".lora_a"].T) @ LORA[name + ".lora_b"].T if lora else y
-    x = W["token_embd.weight"][ids]
-    n = len(ids)
-    mask = torch.full((n, n), -math.inf).triu(1)
-    for l in range(L):
-        p = f"blk.{l}."
-        h = norm(x, W[p + "attn_norm.weight"])
-        q = rope(lin(h, p + "attn_q.weight").view(n, H, D)).transpose(0, 1)
-        k = rope(lin(h, p + "attn_k.weight").view(n, KV, D)).repeat_interleave(H // KV, 1).transpose(0, 1)
-        v = lin(h, p + "attn_v.weight").view(n, KV, D).repeat_interleave(H // KV, 1).transpose(0, 1)
-        att = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(D) + mask, -1) @ v
-        x = x + lin(att.transpose(0, 1).reshape(n, H * D), p + "attn_output.weight")
-        h = norm(x, W[p + "ffn_norm.weight"])
-        x = x + lin(torch.nn.functional.silu(lin(h, p + "ffn_gate.weight")) * lin(h, p + "ffn_up.weight"), p + "ffn_down.weight")
-    return norm(x, W["output_norm.weight"]) @ W["token_embd.weight"].T
+    return torch_llama.forward(ids, weight, linear, layers=L, heads=H, kv_heads=KV, head_size=D, eps=EPS, base=BASE, halves=False)
 
 
 def loss(lora):
