@@ -9,7 +9,7 @@
 
 struct generate_args {
     const char *model, *path, *base, *out, *endpoint, *api_key, *rules;
-    int n, cpus, chunk_words, ctx, per_fact, quiet, seed, threads, restart;
+    int n, cpus, chunk_words, chunk_tokens, ctx, per_fact, quiet, seed, threads, restart;
     double rouge;
 };
 static const struct generate_args DEFAULTS = { .model = "starter", .path = "taxonomy", .base = "origin/main", .out = "generated", .api_key = "no_api_key",
@@ -23,7 +23,8 @@ static const struct opt OPTS[] = {
     { "taxonomy-base", 0, NULL, OPT_STR, O(base), 0, 0, "REF", "generate.taxonomy_base", "git reference that changes are counted from; empty: every leaf" },
     { "output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", "generate.output_dir", "where the files go" },
     { "rouge-threshold", 0, NULL, OPT_FLOAT, O(rouge), 0, 1, "X", NULL, "drop a question more similar than this to an earlier one; 1.0 keeps all" },
-    { "chunk-word-count", 0, NULL, OPT_INT, O(chunk_words), 1, 100000, "N", "generate.chunk_word_count", "most words of the document shown with a question; fewer where the model's context is small" },
+    { "chunk-word-count", 0, NULL, OPT_INT, O(chunk_words), 1, 100000, "N", "generate.chunk_word_count", "most words of the document shown with a question (1.3 tokens each); fewer where the model's context is small" },
+    { "chunk-tokens", 0, NULL, OPT_INT, O(chunk_tokens), 0, 1e6, "N", NULL, "most tokens of such a chunk; 0: a seventh of the model's context, 56 to 500" },
     { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "do not print the samples" },
     { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "another seed, other wordings" },
     { "restart", 0, NULL, OPT_FLAG, O(restart), 0, 0, NULL, NULL, "forget an unfinished generation instead of going on with it" },
@@ -31,7 +32,7 @@ static const struct opt OPTS[] = {
     { "endpoint-url", 0, NULL, OPT_STR, O(endpoint), 0, 0, "URL", NULL, "an OpenAI-style server instead of the model here" },
     { "api-key", 0, NULL, OPT_STR, O(api_key), 0, 0, "KEY", NULL, "its key" },
     { "num-cpus", 0, NULL, OPT_INT, O(cpus), 0, 1024, "N", NULL, "accepted for compatibility; see --num-threads" },
-    { "server-ctx-size", 0, NULL, OPT_INT, O(ctx), 0, 1e6, "N", NULL, "accepted for compatibility" },
+    { "server-ctx-size", 0, NULL, OPT_INT, O(ctx), 0, 1e6, "N", NULL, "with --compat: context that chunks must leave room in" },
     { "yaml-rules", 0, NULL, OPT_STR, O(rules), 0, 0, "FILE", NULL, "accepted for compatibility: the rules are those of docs/FORMATS.md" },
     { 0 },
 };
@@ -82,7 +83,7 @@ static int run(struct cli *c, void *args)
     printf("Synthesizing new instructions. If you aren't satisfied with the generated instructions, interrupt training (Ctrl-C) and try adjusting your YAML files. Adding more examples may help.\n");
     fflush(stdout);
     const struct generate_opts o = { .taxonomy = a->path, .base = a->base, .out_dir = a->out, .model_name = stem, .num_instructions = a->n,
-                                     .chunk_words = a->chunk_words, .rouge_threshold = a->rouge, .per_fact = a->per_fact, .seed = (uint64_t)a->seed,
+                                     .chunk_words = a->chunk_words, .chunk_tokens = a->chunk_tokens, .reference_chunks = c->compat, .server_ctx = a->ctx, .rouge_threshold = a->rouge, .per_fact = a->per_fact, .seed = (uint64_t)a->seed,
                                      .quiet = a->quiet, .resume = !a->restart, .system_prompt = system_prompt_for(c) };
     rc = pipeline_run(lm, &o, &r, &e);
     if (rc == ILAB_E_CANCEL) {

@@ -250,7 +250,7 @@ static int read_about(struct making *m, ilab_err *e)
         const int rc = document_about(&(struct sv){ m->docs.v[i].text, m->docs.v[i].n }, m->docs.v[i].name, &m->mem, &about, e);
         if (rc) return rc;
         const struct extract *x = m->docs.v[i].extract;
-        if (x) use(&d->title, x->title), use(&d->creators, x->creator); /* what a PDF or an office file says in its properties */
+        use(&d->title, x->title), use(&d->creators, x->creator); /* what a PDF or an office file says in its properties */
         use(&d->title, about.title);
         use(&d->creators, about.creators);
         use(&d->license, about.license);

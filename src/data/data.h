@@ -11,14 +11,14 @@
 #include "taxonomy/taxonomy.h"
 #include "text/text.h"
 
-/* ---- split.c: how a document is cut ---- */
-/* Chunks of at most max_words words along headings, blank lines, sentences. Views into text. */
-int chunk_split(struct sv text, int max_words, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
-/* Sentences without Markdown decoration (into the arena). */
+/* ---- split.c: sentences ---- */
+/* Of one passage; alone: an item, a row or a note, which is a sentence even when it is short, and gets its full stop. */
+int passage_sentences(struct sv text, int alone, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
+/* Of a text, without Markdown decoration (into the arena). */
 int sentence_split(struct sv text, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
 
 /* ---- fact.c: candidates in sentences ---- */
-struct fact { struct sv subject, value, sentence; int seed; /* index of the seed example that asks for it, -1 */ int document, line; };
+struct fact { struct sv subject, value, sentence; int seed; /* index of the seed example that asks for it, -1 */ };
 /* Spans of a sentence that could be an answer: numbers, capitalised runs, quoted text, dates. */
 int value_spans(struct sv sentence, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
 /* The name that the seeds and the document are about. Empty when there is none. */
@@ -67,7 +67,9 @@ extern const char *const ITEM_NAME[ITEM_KIND_COUNT];
 struct generate_opts {
     const char *taxonomy, *base, *out_dir, *model_name;     /* model_name: stem used in file names */
     int num_instructions;                                   /* 0: by facts (the default) */
-    int chunk_words; double rouge_threshold; int per_fact;  /* forward questions a fact */
+    int chunk_words, chunk_tokens;                          /* most words of a chunk (1.3 tokens each), most tokens; 0: from the model's context */
+    int reference_chunks, server_ctx;                       /* --compat 14, 26: InstructLab's chunks of characters; 0: ours. The context that they must leave room in */
+    double rouge_threshold; int per_fact;                   /* forward questions a fact */
     uint64_t seed; int n_batch; int quiet, resume;
     const char *system_prompt;                              /* written into the samples; "" none */
 };

@@ -4,7 +4,7 @@
  *   train_NAME_DATE.jsonl      {system, user, assistant}; one-turn samples
  *   test_NAME_DATE.jsonl       the seed examples in the same form
  *   discarded_NAME_DATE.log    every discard with its reason (only when there was one)
- *   messages_NAME_DATE.jsonl   every sample: {messages, kind, fact, value, weight, soft}: what `train` prefers
+ *   messages_NAME_DATE.jsonl   every sample: {messages, kind, fact, value, source, weight, soft}: what `train` prefers
  * SPDX-License-Identifier: Apache-2.0 */
 #include "data/pipeline.h"
 
@@ -26,6 +26,22 @@ static void add_message(json_t *list, const char *role, struct sv content)
     if (content.n) json_array_append_new(list, json_pack("{s:s,s:o}", "role", role, "content", sv_json(content)));
 }
 
+/* What an answer can cite: the passage that states the fact. */
+static json_t *source_json(const struct work *w)
+{
+    const struct cite *c = &w->cite;
+    json_t *o = json_object();
+    const struct { const char *key; int n; } NUMBER[] = { { "page", c->page }, { "line", c->line }, { "paragraph", c->paragraph } };
+    json_object_set_new(o, "document", sv_json(c->document));
+    if (c->part.n) json_object_set_new(o, "part", sv_json(c->part));
+    for (size_t i = 0; i < ARRAY_LEN(NUMBER); i++)
+        if (NUMBER[i].n) json_object_set_new(o, NUMBER[i].key, json_integer(NUMBER[i].n));
+    if (c->heading.n) json_object_set_new(o, "heading", sv_json(c->heading));
+    if (w->leaf->repo && *w->leaf->repo) json_object_set_new(o, "repo", json_string(w->leaf->repo));
+    if (w->leaf->commit && *w->leaf->commit) json_object_set_new(o, "commit", json_string(w->leaf->commit));
+    return o;
+}
+
 static json_t *messages_json(const struct gen *g, const struct item *it)
 {
     json_t *list = json_array(), *o = json_object();
@@ -37,7 +53,10 @@ static json_t *messages_json(const struct gen *g, const struct item *it)
     json_object_set_new(o, "messages", list);
     json_object_set_new(o, "kind", json_string(ITEM_NAME[it->kind]));
     json_object_set_new(o, "fact", json_integer(it->fact));
-    if (it->fact >= 0) json_object_set_new(o, "value", sv_json(g->work[it->fact].f.value));
+    if (it->fact >= 0) {
+        json_object_set_new(o, "value", sv_json(g->work[it->fact].f.value));
+        json_object_set_new(o, "source", source_json(&g->work[it->fact]));
+    }
     json_object_set_new(o, "weight", json_real((double)it->weight));
     if (it->top) json_object_set(o, "soft", (json_t *)(uintptr_t)it->top);
     return o;

@@ -18,11 +18,14 @@ int journal_flush(struct journal *j, ilab_err *e);
 /* ---- one generation ---- */
 enum { WORK_MAX_QUESTIONS = 192 /* before the best are chosen */, WORK_MAX_STATEMENTS = 16, WORK_MAX_RIVALS = 4 };
 enum wording { W_FORWARD, W_REVERSE, W_STATEMENT, W_KINDS };
+/* Where a fact stands: the document's name, the file inside of an archive, path of headings; numbers from 1, 0: not told. */
+struct cite { struct sv document, part, heading; int page, line, paragraph; };
 /* A fact with what was made of it so far. */
 struct work {
     struct fact f;
     const struct leaf *leaf;
-    struct sv window;            /* the sentences around it, which answer its questions */
+    struct sv window;            /* the chunk of the document that answers its questions */
+    struct cite cite;
     struct sv target;            /* the answer that is taught: the model's own when it reads the window */
     struct sv statement[WORK_MAX_STATEMENTS]; int n_statement;
     int n_said;                  /* the first statements: written from the seed's question, and the document's own sentence */
@@ -71,6 +74,14 @@ struct request_list { struct lm_request *v; size_t n, cap; int *tag; size_t cap_
 int request_add(struct request_list *l, struct lm_request q, int tag, ilab_err *e);
 void request_list_release(struct request_list *l);
 
+/* reading.c: a leaf's documents as sentences in chunks */
+struct reading_chunk { struct sv heading, text; int n_tokens; };
+struct sentence { struct sv text; size_t document, passage, chunk; };
+struct reading { const struct documents *d; struct sentence *v; size_t n, cap; struct reading_chunk *chunk; size_t n_chunk, cap_chunk; };
+int reading_make(struct gen *g, const struct documents *d, struct reading *out, ilab_err *e); /* release it also after an error */
+void reading_free(struct reading *s);
+struct sv reading_window(struct gen *g, const struct reading *s, size_t at, struct sv subject); /* the chunk around sentence `at`; names the subject where the document does */
+struct cite reading_cite(struct gen *g, const struct reading *s, size_t at);
 /* stage_fact.c, stage_wording.c, stage_protect.c: each appends to g */
 int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, ilab_err *e);
 int stage_wordings(struct gen *g, ilab_err *e);

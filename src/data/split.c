@@ -1,4 +1,4 @@
-/* split.c — cuts a document into chunks and into sentences.
+/* split.c — cuts a text into sentences.
  *
  * Markdown is looked at line by line: headings, rules, code fences and link targets go; an item of a list and a row of a table
  * are sentences of their own. Sentences are copies without decoration, of at most SENTENCE_MAX bytes, so that nothing that
@@ -8,8 +8,6 @@
 #include <string.h>
 
 enum { SENTENCE_MAX = 2000 };
-
-/* ---- chunks ---- */
 
 struct list { struct arena *a; struct sv *v; size_t n, cap; };
 
@@ -35,52 +33,6 @@ static size_t words_of(struct sv s)
     for (size_t i = 0; i < s.n; i++) n += !is_space(s.p[i]) && (i + 1 == s.n || is_space(s.p[i + 1]));
     return n;
 }
-
-static int blank_line_follows(struct sv t, size_t i)
-{
-    if (i + 1 < t.n && t.p[i + 1] == '\r') i++;
-    return i + 1 < t.n && (t.p[i + 1] == '\n' || t.p[i + 1] == '#');
-}
-
-/* Where a chunk that starts at `from` should end, within max_words: the last blank line or heading (when the chunk is a quarter
- * full there), else the last end of a sentence, else of a line, else of a word. */
-static size_t chunk_end(struct sv t, size_t from, int max_words)
-{
-    size_t i = from, blank = from, sentence = from, line = from, word = from, line_start = from;
-    int words = 0;
-    for (; i < t.n; i++) {
-        if (!is_space(t.p[i])) {
-            if ((i == from || is_space(t.p[i - 1])) && words++ == max_words) break;
-            continue;
-        }
-        word = i;
-        if (i > from && strchr(".!?", t.p[i - 1])) sentence = i;
-        if (t.p[i] != '\n') continue;
-        line = i;
-        if (blank_line_follows(t, i) && 4 * words >= max_words && t.p[line_start] != '#') blank = i; /* a heading stays with its text */
-        if (i + 1 < t.n && !is_space(t.p[i + 1])) line_start = i + 1;
-    }
-    if (i >= t.n) return t.n;
-    return blank > from ? blank : sentence > from ? sentence : line > from ? line : word;
-}
-
-int chunk_split(struct sv text, int max_words, struct arena *a, struct sv **out, size_t *n, ilab_err *e)
-{
-    struct list l = { .a = a };
-    int rc = 0;
-    for (size_t i = 0; !rc && i < text.n;) {
-        while (i < text.n && is_space(text.p[i])) i++;
-        const size_t end = chunk_end(text, i, max_words > 0 ? max_words : 1);
-        const struct sv s = sv_trim((struct sv){ text.p + i, end - i });
-        if (s.n) rc = push(&l, s, e);
-        i = end;
-    }
-    *out = l.v;
-    *n = l.n;
-    return rc;
-}
-
-/* ---- sentences ---- */
 
 /* Index behind the bracket that closes the one at s[i]; i when there is none nearby. */
 static size_t behind_bracket(struct sv s, size_t i, char open, char close)
@@ -256,6 +208,22 @@ int sentence_split(struct sv text, struct arena *a, struct sv **out, size_t *n, 
         n_lines++;
     }
     if (!rc && para.p) rc = add_plain(&l, plain_text(a, para), is_item, e);
+    *out = l.v;
+    *n = l.n;
+    return rc;
+}
+
+int passage_sentences(struct sv text, int alone, struct arena *a, struct sv **out, size_t *n, ilab_err *e)
+{
+    struct list l = { .a = a };
+    char *o = arena_alloc(a, text.n + 2, 1); /* room for a full stop */
+    size_t len = 0;
+    for (size_t i = 0; o && i < text.n; i++) {
+        const size_t behind = text.p[i] == '[' ? behind_decoration(text, i) : i; /* the mark of a footnote */
+        if (behind > i) i = behind - 1;
+        else o[len++] = text.p[i];
+    }
+    const int rc = add_plain(&l, (struct sv){ o, len }, alone, e);
     *out = l.v;
     *n = l.n;
     return rc;

@@ -8,53 +8,21 @@
 
 #include <string.h>
 
-enum { MIN_WINDOW_WORDS = 40, MAX_FOUND_FACTS = 24, QUESTION_TOKENS = 48, STATEMENT_TOKENS = 64, ANSWER_TOKENS = 40 };
+enum { MAX_FOUND_FACTS = 24, QUESTION_TOKENS = 48, STATEMENT_TOKENS = 64, ANSWER_TOKENS = 40 };
 
-static size_t n_words(struct sv s)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < s.n; i++) n += (unsigned char)s.p[i] > ' ' && (i + 1 == s.n || (unsigned char)s.p[i + 1] <= ' ');
-    return n;
-}
-
-static struct sv join(struct gen *g, const struct sv *s, size_t from, size_t to)
+/* All sentences as one text. */
+static struct sv join(struct gen *g, const struct reading *s)
 {
     struct sb b;
     sb_init(&b, (size_t)128 << 20);
-    for (size_t i = from; i < to; i++) {
-        if (i > from) sb_addch(&b, ' ');
-        sb_add(&b, s[i]);
+    for (size_t i = 0; i < s->n; i++) {
+        if (i) sb_addch(&b, ' ');
+        sb_add(&b, s->v[i].text);
     }
-    const char *p = b.failed ? NULL : arena_strndup(&g->mem, b.p, b.n);
+    const char *p = b.failed ? NULL : arena_strndup(&g->mem, b.p ? b.p : "", b.n);
     const struct sv out = { p ? p : "", p ? b.n : 0 };
     sb_release(&b);
     return out;
-}
-
-/* Words of a window: what the user allows, and what leaves most of the model's context to question and answer. */
-static size_t window_words(const struct gen *g)
-{
-    const int by_context = lm_n_ctx(g->lm) / 11, n = g->o->chunk_words < by_context ? g->o->chunk_words : by_context;
-    return n < MIN_WINDOW_WORDS ? MIN_WINDOW_WORDS : (size_t)n;
-}
-
-/* Sentences around s[at]: grown on both sides until the window is full; holds the subject's name where the text has it. */
-static struct sv window_around(struct gen *g, const struct sv *s, size_t n, size_t at, struct sv subject)
-{
-    const size_t most = window_words(g);
-    size_t from = at, to = at + 1, words = n_words(s[at]);
-    for (int grew = 1; grew;) {
-        grew = 0;
-        if (from > 0 && words + n_words(s[from - 1]) <= most) words += n_words(s[--from]), grew = 1;
-        if (to < n && words + n_words(s[to]) <= most) words += n_words(s[to++]), grew = 1;
-    }
-    const struct sv w = join(g, s, from, to);
-    if (!subject.n || sv_find(w, subject, 0) >= 0) return w;
-    size_t named = from;
-    while (named > 0 && sv_find(s[named], subject, 0) < 0) named--;
-    if (sv_find(s[named], subject, 0) < 0) return w;
-    const struct sv part[2] = { s[named], w };
-    return join(g, part, 0, 2);
 }
 
 /* The sentence with its subject named: "It was founded …" becomes "<subject> was founded …". */
@@ -156,19 +124,20 @@ static struct work *work_add(struct gen *g, ilab_err *e)
     return w;
 }
 
-static int seed_facts(struct gen *g, const struct leaf *l, const struct sv *s, size_t n, struct sv text, struct sv subject, ilab_err *e)
+static int seed_facts(struct gen *g, const struct leaf *l, const struct reading *s, struct sv text, struct sv subject, ilab_err *e)
 {
+    const size_t n = s->n;
     const struct sv lower_text = utf8_lower(&g->mem, text);
     struct sv *lower = arena_alloc(&g->mem, (n + 1) * sizeof *lower, sizeof(void *));
     if (!lower) return err_set(e, ILAB_E_NOMEM, "no memory for the sentences");
-    for (size_t j = 0; j < n; j++) lower[j] = utf8_lower(&g->mem, s[j]);
+    for (size_t j = 0; j < n; j++) lower[j] = utf8_lower(&g->mem, s->v[j].text);
     for (int i = 0; i < l->n_seed; i++) {
         const struct seed *seed = &l->seed[i];
         const struct sv value = seed_value(g, seed, lower_text), low = utf8_lower(&g->mem, value);
         size_t best = n;
         double best_score = -1;
         for (size_t j = 0; j < n; j++) {
-            const double score = text_has(lower[j], low) ? rouge_l(s[j], sv_of(seed->question)) : -1;
+            const double score = text_has(lower[j], low) ? rouge_l(s->v[j].text, sv_of(seed->question)) : -1;
             if (score > best_score) best = j, best_score = score;
         }
         const int in_context = seed->context && text_has(utf8_lower(&g->mem, sv_of(seed->context)), low);
@@ -181,11 +150,13 @@ static int seed_facts(struct gen *g, const struct leaf *l, const struct sv *s, s
         struct work *w = work_add(g, e);
         if (!w) return ILAB_E_NOMEM;
         w->leaf = l;
-        w->f = (struct fact){ .subject = seed_subject(g, seed, text, subject), .value = value, .seed = i, .line = seed->line };
+        w->f = (struct fact){ .subject = seed_subject(g, seed, text, subject), .value = value, .seed = i };
+        w->cite = (struct cite){ .document = sv_of(l->file), .line = seed->line };
         w->question[w->n_question++] = sv_trim(sv_of(seed->question));
         if (best < n) {
-            w->f.sentence = with_subject(g, s[best], w->f.subject);
-            w->window = window_around(g, s, n, best, w->f.subject);
+            w->f.sentence = with_subject(g, s->v[best].text, w->f.subject);
+            w->window = reading_window(g, s, best, w->f.subject);
+            w->cite = reading_cite(g, s, best);
         } else if (seed->context) {
             w->window = sv_of(seed->context);
         }
@@ -194,11 +165,11 @@ static int seed_facts(struct gen *g, const struct leaf *l, const struct sv *s, s
 }
 
 /* Values of sentences that no seed asks for, as candidates (accepted or dropped by found_check). */
-static int found_candidates(struct gen *g, const struct leaf *l, const struct sv *s, size_t n, struct sv subject, size_t first, ilab_err *e)
+static int found_candidates(struct gen *g, const struct leaf *l, const struct reading *s, struct sv subject, size_t first, ilab_err *e)
 {
     int found = 0;
-    for (size_t j = 0; j < n && found < MAX_FOUND_FACTS; j++) {
-        const struct sv sentence = with_subject(g, s[j], subject);
+    for (size_t j = 0; j < s->n && found < MAX_FOUND_FACTS; j++) {
+        const struct sv sentence = with_subject(g, s->v[j].text, subject);
         struct sv *span = NULL;
         size_t n_span = 0;
         if (!subject.n || sv_find(sentence, subject, 0) < 0) continue;
@@ -214,7 +185,8 @@ static int found_candidates(struct gen *g, const struct leaf *l, const struct sv
             if (!w) return ILAB_E_NOMEM;
             w->leaf = l;
             w->f = (struct fact){ .subject = subject, .value = span[k], .sentence = sentence, .seed = -1 };
-            w->window = window_around(g, s, n, j, subject);
+            w->window = reading_window(g, s, j, subject);
+            w->cite = reading_cite(g, s, j);
             found++;
         }
     }
@@ -302,21 +274,22 @@ static int targets(struct gen *g, size_t first, ilab_err *e)
 }
 
 /* The heading that most seed questions have whole ("Laqesh and Company"), where it is longer than the name found by its look. */
-static struct sv heading_subject(struct gen *g, const struct leaf *l, struct sv text, struct sv subject)
+static struct sv heading_subject(struct gen *g, const struct leaf *l, const struct documents *d)
 {
-    struct sv rest = text, line, best = subject;
+    struct sv best = { "", 0 };
     int best_count = 0;
-    for (int i = 0; i < l->n_seed; i++) best_count += subject.n && text_has(sv_of(l->seed[i].question), subject);
-    while (sv_split(&rest, '\n', &line)) {
-        struct sv h = sv_trim(line);
-        if (!h.n || h.p[0] != '#') continue;
-        while (h.n && (h.p[0] == '#' || h.p[0] == ' ')) h.p++, h.n--;
-        if (sv_starts(h, "the ") || sv_starts(h, "The ")) h = (struct sv){ h.p + 4, h.n - 4 };
-        int count = 0;
-        for (int i = 0; h.n && i < l->n_seed; i++) count += text_has(sv_of(l->seed[i].question), h);
-        if (count && count >= best_count && h.n > best.n) {
-            const char *p = arena_strndup(&g->mem, h.p, h.n);
-            if (p) best = (struct sv){ p, h.n }, best_count = count;
+    for (size_t k = 0; k < d->n; k++) {
+        const struct extract *x = d->v[k].extract;
+        for (size_t j = 0; j < x->n; j++) {
+            struct sv h = x->v[j].text;
+            if (x->v[j].kind != PASSAGE_HEADING) continue;
+            if (sv_starts(h, "the ") || sv_starts(h, "The ")) h = (struct sv){ h.p + 4, h.n - 4 };
+            int count = 0;
+            for (int i = 0; h.n && i < l->n_seed; i++) count += text_has(sv_of(l->seed[i].question), h);
+            if (count && count >= best_count && h.n > best.n) {
+                const char *p = arena_strndup(&g->mem, h.p, h.n);
+                if (p) best = (struct sv){ p, h.n }, best_count = count;
+            }
         }
     }
     return best;
@@ -325,30 +298,19 @@ static struct sv heading_subject(struct gen *g, const struct leaf *l, struct sv 
 int stage_facts(struct gen *g, const struct leaf *l, const struct documents *d, ilab_err *e)
 {
     const size_t first = g->n_work;
-    struct sv *sentence = NULL, text = { "", 0 }, heading = { "", 0 };
-    size_t n = 0;
-    int rc = 0;
-    if (d->n) {
-        struct sb all;
-        sb_init(&all, (size_t)64 << 20);
-        for (size_t i = 0; i < d->n; i++) {
-            sb_add(&all, (struct sv){ d->v[i].text, d->v[i].n });
-            sb_addc(&all, "\n\n");
-        }
-        if (all.failed) rc = err_set(e, ILAB_E_LIMIT, "the documents of '%s' are larger than 64 MB", l->file);
-        else rc = sentence_split((struct sv){ all.p, all.n }, &g->mem, &sentence, &n, e);
-        if (!rc) heading = heading_subject(g, l, (struct sv){ all.p, all.n }, heading);
-        sb_release(&all);
-        /* names and values are looked for in what remains: a raw text breaks lines inside names and decorates them */
-        if (!rc) text = join(g, sentence, 0, n);
-        if (!rc && !n) rc = err_set(e, ILAB_E_FORMAT, "%s:%d:1: no sentence was found in the documents: they need plain sentences that state the facts", l->file, l->document_line);
-        else if (!rc && !text.n) rc = err_set(e, ILAB_E_NOMEM, "no memory for the documents of '%s'", l->file);
-    }
+    struct reading s = { 0 };
+    struct sv text = { "", 0 };
+    int rc = d->n ? reading_make(g, d, &s, e) : 0;
+    if (!rc && s.n) text = join(g, &s);
+    if (!rc && d->n && !s.n) rc = err_set(e, ILAB_E_FORMAT, "%s:%d:1: no sentence was found in the documents: they need plain sentences that state the facts", l->file, l->document_line);
+    else if (!rc && s.n && !text.n) rc = err_set(e, ILAB_E_NOMEM, "no memory for the documents of '%s'", l->file);
     struct sv subject = subject_find(l, text, &g->mem);
+    const struct sv heading = heading_subject(g, l, d);
     if (heading.n > subject.n && (!subject.n || text_has(heading, subject))) subject = heading;
-    if (!rc) rc = seed_facts(g, l, sentence, n, text, subject, e);
-    if (!rc && n) rc = found_candidates(g, l, sentence, n, subject, first, e);
+    if (!rc) rc = seed_facts(g, l, &s, text, subject, e);
+    if (!rc && s.n) rc = found_candidates(g, l, &s, subject, first, e);
     if (!rc) rc = found_check(g, first, e);
     if (!rc) rc = targets(g, first, e);
+    reading_free(&s);
     return rc;
 }

@@ -149,6 +149,13 @@ int chunks_of(const struct extract *x, int max_tokens, count_tokens_fn *count, v
     return rc;
 }
 
+int chunk_budget(int n_ctx, int word_count)
+{
+    int n = n_ctx / 7;
+    if (word_count > 0 && n > word_count * 1.3) n = (int)(word_count * 1.3);
+    return n > CHUNK_TOKENS ? CHUNK_TOKENS : n < CHUNK_MIN_TOKENS ? CHUNK_MIN_TOKENS : n;
+}
+
 /* ---- the reference's chunks ---- */
 
 enum { OVERLAP = 100, CHARACTERS_A_TOKEN = 4 };
@@ -240,4 +247,32 @@ int chunks_of_characters(struct sv text, int word_count, int n_ctx, int by_space
     *out = c.out;
     *n = c.n;
     return c.rc;
+}
+
+int chunks_as_reference(const struct extract *x, int word_count, int n_ctx, int by_space, count_tokens_fn *count, void *ud, struct chunk_list *out, ilab_err *e)
+{
+    struct sb b;
+    struct sv *v = NULL;
+    size_t n = 0, *end = mem_alloc((x->n + 1) * sizeof *end); /* of each passage in the text */
+    *out = (struct chunk_list){ 0 };
+    arena_init(&out->mem, (size_t)512 << 20);
+    sb_init(&b, (size_t)128 << 20);
+    for (size_t i = 0; end && i < x->n; i++) {
+        passage_add_text(x, i, &b);
+        end[i] = b.n;
+    }
+    const char *text = b.failed || !end ? NULL : arena_strndup(&out->mem, b.p ? b.p : "", b.n);
+    int rc = text ? chunks_of_characters((struct sv){ text, b.n }, word_count, n_ctx, by_space, &out->mem, &v, &n, e) : err_set(e, ILAB_E_NOMEM, "no memory for the chunks");
+    if (!rc && n && mem_grow((void **)&out->v, &out->cap, n, sizeof *out->v)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the chunks");
+    for (size_t i = 0, first = 0; !rc && i < n; i++) { /* chunks begin in the order of the text */
+        const size_t from = (size_t)(v[i].p - text), to = from + v[i].n;
+        while (first + 1 < x->n && end[first] <= from) first++;
+        size_t last = first;
+        while (last + 1 < x->n && end[last] < to) last++;
+        out->v[out->n++] = (struct chunk){ { "", 0 }, v[i], count(ud, v[i]), first, last };
+    }
+    sb_release(&b);
+    mem_free(end);
+    if (rc) chunks_release(out);
+    return rc;
 }

@@ -40,8 +40,9 @@ void extract_release(struct extract *x);
 void passage_add_path(const struct extract *x, size_t i, struct sb *b);
 /* "page 3", "line 12", "chapter1.xhtml, line 4", appended to b. */
 void passage_add_place(const struct extract *x, size_t i, struct sb *b);
-/* The passages as Markdown-like lines: what sentence_split() in `data` reads as the same passages. */
+/* The passages as Markdown-like lines, and one of them with the line ends that part it from the one before. */
 void extract_add_text(const struct extract *x, struct sb *b);
+void passage_add_text(const struct extract *x, size_t i, struct sb *b);
 /* "2 images, 1 formula" of what is not zero; nothing when all is there. */
 void lost_add_text(const int64_t lost[LOST_KINDS], struct sb *b);
 
@@ -54,6 +55,9 @@ const char *document_endings(void);                      /* ".md .txt …", for 
  * and remedy: ILAB_E_FORMAT (damaged, encrypted, no text), ILAB_E_LIMIT (too large, zip bomb, time), ILAB_E_NOTFOUND
  * (no file; a program or library is missing), ILAB_E_IO (changed while it was read). */
 int document_extract(const char *path, struct extract *out, ilab_err *e);
+/* The same, with the document as one text: plain files as they stand, others by extract_add_text(). *text: mem_free. A plain file
+ * may be empty. */
+int document_read(const char *path, char **text, size_t *n, struct extract *out, ilab_err *e);
 /* The same in this process, for bytes in memory; `format` from the table. For tests and fuzzing. */
 int document_extract_bytes(const char *format, struct sv bytes, const char *name, struct extract *out, ilab_err *e);
 /* The child's side: main() calls it first. Returns -1 when argv is not that of a child, else the exit code. */
@@ -99,8 +103,14 @@ struct chunk_list { struct arena mem; struct chunk *v; size_t n, cap; };
  * spaces. No chunk is over the budget (but for a single word that is). */
 int chunks_of(const struct extract *x, int max_tokens, count_tokens_fn *count, void *ud, struct chunk_list *out, ilab_err *e);
 void chunks_release(struct chunk_list *l);
+/* The budget that leaves most of a model's context to question and answer: a seventh, 56 to CHUNK_TOKENS; small models read
+ * short texts far better. word_count > 0: no more than the reference's 1.3 tokens a word. */
+enum { CHUNK_TOKENS = 500, CHUNK_MIN_TOKENS = 56 };
+int chunk_budget(int n_ctx, int word_count);
 /* The reference's chunks of characters (instructlab-reference §3.1): words x 1.3 tokens of four characters, 100 characters of
  * overlap, cut at blank lines, then lines, then (by_space: InstructLab 0.15) spaces. Views into text or copies in a. */
 int chunks_of_characters(struct sv text, int word_count, int n_ctx, int by_space, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
+/* The same of an extract's text, with tokens and passages of each; headings are part of the text. */
+int chunks_as_reference(const struct extract *x, int word_count, int n_ctx, int by_space, count_tokens_fn *count, void *ud, struct chunk_list *out, ilab_err *e);
 
 #endif

@@ -260,26 +260,58 @@ static int pdf_words(const struct format *f, struct sv bytes, const char *path, 
     return rc;
 }
 
+static int extract_bytes_of(const char *path, struct sv bytes, struct extract *x, ilab_err *e)
+{
+    char *words = NULL;
+    size_t n_words = 0;
+    int64_t images = 0;
+    const struct format *f = format_of(path, bytes, e);
+    int rc = f ? 0 : ILAB_E_FORMAT;
+    if (!rc && f->program) {
+        images = pdf_images(bytes);
+        rc = pdf_words(f, bytes, path, &words, &n_words, e);
+    }
+    if (!rc) rc = read_in_child(f, words ? (struct sv){ words, n_words } : bytes, path, x, e);
+    if (f) x->format = f->name;
+    x->lost[LOST_IMAGES] += images;
+    mem_free(words);
+    return rc;
+}
+
 int document_extract(const char *path, struct extract *x, ilab_err *e)
 {
-    char *bytes = NULL, *words = NULL;
-    size_t n = 0, n_words = 0;
+    char *bytes = NULL;
+    size_t n = 0;
     *x = (struct extract){ 0 };
     arena_init(&x->mem, DOCUMENT_ARENA_MAX);
     int rc = snapshot(path, &bytes, &n, e);
-    const struct format *f = rc ? NULL : format_of(path, (struct sv){ bytes, n }, e);
-    if (!rc && !f) rc = ILAB_E_FORMAT;
-    int64_t images = 0;
-    if (!rc && f->program) {
-        images = pdf_images((struct sv){ bytes, n });
-        rc = pdf_words(f, (struct sv){ bytes, n }, path, &words, &n_words, e);
-    }
-    if (!rc) rc = read_in_child(f, words ? (struct sv){ words, n_words } : (struct sv){ bytes, n }, path, x, e);
-    if (f) x->format = f->name;
-    x->lost[LOST_IMAGES] += images;
+    if (!rc) rc = extract_bytes_of(path, (struct sv){ bytes, n }, x, e);
     if (!rc && !x->n) rc = err_set(e, ILAB_E_FORMAT, "%s: there is no text in it", path);
     mem_free(bytes);
-    mem_free(words);
+    return rc;
+}
+
+int document_read(const char *path, char **text, size_t *n, struct extract *x, ilab_err *e)
+{
+    char *bytes = NULL;
+    *text = NULL;
+    *x = (struct extract){ 0 };
+    arena_init(&x->mem, DOCUMENT_ARENA_MAX);
+    int rc = snapshot(path, &bytes, n, e);
+    const char *named = document_format_of_name(path);
+    if (!rc && !*n && document_is_plain(named)) x->format = named;
+    else if (!rc) rc = extract_bytes_of(path, (struct sv){ bytes, *n }, x, e);
+    if (!rc && document_is_plain(x->format) && utf8_valid((struct sv){ bytes, *n }, NULL)) *text = bytes, bytes = NULL;
+    else if (!rc && !x->n) rc = err_set(e, ILAB_E_FORMAT, "%s: there is no text in it", path);
+    else if (!rc) {
+        struct sb b;
+        sb_init(&b, DOCUMENT_MAX_TEXT * (size_t)2);
+        extract_add_text(x, &b);
+        *text = sb_take(&b, n);
+        if (!*text) rc = err_set(e, ILAB_E_NOMEM, "%s: no memory for the text of this document", path);
+        sb_release(&b);
+    }
+    mem_free(bytes);
     return rc;
 }
 

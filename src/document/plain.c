@@ -54,11 +54,12 @@ struct sv decode_to_utf8(struct builder *b, struct sv s, struct sv charset)
     if (utf8_valid(s, &bad)) return s;
     for (size_t i = 0; i < ARRAY_LEN(ONE_BYTE); i++)
         if (charset.n == strlen(ONE_BYTE[i]) && !strncasecmp(charset.p, ONE_BYTE[i], charset.n)) return from_bytes(b, s);
-    int line = 1;
-    for (size_t i = 0; i < bad; i++) line += s.p[i] == '\n';
-    build_fail(b, ILAB_E_FORMAT, "line %d is not UTF-8 (byte 0x%02x)%s%.*s: convert the document, for example with iconv -f %.*s -t utf-8", line, (unsigned char)s.p[bad],
-               charset.n ? "; the document says " : "", (int)(charset.n < 40 ? charset.n : 40), charset.p, charset.n ? (int)(charset.n < 40 ? charset.n : 40) : 6,
-               charset.n ? charset.p : "latin1");
+    int line = 1, column = 1;
+    for (size_t i = 0; i < bad; i++) column = s.p[i] == '\n' ? (line++, 1) : column + (((unsigned char)s.p[i] & 0xC0) != 0x80);
+    const int n = (int)(charset.n < 40 ? charset.n : 40);
+    if (!b->rc)
+        b->rc = err_set(b->e, ILAB_E_FORMAT, "%s:%d:%d: not UTF-8 (byte 0x%02x)%s%.*s: convert the document, for example with iconv -f %.*s -t utf-8", b->name, line, column,
+                        (unsigned char)s.p[bad], n ? "; the document says " : "", n, charset.p, n ? n : 6, n ? charset.p : "latin1");
     return (struct sv){ "", 0 };
 }
 

@@ -36,35 +36,38 @@ static void add_escaped(struct sb *b, struct sv s)
     sb_add(b, s);
 }
 
+void passage_add_text(const struct extract *x, size_t i, struct sb *b)
+{
+    const struct passage *p = &x->v[i];
+    const int listed = p->kind == PASSAGE_ITEM || p->kind == PASSAGE_ROW, was = i && (x->v[i - 1].kind == PASSAGE_ITEM || x->v[i - 1].kind == PASSAGE_ROW);
+    if (i) sb_addc(b, listed && was ? "\n" : "\n\n");
+    switch (p->kind) {
+    case PASSAGE_HEADING:
+        for (int k = 0; k < p->level; k++) sb_addch(b, '#');
+        sb_addch(b, ' ');
+        sb_add(b, p->text);
+        break;
+    case PASSAGE_ITEM:
+        for (int k = 1; k < p->level && k < 8; k++) sb_addc(b, "  ");
+        sb_addc(b, "- ");
+        sb_add(b, p->text);
+        break;
+    case PASSAGE_ROW:
+        sb_addc(b, "- ");
+        sb_add(b, p->text);
+        break;
+    case PASSAGE_CODE:
+        sb_addc(b, "```\n");
+        sb_add(b, p->text);
+        sb_addc(b, "\n```");
+        break;
+    default: add_escaped(b, p->text); break;
+    }
+}
+
 void extract_add_text(const struct extract *x, struct sb *b)
 {
-    for (size_t i = 0; i < x->n; i++) {
-        const struct passage *p = &x->v[i];
-        const int listed = p->kind == PASSAGE_ITEM || p->kind == PASSAGE_ROW, was = i && (x->v[i - 1].kind == PASSAGE_ITEM || x->v[i - 1].kind == PASSAGE_ROW);
-        if (i) sb_addc(b, listed && was ? "\n" : "\n\n");
-        switch (p->kind) {
-        case PASSAGE_HEADING:
-            for (int k = 0; k < p->level; k++) sb_addch(b, '#');
-            sb_addch(b, ' ');
-            sb_add(b, p->text);
-            break;
-        case PASSAGE_ITEM:
-            for (int k = 1; k < p->level && k < 8; k++) sb_addc(b, "  ");
-            sb_addc(b, "- ");
-            sb_add(b, p->text);
-            break;
-        case PASSAGE_ROW:
-            sb_addc(b, "- ");
-            sb_add(b, p->text);
-            break;
-        case PASSAGE_CODE:
-            sb_addc(b, "```\n");
-            sb_add(b, p->text);
-            sb_addc(b, "\n```");
-            break;
-        default: add_escaped(b, p->text); break;
-        }
-    }
+    for (size_t i = 0; i < x->n; i++) passage_add_text(x, i, b);
     if (x->n) sb_addch(b, '\n');
 }
 

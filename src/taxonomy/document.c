@@ -1,7 +1,7 @@
 /* document.c — the documents of a leaf.
  *
  * document.repo and document.commit name a folder (document/fetch.c), document.patterns the files in it (document/pattern.c).
- * Markdown and plain text are taken as they stand; what has another format becomes passages, and those Markdown-like lines.
+ * Each becomes passages with their places; its text beside them is for what a document says about itself.
  * Nothing is read that lies outside of the folder: a foreign repository must not pull this machine's files into the training data.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "taxonomy/taxonomy.h"
@@ -10,36 +10,16 @@
 
 enum { DOCUMENTS_MAX_BYTES = 64 << 20 /* of text, together */ };
 
-/* The text of a plain file as it stands. */
-static int read_plain(struct document *doc, const char *path, ilab_err *e)
-{
-    size_t bad = 0;
-    int rc = file_read(path, DOCUMENTS_MAX_BYTES, &doc->text, &doc->n, e);
-    if (!rc && !utf8_valid((struct sv){ doc->text, doc->n }, &bad)) {
-        int line = 1, col = 1;
-        for (size_t i = 0; i < bad; i++) col = doc->text[i] == '\n' ? (line++, 1) : col + (((unsigned char)doc->text[i] & 0xC0) != 0x80);
-        rc = err_set(e, ILAB_E_FORMAT, "%s:%d:%d: not UTF-8 (byte 0x%02x): convert the document, for example with iconv -f latin1 -t utf-8", path, line, col,
-                     (unsigned char)doc->text[bad]);
-    }
-    return rc;
-}
-
-/* The text of any other document, from its passages, which stay beside it. */
-static int read_extracted(struct document *doc, const char *path, ilab_err *e)
+/* One document: its passages, and its text beside them. */
+static int read_one(struct document *doc, const char *path, ilab_err *e)
 {
     struct sb b;
-    sb_init(&b, DOCUMENTS_MAX_BYTES);
     doc->extract = mem_calloc(1, sizeof *doc->extract);
     if (!doc->extract) return err_set(e, ILAB_E_NOMEM, "no memory for the documents");
-    int rc = document_extract(path, doc->extract, e);
-    if (!rc) {
-        lost_add_text(doc->extract->lost, &b);
-        if (b.n) log_info("%s: not in its text: %s", path, b.p);
-        sb_reset(&b);
-        extract_add_text(doc->extract, &b);
-        doc->text = sb_take(&b, &doc->n);
-        if (!doc->text) rc = err_set(e, ILAB_E_LIMIT, "%s: more than %d MB of text", path, (int)(DOCUMENTS_MAX_BYTES >> 20));
-    }
+    const int rc = document_read(path, &doc->text, &doc->n, doc->extract, e);
+    sb_init(&b, 4096);
+    if (!rc) lost_add_text(doc->extract->lost, &b);
+    if (b.n) log_info("%s: not in its text: %s", path, b.p);
     sb_release(&b);
     return rc;
 }
@@ -63,7 +43,7 @@ static int add_file(struct documents *d, const char *root, const char *name, ila
         mem_free(path);
         return 0;
     }
-    int rc = document_is_plain(format) ? read_plain(&doc, path, e) : read_extracted(&doc, path, e);
+    int rc = read_one(&doc, path, e);
     for (size_t i = 0; i < d->n; i++) total += d->v[i].n;
     if (!rc && total + doc.n > DOCUMENTS_MAX_BYTES)
         rc = err_set(e, ILAB_E_LIMIT, "the documents are larger than %d MB together: name fewer with document.patterns", (int)(DOCUMENTS_MAX_BYTES >> 20));
@@ -136,7 +116,7 @@ int documents_check(const struct leaf *l, const char *taxonomy, struct documents
     out->n_documents = d.n;
     for (size_t i = 0; i < d.n; i++) {
         out->n_bytes += d.v[i].n;
-        for (int k = 0; k < LOST_KINDS && d.v[i].extract; k++) out->lost[k] += d.v[i].extract->lost[k];
+        for (int k = 0; k < LOST_KINDS; k++) out->lost[k] += d.v[i].extract->lost[k];
     }
     documents_release(&d);
     return 0;

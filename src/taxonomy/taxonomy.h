@@ -109,8 +109,8 @@ const char *compat_failure(const struct findings *f);       /* the parser's exce
 void compat_total(struct sb *b, enum compat compat, int single, int n_errors, int n_files); /* the last line of a failed check */
 
 /* ---- document.c: the documents of a leaf ---- */
-/* text: of Markdown and plain files as they stand; of other formats Markdown-like lines of their passages, which are in extract. */
-struct document { char *name; char *text; size_t n; struct extract *extract; /* NULL: plain */ };
+/* text: of Markdown and plain files as they stand; of other formats Markdown-like lines of their passages. */
+struct document { char *name; char *text; size_t n; struct extract *extract; };
 struct documents { struct document *v; size_t n; };
 /* document.repo: a folder or file (relative to the qna file, to the taxonomy or absolute), or anything that git fetches. */
 int documents_load(const struct leaf *l, const char *taxonomy, struct documents *out, ilab_err *e);
