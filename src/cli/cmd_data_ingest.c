@@ -7,16 +7,17 @@
 #include "taxonomy/taxonomy.h"
 #include "token/token.h"
 
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
 enum { MAX_DEPTH = 32, SHOWN_BYTES = 160, OUTPUT_MAX = 1 << 30 };
 struct ingest_args { const char *model, *out, *commit, *taxonomy; struct opt_list pattern; int chunk_tokens, chunk_words, ctx, json, quiet, full; };
-static const struct ingest_args DEFAULTS = { .model = "starter", .taxonomy = "taxonomy", .chunk_tokens = 500, .chunk_words = 1000, .ctx = 4096 };
+static const struct ingest_args DEFAULTS = { .model = "starter", .taxonomy = "taxonomy", .chunk_words = 1000, .ctx = 4096 };
 #define O(field) offsetof(struct ingest_args, field)
 static const struct opt OPTS[] = {
     { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "NAME", "generate.model", "whose tokens are counted: a name below models/ or a file; none: words are counted" },
-    { "chunk-tokens", 0, NULL, OPT_INT, O(chunk_tokens), 16, 1e6, "N", NULL, "most tokens of a chunk, its path of headings included" },
+    { "chunk-tokens", 0, NULL, OPT_INT, O(chunk_tokens), 0, 1e6, "N", NULL, "most tokens of a chunk, its path of headings included; 0: as `ilab generate` cuts for this model" },
     { "pattern", 0, NULL, OPT_LIST, O(pattern), 0, 0, "GLOB", NULL, "of a folder or repository: only these files, as document.patterns has them" },
     { "commit", 0, NULL, OPT_STR, O(commit), 0, 0, "REF", NULL, "of a repository: commit, branch or tag; its default branch otherwise" },
     { "taxonomy-path", 0, NULL, OPT_STR, O(taxonomy), 0, 0, "PATH", "generate.taxonomy_path", "where a qna.yaml's documents are looked for, too" },
@@ -35,6 +36,7 @@ struct ingest {
     const struct ingest_args *a;
     int compat;
     struct tokenizer *tokenizer;
+    int budget;                      /* tokens of a chunk */
     struct task *task; size_t n_task, cap_task;
     json_t *all;                     /* --json */
     struct sb lines;                 /* --out */
@@ -143,6 +145,13 @@ static int open_tokenizer(struct ingest *g, ilab_err *e)
     char *path = model_locate(g->a->model, e);
     int rc = path ? model_gguf_open(&file, path, e) : ILAB_E_NOTFOUND;
     if (!rc) rc = tokenizer_of_model(&g->tokenizer, file, path, e);
+    struct sv arch;
+    char key[128];
+    int64_t n_ctx = 0;
+    if (!rc && !gguf_get_str(file, "general.architecture", &arch, NULL) && arch.n < 64) {
+        snprintf(key, sizeof key, "%.*s.context_length", SV_ARG(arch));
+        if (!gguf_get_int(file, key, 1, INT_MAX, &n_ctx, NULL) && !g->budget) g->budget = chunk_budget((int)n_ctx, g->a->chunk_words);
+    }
     gguf_close(file);
     mem_free(path);
     return rc;
@@ -212,7 +221,7 @@ static void print_document(const struct ingest *g, const struct extract *x, cons
     print_kinds(x);
     printf("\n    %lld %s in %zu chunk%s", (long long)tokens, unit, l->n, l->n == 1 ? "" : "s");
     if (g->compat) printf(" of characters, as InstructLab cuts them");
-    else printf(" of at most %d", g->a->chunk_tokens);
+    else printf(" of at most %d", g->budget);
     lost_add_text(x->lost, &b);
     printf("\n    not in the text: %s\n", b.n ? b.p : "nothing");
     for (size_t i = 0; i < l->n && !g->a->quiet; i++) {
@@ -236,31 +245,13 @@ static void print_document(const struct ingest *g, const struct extract *x, cons
     sb_release(&b);
 }
 
-/* The reference's chunks, in the form of the others. */
-static int compat_chunks(struct ingest *g, const struct extract *x, struct chunk_list *l, ilab_err *e)
-{
-    struct sb b;
-    struct sv *v = NULL;
-    size_t n = 0;
-    *l = (struct chunk_list){ 0 };
-    arena_init(&l->mem, (size_t)512 << 20);
-    sb_init(&b, (size_t)128 << 20);
-    extract_add_text(x, &b);
-    const char *text = b.failed ? NULL : arena_strndup(&l->mem, b.p ? b.p : "", b.n);
-    int rc = text ? chunks_of_characters((struct sv){ text, b.n }, g->a->chunk_words, g->a->ctx, g->compat != 14, &l->mem, &v, &n, e) : err_set(e, ILAB_E_NOMEM, "no memory for the chunks");
-    if (!rc && n && mem_grow((void **)&l->v, &l->cap, n, sizeof *l->v)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the chunks");
-    for (size_t i = 0; !rc && i < n; i++) l->v[l->n++] = (struct chunk){ .heading = { "", 0 }, .text = v[i], .n_tokens = count_tokens(g, v[i]), .first = 0, .last = x->n - 1 };
-    sb_release(&b);
-    if (rc) chunks_release(l);
-    return rc;
-}
-
 static int one_document(struct ingest *g, const struct task *t, ilab_err *e)
 {
     struct extract x;
     struct chunk_list l = { 0 };
     int rc = document_extract(t->path, &x, e);
-    if (!rc) rc = g->compat ? compat_chunks(g, &x, &l, e) : chunks_of(&x, g->a->chunk_tokens, count_tokens, g, &l, e);
+    if (!rc && g->compat) rc = chunks_as_reference(&x, g->a->chunk_words, g->a->ctx, g->compat != 14, count_tokens, g, &l, e);
+    else if (!rc) rc = chunks_of(&x, g->budget, count_tokens, g, &l, e);
     if (!rc) {
         int64_t tokens = 0;
         for (size_t i = 0; i < x.n; i++) tokens += count_tokens(g, x.v[i].text);
@@ -319,7 +310,9 @@ static int run(struct cli *c, void *args)
         return EXIT_USAGE;
     }
     sb_init(&g.lines, OUTPUT_MAX);
+    g.budget = g.a->chunk_tokens;
     if (open_tokenizer(&g, &e)) fprintf(stderr, "%s; words are counted instead of tokens\n", e.msg);
+    if (!g.budget) g.budget = CHUNK_TOKENS;
     for (int i = 0; i < c->n_word && !rc; i++) rc = add_word(&g, c->word[i], &e);
     progress_start(&p, "reading documents", (int64_t)g.n_task, 0);
     p.quiet |= g.n_task < 2;

@@ -221,6 +221,21 @@ int pipeline_check(const struct generate_opts *o, int *n_knowledge, ilab_err *e)
     return rc;
 }
 
+/* Seeds in the form that passages have (NFC): they are compared byte by byte. */
+static int compose_seeds(struct leaf *l, ilab_err *e)
+{
+    for (int i = 0; i < l->n_seed; i++) {
+        const char **text[] = { &l->seed[i].question, &l->seed[i].answer, &l->seed[i].context };
+        for (size_t k = 0; k < ARRAY_LEN(text); k++) {
+            const struct sv s = *text[k] ? utf8_compose(&l->mem, sv_of(*text[k])) : (struct sv){ "", 0 };
+            const char *p = *text[k] && s.p ? arena_strndup(&l->mem, s.p, s.n) : NULL;
+            if (*text[k] && !p) return err_set(e, ILAB_E_NOMEM, "no memory for the examples of '%s'", l->file);
+            if (p) *text[k] = p;
+        }
+    }
+    return 0;
+}
+
 int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_report *r, ilab_err *e)
 {
     *r = (struct generate_report){ 0 };
@@ -238,6 +253,7 @@ int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_r
         struct documents d = { 0 };
         log_info("Selected taxonomy path %s", leaf[i]->path);
         if (leaf[i]->is_knowledge) rc = documents_load(leaf[i], file_exists(o->taxonomy) == 1 ? "." : o->taxonomy, &d, e);
+        if (!rc) rc = compose_seeds(leaf[i], e);
         if (!rc) rc = stage_facts(&g, leaf[i], &d, e);
         documents_release(&d);
     }

@@ -343,6 +343,19 @@ static void test_chunks_of_the_reference(void **state)
     assert_int_equal(chunks_of_characters((struct sv){ b.p, b.n }, 40, 4096, 0, &a, &v, &n, &err), 0); /* 208 characters */
     for (size_t i = 0; i < n; i++) assert_true(v[i].n <= 208 && (i == 0 || v[i].p < v[i - 1].p + v[i - 1].n)); /* they overlap */
     assert_true(sv_starts(v[0], "Paragraph 0 ") && sv_ends(v[n - 1], "line."));
+    struct extract x; /* the same with the passages that each has */
+    struct chunk_list l;
+    assert_int_equal(document_extract_bytes("markdown", (struct sv){ b.p, b.n }, "t", &x, &err), 0);
+    assert_int_equal(chunks_as_reference(&x, 40, 4096, 0, words, NULL, &l, &err), 0);
+    assert_true(l.n > 8 && l.v[0].first == 0 && l.v[l.n - 1].last == x.n - 1);
+    for (size_t i = 0; i < l.n; i++) {
+        const struct chunk *c = &l.v[i];
+        assert_true(c->n_tokens == words(NULL, c->text) && c->first <= c->last && (!i || (c->first >= l.v[i - 1].first && c->first <= l.v[i - 1].last + 1)));
+        assert_true(sv_find(c->text, x.v[c->first].text, 0) == 0 && sv_ends(c->text, "line.") && sv_find(c->text, x.v[c->last].text, 0) >= 0);
+    }
+    chunks_release(&l);
+    extract_release(&x);
+    assert_true(chunk_budget(512, 1000) == 73 && chunk_budget(256, 1000) == CHUNK_MIN_TOKENS && chunk_budget(32768, 1000) == CHUNK_TOKENS && chunk_budget(4096, 100) == 130);
     sb_release(&b);
     arena_release(&a);
 }

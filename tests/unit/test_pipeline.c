@@ -189,7 +189,14 @@ static int fake_score(void *self, const struct lm_message *m, int n, struct sv a
     *logp = asks || says ? -12 + 6 * fits - 4 * text_has(a, SV("penguins")) : text_has(a, sv_of(FACT[3].value)) ? -80 : -10;
     return 0;
 }
-static int fake_count(void *self, struct sv t) { return (void)self, (void)t, 2; }
+static int fake_count(void *self, struct sv t) /* words; of a short answer what fake_complete() says */
+{
+    int n = 0;
+    (void)self;
+    if (t.n < 32) return 2;
+    for (size_t i = 0; i < t.n; i++) n += (unsigned char)t.p[i] > ' ' && (i + 1 == t.n || (unsigned char)t.p[i + 1] <= ' ');
+    return n;
+}
 static const char *fake_hash(void *self) { return (void)self, "fake"; }
 static int fake_ctx(void *self) { return (void)self, 4096; }
 static void fake_close(void *self) { (void)self; }
@@ -199,13 +206,13 @@ static const struct lm_ops OPS = { "fake", fake_complete, fake_score, fake_count
 static ilab_err err;
 static struct generate_report report;
 
-static int generate(struct fake *f, const char *out)
+static int generate_by(struct fake *f, const char *out, const char *taxonomy, int compat)
 {
     struct lm lm = { .ops = &OPS, .self = f, .name = "fake" };
     char dir[512], tax[512];
     snprintf(dir, sizeof dir, "%s", out[0] == '/' ? out : at(out));
-    snprintf(tax, sizeof tax, "%s", at("tax"));
-    const struct generate_opts o = { .taxonomy = tax, .base = "empty", .out_dir = dir, .model_name = "my-model", .chunk_words = 1000, .rouge_threshold = 0.9,
+    snprintf(tax, sizeof tax, "%s", at(taxonomy));
+    const struct generate_opts o = { .taxonomy = tax, .base = "empty", .out_dir = dir, .model_name = "my-model", .chunk_words = compat ? 40 : 1000, .reference_chunks = compat, .server_ctx = 4096, .rouge_threshold = 0.9,
                                      .per_fact = 6, .seed = 7, .quiet = 1, .resume = 1, .system_prompt = "Be brief." };
     err = (ilab_err){ 0 };
     signal_clear();
@@ -214,6 +221,7 @@ static int generate(struct fake *f, const char *out)
     assert_true(!rc == !err.msg[0]);
     return rc;
 }
+static int generate(struct fake *f, const char *out) { return generate_by(f, out, "tax", 0); }
 
 /* Names of finished files in a folder. */
 static int count_files(const char *dir)
@@ -487,6 +495,114 @@ static void test_value_in_other_case(void **state)
     assert_true(found > 0);
 }
 
+/* ---- documents of every format ---- */
+
+static const char FACTS[] = "version: 2\ncreated_by: me\ndomain: companies\ntask_description: Fakten\nseed_examples:\n"
+                            "  - question: Wer gründete die Grünwald-Werke?\n    answer: Marta Engelund.\n"
+                            "  - question: Wie viele Menschen beschäftigen die Grünwald-Werke?\n    answer: Es sind 1840.\n"
+                            "  - question: Was haben die Gru\xCC\x88nwald-Werke in Künzelsau?\n    answer: Die Fertigung.\n"                  /* an item; ü in two code points */
+                            "  - question: Welche Fläche haben die Grünwald-Werke?\n    answer: In der Stadt sind es 4200.\n"         /* a row of a table */
+                            "  - question: An welchem Tag wurden die Grünwald-Werke gegründet?\n    answer: Am 5. Mai 1962.\n"        /* a footnote */
+                            "document:\n  repo: %s\n  commit: HEAD\n  patterns: [\"%s\"]\n";
+static const struct { const char *value, *window; } STATED[] = {
+    { "Marta Engelund", "Die Grünwald-Werke wurden 1962 von Marta Engelund in Öhringen gegründet." }, { "1840", "Sie beschäftigen heute 1840 Menschen & bauen Straßenleuchten." },
+    { "Fertigung", "Künzelsau: Fertigung" }, { "4200", "Standort: Öhringen; Fläche: 4200 m²; Eröffnet: 1962" }, { "5. Mai 1962", "Der Gründungstag war der 5. Mai 1962." },
+};
+struct cited { const char *document, *unit, *part; int first /* where the first fact stands */, seen[ARRAY_LEN(STATED)]; };
+
+static int look_at_source(void *ud, int line, const json_t *v, ilab_err *e)
+{
+    (void)e, (void)line;
+    struct cited *c = ud;
+    const json_t *s = json_object_get(v, "source");
+    assert_int_equal(!s, json_int(v, "fact", 0) < 0);
+    if (!s) return 0;
+    assert_string_equal(json_str(s, "document"), c->document);
+    assert_true(json_int(s, c->unit, 0) > 0);
+    if (c->part) assert_string_equal(json_str(s, "part"), c->part);
+    for (size_t i = 0; i < ARRAY_LEN(STATED); i++) {
+        if (strcmp(STATED[i].value, json_str(v, "value"))) continue;
+        c->seen[i]++;
+        if (i < 2) assert_int_equal(json_int(s, c->unit, 0), c->first);
+        if (i < 3) assert_string_equal(json_str(s, "heading"), i < 2 ? "Geschichte" : "Geschichte > Standorte");
+    }
+    return 0;
+}
+
+/* Every chunk that is quoted has its facts as lines that can be read. */
+static void look_at_chunks(size_t most_bytes)
+{
+    json_t *all = json_read_file(report.generated, 1 << 26, &err), *v;
+    int seen[ARRAY_LEN(STATED)] = { 0 };
+    size_t i;
+    json_array_foreach(all, i, v)
+    {
+        const char *chunk = json_string_value(json_array_get(json_object_get(v, "document"), 0));
+        assert_true(!chunk || strlen(chunk) <= most_bytes);
+        for (size_t k = 0; chunk && k < ARRAY_LEN(STATED); k++) seen[k] += strstr(chunk, STATED[k].window) != NULL;
+    }
+    for (size_t k = 0; k < ARRAY_LEN(STATED); k++)
+        if (!seen[k]) fail_msg("no chunk with: %s", STATED[k].window);
+    json_decref(all);
+}
+
+static void test_documents_of_every_format(void **state)
+{
+    (void)state;
+    enum { FOLDER, ONE_FILE, REPOSITORY, ADDRESS };
+    static const struct { const char *file, *unit, *part; int first, from; } ROWS[] = {
+        { "facts.md", "line", NULL, 7, FOLDER },        { "facts.txt", "line", NULL, 4, ONE_FILE },       { "facts.html", "line", NULL, 3, ADDRESS },
+        { "facts.docx", "paragraph", NULL, 2, FOLDER }, { "facts.odt", "paragraph", NULL, 2, REPOSITORY }, { "facts.epub", "line", "OEBPS/text/kapitel 1.xhtml", 2, ADDRESS },
+        { "facts.pdf", "page", NULL, 1, ONE_FILE },
+    };
+    setenv("ILAB_CACHE_DIR", at("cache"), 1);
+    RUN(test_dir, "mkdir", "repository");
+    GIT(at("repository"), "init", "-q");
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        char *bytes = NULL, from[600], to[64];
+        size_t n = 0;
+        snprintf(from, sizeof from, "tests/documents/%s", ROWS[i].file);
+        if (file_read(from, 1 << 24, &bytes, &n, &err)) fail_msg("%s", err.msg);
+        snprintf(to, sizeof to, "formats/knowledge/werke/%s", ROWS[i].file);
+        put_n(to, bytes, n);
+        snprintf(to, sizeof to, "repository/%s", ROWS[i].file);
+        put_n(to, bytes, n);
+        mem_free(bytes);
+    }
+    GIT(at("repository"), "add", ".");
+    GIT(at("repository"), "commit", "-q", "-m", "documents");
+    for (size_t i = 0; i < ARRAY_LEN(ROWS); i++) {
+        struct fake f = { 0 };
+        struct cited c = { .document = ROWS[i].file, .unit = ROWS[i].unit, .part = ROWS[i].part, .first = ROWS[i].first };
+        char qna[4096], repo[600];
+        if (ROWS[i].from == FOLDER) snprintf(repo, sizeof repo, ".");
+        else if (ROWS[i].from == ONE_FILE) snprintf(repo, sizeof repo, "%s", ROWS[i].file);
+        else snprintf(repo, sizeof repo, "%s%s", ROWS[i].from == ADDRESS ? "file://" : "", at("repository"));
+        snprintf(qna, sizeof qna, FACTS, repo, ROWS[i].file);
+        put("formats/knowledge/werke/qna.yaml", qna);
+        print_message("%s from %s\n", ROWS[i].file, repo);
+        const int rc = generate_by(&f, ROWS[i].file, "formats", 0);
+        if (rc == ILAB_E_NOTFOUND && strstr(err.msg, "apt install")) {
+            print_message("SKIP: a library or program of this format is not installed\n");
+            continue;
+        }
+        if (rc) fail_msg("%s", err.msg);
+        if (json_read_lines(report.messages, 1 << 26, look_at_source, &c, &err)) fail_msg("%s", err.msg);
+        for (size_t k = 0; k < ARRAY_LEN(STATED); k++)
+            if (!c.seen[k]) fail_msg("%s: '%s' is not taught", ROWS[i].file, STATED[k].value);
+        look_at_chunks(1000);
+    }
+    /* InstructLab's chunks of characters under --compat: 208 of them, and the line that names the subject; places as before */
+    struct fake f = { 0 };
+    struct cited c = { .document = "facts.md", .unit = "line", .first = 7 };
+    char qna[4096];
+    snprintf(qna, sizeof qna, FACTS, ".", "facts.md");
+    put("formats/knowledge/werke/qna.yaml", qna);
+    if (generate_by(&f, "characters", "formats", 14)) fail_msg("%s", err.msg);
+    if (json_read_lines(report.messages, 1 << 26, look_at_source, &c, &err)) fail_msg("%s", err.msg);
+    look_at_chunks(208 + 160);
+}
+
 static void test_failing_disk(void **state)
 {
     (void)state;
@@ -566,11 +682,14 @@ static void test_clear_errors(void **state)
     dir_unlock(lock);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const int child = document_child(argc, argv);
+    if (child >= 0) return child;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_files_and_layout),        cmocka_unit_test(test_items),        cmocka_unit_test(test_discards_have_reasons),
         cmocka_unit_test(test_interrupted_run_goes_on), cmocka_unit_test(test_weighed_questions), cmocka_unit_test(test_value_in_other_case),
+        cmocka_unit_test(test_documents_of_every_format),
         cmocka_unit_test(test_failing_disk),            cmocka_unit_test(test_clear_errors),
     };
     return cmocka_run_group_tests(tests, setup, dir_teardown);
