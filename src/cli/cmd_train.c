@@ -12,7 +12,7 @@
 struct train_args {
     const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states, *precision;
     const char *long_samples;
-    const char *save_type, *optimizer;
+    const char *save_type, *optimizer, *moments;
     int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps, rslora;
     double alpha, dropout, lr, soft, decay, warmup, learnt, save_seconds;
 };
@@ -21,7 +21,7 @@ static const struct train_args DEFAULTS = {
     .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
     .save = "models/ggml-model-f16.gguf", .modules = "all", .recompute = "auto", .states = "auto", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
     .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05, .long_samples = "skip", .precision = "auto", .save_seconds = 60,
-    .save_type = "F16", .optimizer = "adamw",
+    .save_type = "F16", .optimizer = "adamw", .moments = "f32",
 };
 #define O(field) offsetof(struct train_args, field)
 static const struct opt OPTS[] = {
@@ -33,39 +33,40 @@ static const struct opt OPTS[] = {
     { "model-name", 0, NULL, OPT_STR, O(model), 0, 0, "FILE", NULL, "the same" },
     { "ckpt-output-dir", 0, NULL, OPT_STR, O(out), 0, 0, "DIR", "train.ckpt_output_dir", "checkpoints, adapter.gguf, metrics.jsonl, manifest.json" },
     { "save-path", 0, NULL, OPT_STR, O(save), 0, 0, "FILE", "train.save_path", "merged model" },
-    { "save-type", 0, NULL, OPT_STR, O(save_type), 0, 0, "TYPE", NULL, "its element type: F16, BF16, Q8_0, or any that `ilab model quantize` knows; 4 bits cost some of what was learnt (the cost is told)" },
+    { "save-type", 0, NULL, OPT_STR, O(save_type), 0, 0, "TYPE", "train.save_type", "its element type: F16, BF16, Q8_0, or any that `ilab model quantize` knows; 4 bits cost some of what was learnt (the cost is told)" },
     { "no-merge", 0, NULL, OPT_FLAG, O(no_merge), 0, 0, NULL, NULL, "keep only the adapter" },
     { "pipeline", 0, NULL, OPT_STR, O(pipeline), 0, 0, "NAME", "train.pipeline", "lora: an adapter beside the frozen base; full: all weights (small models)" },
     { "from-scratch", 0, NULL, OPT_STR, O(scratch), 0, 0, "CONFIG", NULL, "with --pipeline full: a new model as CONFIG (YAML) describes it" },
     { "num-epochs", 0, NULL, OPT_INT, O(epochs), 1, 10000, "N", "train.num_epochs", "passes over the data (the reference's 1 teaches next to nothing)" },
     { "lora-rank", 0, NULL, OPT_INT, O(rank), 1, 1024, "R", "train.lora_rank", "rank of the adapter" },
     { "lora-alpha", 0, NULL, OPT_FLOAT, O(alpha), 0.001, 1e6, "A", "train.lora_alpha", "its scale is A/R" },
-    { "lora-dropout", 0, NULL, OPT_FLOAT, O(dropout), 0, 0.99, "P", NULL, "share of an adapter's input that falls out in training" },
-    { "use-rslora", 0, NULL, OPT_FLAG, O(rslora), 0, 0, NULL, NULL, "scale A/sqrt(R) instead: for large ranks" },
+    { "lora-dropout", 0, NULL, OPT_FLOAT, O(dropout), 0, 0.99, "P", "train.lora_dropout", "share of an adapter's input that falls out in training" },
+    { "use-rslora", 0, NULL, OPT_FLAG, O(rslora), 0, 0, NULL, "train.use_rslora", "scale A/sqrt(R) instead: for large ranks" },
     { "lora-target-modules", 0, NULL, OPT_STR, O(modules), 0, 0, "LIST", "train.lora_target_modules", "all, or names with commas: attn_q … ffn_down, ffn_gate_exps …, or q_proj … down_proj; router is not in all" },
-    { "lora-first-layer", 0, NULL, OPT_INT, O(first_layer), 0, 1000, "N", NULL, "leave the layers below alone (less work)" },
+    { "lora-first-layer", 0, NULL, OPT_INT, O(first_layer), 0, 1000, "N", "train.lora_first_layer", "leave the layers below alone (less work)" },
     { "learning-rate", 0, NULL, OPT_FLOAT, O(lr), 1e-9, 10, "X", "train.learning_rate", "highest learning rate (smaller for larger models: 2e-4 at 7B)" },
-    { "warmup", 0, NULL, OPT_FLOAT, O(warmup), 0, 0.9, "X", NULL, "share of the steps with a rising rate" },
-    { "optimizer", 0, NULL, OPT_STR, O(optimizer), 0, 0, "NAME", NULL, "adamw, or adafactor: hardly any memory beside weights and gradients, for --pipeline full (try --learning-rate 1e-4)", 0, "adamw adafactor" },
-    { "weight-decay", 0, NULL, OPT_FLOAT, O(decay), 0, 1, "X", NULL, "AdamW's" },
+    { "warmup", 0, NULL, OPT_FLOAT, O(warmup), 0, 0.9, "X", "train.warmup", "share of the steps with a rising rate" },
+    { "optimizer", 0, NULL, OPT_STR, O(optimizer), 0, 0, "NAME", "train.optimizer", "adamw, or adafactor: hardly any memory beside weights and gradients, for --pipeline full (try --learning-rate 1e-4)", 0, "adamw adafactor" },
+    { "moments-storage", 0, NULL, OPT_STR, O(moments), 0, 0, "TYPE", "train.moments_storage", "f32, or bf16: AdamW's two moments in half the memory (of 16 bytes a weight with --pipeline full 4 are saved)", 0, "f32 bf16" },
+    { "weight-decay", 0, NULL, OPT_FLOAT, O(decay), 0, 1, "X", "train.weight_decay", "AdamW's" },
     { "effective-batch-size", 0, NULL, OPT_INT, O(batch), 16, 1 << 24, "TOKENS", "train.effective_batch_tokens", "tokens of one step" },
     { "max-batch-len", 0, NULL, OPT_INT, O(micro), 16, 1 << 24, "TOKENS", "train.max_batch_len", "tokens that are in memory together; does not change the result" },
     { "max-seq-len", 0, NULL, OPT_INT, O(max_seq), 8, 1 << 20, "TOKENS", "train.max_seq_len", "longest sample (at most the model's context); longer ones: --long-samples" },
-    { "long-samples", 0, NULL, OPT_STR, O(long_samples), 0, 0, "WHAT", NULL, "samples that are too long: skip leaves them out, cut drops their end", 0, "skip cut" },
-    { "precision", 0, NULL, OPT_STR, O(precision), 0, 0, "PATH", NULL,
+    { "long-samples", 0, NULL, OPT_STR, O(long_samples), 0, 0, "WHAT", "train.long_samples", "samples that are too long: skip leaves them out, cut drops their end", 0, "skip cut" },
+    { "precision", 0, NULL, OPT_STR, O(precision), 0, 0, "PATH", "train.precision",
       "products with the frozen weights: exact (F32), mixed (8 bits forward), fast (8 bits both ways), auto: the fastest whose gradients agree on your data", 0, "auto exact mixed fast" },
-    { "distill", 0, NULL, OPT_FLOAT, O(soft), 0, 1, "X", NULL, "weight of the stored teacher distribution where the data has one" },
-    { "memory", 0, NULL, OPT_STR, O(memory), 0, 0, "SIZE", NULL, "most memory, the mapped model included (6G); fewer tokens at a time, recomputation and reading weights layer by layer make it fit, the result stays the same; default: what is free", 0, NULL, "ILAB_MEMORY" },
-    { "recompute", 0, NULL, OPT_STR, O(recompute), 0, 0, "WHEN", NULL, "auto, on, off: compute layers a second time instead of keeping their activations (about a third more work, far less memory, the same result)", 0, "auto on off" },
-    { "skip-learnt", 0, NULL, OPT_FLOAT, O(learnt), 0, 10, "X", NULL, "samples of which every token is right and loses at most X nats (0.05: 95 % sure) rest for 1, 2, 4 epochs and are looked at again; 0: none rests" },
-    { "cache-states", 0, NULL, OPT_STR, O(states), 0, 0, "WHERE", NULL, "auto, off, ram, disk: keep the hidden states below the lowest adapted layer from the first epoch on (--lora-first-layer; the same result in less time)", 0, "auto off ram disk" },
-    { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", NULL, "other order of the samples and other first weights of the adapter" },
-    { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core; does not change the result" },
+    { "distill", 0, NULL, OPT_FLOAT, O(soft), 0, 1, "X", "train.distill", "weight of the stored teacher distribution where the data has one" },
+    { "memory", 0, NULL, OPT_STR, O(memory), 0, 0, "SIZE", "train.memory", "most memory, the mapped model included (6G); fewer tokens at a time, recomputation and reading weights layer by layer make it fit, the result stays the same; default: what is free", 0, NULL, "ILAB_MEMORY" },
+    { "recompute", 0, NULL, OPT_STR, O(recompute), 0, 0, "WHEN", "train.recompute", "auto, on, off: compute layers a second time instead of keeping their activations (about a third more work, far less memory, the same result)", 0, "auto on off" },
+    { "skip-learnt", 0, NULL, OPT_FLOAT, O(learnt), 0, 10, "X", "train.skip_learnt", "samples of which every token is right and loses at most X nats (0.05: 95 % sure) rest for 1, 2, 4 epochs and are looked at again; 0: none rests" },
+    { "cache-states", 0, NULL, OPT_STR, O(states), 0, 0, "WHERE", "train.cache_states", "auto, off, ram, disk: keep the hidden states below the lowest adapted layer from the first epoch on (--lora-first-layer; the same result in less time)", 0, "auto off ram disk" },
+    { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", "train.seed", "other order of the samples and other first weights of the adapter" },
+    { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", "train.num_threads", "threads; 0: one a core; does not change the result" },
     { "resume", 0, NULL, OPT_FLAG, O(resume), 0, 0, NULL, NULL, "go on with the unfinished run without asking (default where nobody can answer)" },
     { "fresh", 0, NULL, OPT_FLAG, O(fresh), 0, 0, NULL, NULL, "forget an unfinished run instead of going on with it" },
     { "restart", 0, NULL, OPT_FLAG, O(fresh), 0, 0, NULL, NULL, "the same", OPT_HIDDEN },
-    { "checkpoint-seconds", 0, NULL, OPT_FLOAT, O(save_seconds), 0, 1e9, "X", NULL, "save the state so often (never more than 5 % of the time); 0: not by time" },
-    { "checkpoint-steps", 0, NULL, OPT_INT, O(save_steps), 0, 1000000000, "N", NULL, "save the state every N steps; 0: not by steps" },
+    { "checkpoint-seconds", 0, NULL, OPT_FLOAT, O(save_seconds), 0, 1e9, "X", "train.checkpoint_seconds", "save the state so often (never more than 5 % of the time); 0: not by time" },
+    { "checkpoint-steps", 0, NULL, OPT_INT, O(save_steps), 0, 1000000000, "N", "train.checkpoint_steps", "save the state every N steps; 0: not by steps" },
     { "dry-run", 0, NULL, OPT_FLAG, O(dry_run), 0, 0, NULL, NULL, "memory by buffer and time from two measured steps; trains nothing" },
     { "json", 0, NULL, OPT_FLAG, O(json), 0, 0, NULL, NULL, "the report as JSON on stdout" },
     { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "no table of answers before and after" },
@@ -302,6 +303,8 @@ static int contradictions(const struct cli *c, const struct train_args *a)
         { full, "lora-target-modules", "--pipeline full trains all weights and has no adapter: leave --lora-target-modules out" },
         { full, "lora-first-layer", "--pipeline full trains all weights and has no adapter: leave --lora-first-layer out" },
         { full && !scratch, "no-merge", "--pipeline full writes no adapter: with --no-merge nothing would come out of it" },
+        { !strcmp(a->optimizer, "adafactor") && strcmp(a->moments, "f32"), "moments-storage", "--moments-storage is about AdamW's moments, --optimizer adafactor has hardly any" },
+        { scratch, "moments-storage", "--from-scratch keeps F32 moments: leave --moments-storage out" },
         { scratch && !full, "from-scratch", "--from-scratch makes a new model and needs --pipeline full" },
         { scratch, "model-path", "--from-scratch makes a new model: --model-path has nothing to name" },
         { scratch, "data-path", "with --from-scratch the data are named in its CONFIG, not by --data-path" },
@@ -388,6 +391,7 @@ static int run(struct cli *c, void *args)
     o.batch_tokens = a->batch, o.micro_tokens = a->micro < a->batch ? a->micro : a->batch;
     o.precision = a->precision;
     o.optim.kind = strcmp(a->optimizer, "adafactor") ? OPTIM_ADAMW : OPTIM_ADAFACTOR;
+    o.optim.storage = o.optim.kind == OPTIM_ADAMW && !strcmp(a->moments, "bf16") ? OPTIM_BF16 : OPTIM_F32; /* a configuration may name both */
     o.checkpoint_seconds = a->save_seconds, o.checkpoint_steps = a->save_steps;
     o.optim.lr = (float)a->lr, o.optim.weight_decay = (float)a->decay, o.loss.soft_mix = (float)a->soft;
     o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json || !first;

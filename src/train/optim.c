@@ -19,6 +19,7 @@ struct optim {
     const struct param *param;
     struct block *block; int n_block;
     float *m, *v; size_t n;                  /* one block of 2 n floats */
+    uint16_t *m16;                           /* OPTIM_BF16: the same block holds 2 n halves, and nothing else */
     struct adafactor *adafactor;            /* instead of m and v */
     int64_t step;
     float g_scale, lr_t, eps_t, lr_decay;   /* of the step that runs */
@@ -41,14 +42,23 @@ float schedule_lr(const struct schedule_opts *s, float lr, int64_t step) {
     return (float)((double)lr * share);
 }
 
-size_t optim_bytes(size_t n_param, const struct optim_opts *o) {
-    if (o->kind == OPTIM_ADAFACTOR) /* a row and a column a matrix, twice: for matrices of 64 by 64 and more at most this */
-        return n_param / 64 * 4 * sizeof(float) + n_param / BLOCK * sizeof(struct block);
-    return n_param * (2 * sizeof(float)) + n_param / BLOCK * sizeof(struct block);
+static size_t moment_bytes(const struct optim_opts *o, size_t n) { return 2 * n * (o->storage == OPTIM_BF16 ? sizeof(uint16_t) : sizeof(float)); }
+static size_t blocks_of(size_t n) { return (n + BLOCK - 1) / BLOCK; }
+
+size_t optim_bytes(const struct param *p, int n_param, const struct optim_opts *o) {
+    size_t n = 0, n_block = 0;
+    for (int i = 0; i < n_param; i++) {
+        n += p[i].n;
+        n_block += blocks_of(p[i].n);
+    }
+    return n_block * sizeof(struct block) + (o->kind == OPTIM_ADAFACTOR ? adafactor_bytes(p, n_param) : moment_bytes(o, n));
 }
 
 int optim_new(struct optim **out, struct gemm_ctx *g, const struct param *p, int n_param, const struct optim_opts *o, ilab_err *e) {
     *out = NULL;
+    /* A second moment that shrinks by less than half of BF16's last digit a step would never shrink. */
+    if (o->storage == OPTIM_BF16 && (o->kind != OPTIM_ADAMW || o->beta2 > 0.99f))
+        return err_set(e, ILAB_E_INVALID, "moments in BF16 are AdamW's, with beta2 of at most 0.99");
     struct optim *op = mem_calloc(1, sizeof *op);
     if (!op)
         return err_set(e, ILAB_E_NOMEM, "no memory for the optimiser");
@@ -58,10 +68,10 @@ int optim_new(struct optim **out, struct gemm_ctx *g, const struct param *p, int
     size_t n_block = 0;
     for (int i = 0; i < n_param; i++) {
         op->n += p[i].n;
-        n_block += (p[i].n + BLOCK - 1) / BLOCK;
+        n_block += blocks_of(p[i].n);
     }
     op->block = n_block <= INT32_MAX ? mem_calloc(n_block ? n_block : 1, sizeof *op->block) : NULL;
-    op->m = o->kind == OPTIM_ADAFACTOR ? NULL : mem_aligned(2 * op->n * sizeof(float));
+    op->m = o->kind == OPTIM_ADAFACTOR ? NULL : mem_aligned(moment_bytes(o, op->n));
     if (op->block && o->kind == OPTIM_ADAFACTOR)
         (void)adafactor_new(&op->adafactor, g, p, n_param, NULL);
     if (!op->block || (!op->m && !op->adafactor)) {
@@ -69,7 +79,8 @@ int optim_new(struct optim **out, struct gemm_ctx *g, const struct param *p, int
         optim_free(op);
         return err_set(e, ILAB_E_NOMEM, "no memory for the moments of %zu parameters", n);
     }
-    op->v = op->m ? op->m + op->n : NULL;
+    op->v = op->m && o->storage == OPTIM_F32 ? op->m + op->n : NULL;
+    op->m16 = o->storage == OPTIM_BF16 ? (uint16_t *)op->m : NULL;
     size_t moment = 0;
     for (int i = 0; i < n_param; i++)
         for (size_t at = 0; at < p[i].n; at += BLOCK) {
@@ -96,7 +107,7 @@ struct optim_view optim_view(struct optim *o) {
         view.state = adafactor_state(o->adafactor, &view.n);
         return view;
     }
-    return (struct optim_view){ .state = o->m, .n = 2 * o->n, .step = &o->step };
+    return (struct optim_view){ .state = o->m, .n = moment_bytes(&o->opts, o->n) / sizeof(float), .step = &o->step };
 }
 
 static void squares_task(void *ud, int i, int i_thread) {
@@ -106,11 +117,32 @@ static void squares_task(void *ud, int i, int i_thread) {
     b->squares = gemm_kern(o->g)->sum_squares(o->param[b->i_param].g + b->at, b->n);
 }
 
+/* The moments of a block as F32 for a moment; an element's bits do not depend on the pieces. */
+static void update_halves(const struct optim *o, const struct block *b, const struct param *p) {
+    enum { PIECE = 1024 };
+    const struct qtype_info *q = qtype_info(QT_BF16);
+    float m[PIECE], v[PIECE];
+    for (int at = 0; at < b->n; at += PIECE) {
+        const int n = b->n - at < PIECE ? b->n - at : PIECE;
+        uint16_t *m16 = o->m16 + b->moment + at, *v16 = m16 + o->n;
+        const size_t w = b->at + (size_t)at;
+        q->dequantize(m, m16, n);
+        q->dequantize(v, v16, n);
+        gemm_kern(o->g)->adamw(p->w + w, m, v, p->g + w, n, o->g_scale, o->lr_t, o->opts.beta1, o->opts.beta2, o->eps_t, p->decay ? o->lr_decay : 0.0f);
+        q->quantize(m16, m, n);
+        q->quantize(v16, v, n);
+    }
+}
+
 static void update_task(void *ud, int i, int i_thread) {
     (void)i_thread;
     struct optim *o = ud;
     const struct block *b = &o->block[i];
     const struct param *p = &o->param[b->i_param];
+    if (o->m16) {
+        update_halves(o, b, p);
+        return;
+    }
     gemm_kern(o->g)->adamw(p->w + b->at, o->m + b->moment, o->v + b->moment, p->g + b->at, b->n, o->g_scale, o->lr_t,
                            o->opts.beta1, o->opts.beta2, o->eps_t, p->decay ? o->lr_decay : 0.0f);
 }

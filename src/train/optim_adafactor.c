@@ -24,20 +24,33 @@ struct adafactor {
 
 static size_t rows_a_block(size_t cols) { return cols >= BLOCK ? 1 : BLOCK / cols; }
 
+struct sizes { size_t n /* of the state */, n_row, n_col /* tasks */; };
+static struct matrix shape_of(const struct param *p, struct sizes *s) {
+    const int is_matrix = p->cols > 1 && p->n / p->cols > 1;
+    const struct matrix m = { .p = p, .rows = is_matrix ? p->n / p->cols : p->n, .cols = is_matrix ? p->cols : 1 };
+    s->n += is_matrix ? m.rows + m.cols : m.rows;
+    s->n_row += (m.rows + rows_a_block(m.cols) - 1) / rows_a_block(m.cols);
+    s->n_col += is_matrix ? (m.cols + COLUMNS - 1) / COLUMNS : 0;
+    return m;
+}
+
+size_t adafactor_bytes(const struct param *p, int n_param) {
+    struct sizes s = { 0 };
+    for (int i = 0; i < n_param; i++)
+        (void)shape_of(&p[i], &s);
+    return 2 * s.n * sizeof(float) + (s.n_row + s.n_col) * sizeof(struct task) + (size_t)n_param * sizeof(struct matrix);
+}
+
 int adafactor_new(struct adafactor **out, struct gemm_ctx *g, const struct param *p, int n_param, ilab_err *e) {
     struct adafactor *a = *out = mem_calloc(1, sizeof *a);
-    size_t n_row = 0, n_col = 0;
+    struct sizes s = { 0 };
     if (!a || !(a->m = mem_calloc((size_t)n_param + 1, sizeof *a->m)))
         goto no_memory;
     a->g = g;
-    for (int i = 0; i < n_param; i++) {
-        struct matrix *m = &a->m[a->n_m++];
-        const int is_matrix = p[i].cols > 1 && p[i].n / p[i].cols > 1;
-        *m = (struct matrix){ .p = &p[i], .rows = is_matrix ? p[i].n / p[i].cols : p[i].n, .cols = is_matrix ? p[i].cols : 1 };
-        a->n += is_matrix ? m->rows + m->cols : m->rows;
-        n_row += (m->rows + rows_a_block(m->cols) - 1) / rows_a_block(m->cols);
-        n_col += is_matrix ? (m->cols + COLUMNS - 1) / COLUMNS : 0;
-    }
+    for (int i = 0; i < n_param; i++)
+        a->m[a->n_m++] = shape_of(&p[i], &s);
+    a->n = s.n;
+    const size_t n_row = s.n_row, n_col = s.n_col;
     if (n_row > INT32_MAX || n_col > INT32_MAX)
         goto no_memory;
     a->state = mem_aligned((a->n + 1) * sizeof(float));

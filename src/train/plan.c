@@ -201,8 +201,14 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     int rc = data_shape(d, m->hp.n_vocab, &shape, e);
     if (!rc && val && val->n)
         rc = data_shape(val, m->hp.n_vocab, &val_shape, e);
+    struct param *param = NULL;
+    int n_weight = 0;
+    if (!rc)
+        rc = tape_param_shapes(m, ad, &param, &n_weight, e);
     if (rc)
         return rc;
+    const size_t moments = optim_bytes(param, n_weight, &o->optim);
+    mem_free(param);
     const size_t n_param = ad ? ad->n_params : m->n_params, samples = d->mem.used + d->cap * sizeof *d->v;
     size_t of_file, rss = mem_rss(m->gguf ? m->path : NULL, &of_file), known, least = SIZE_MAX, limit = o->memory_bytes ? o->memory_bytes : mem_limit();
     const struct attn_shape attn = layer_attn_shape(m, 0, QT_F32);
@@ -229,7 +235,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     known = p->total;
     rss = rss > of_file ? rss - of_file : 0;
     plan_add(p, "program, vocabulary", rss > known ? rss - known : 0);
-    plan_add(p, "optimiser", optim_bytes(n_param, &o->optim));
+    plan_add(p, o->optim.storage == OPTIM_BF16 ? "optimiser (BF16)" : "optimiser", moments);
     plan_add(p, "products' and attention's scratch", (size_t)s.threads * attn_backward_floats(&attn, p->longest) * sizeof(float));
     s.fixed = p->total;
     const size_t free_now = (size_t)((double)mem_available() * AUTO_SHARE) + mem_rss(NULL, NULL);
@@ -252,7 +258,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     const int n = tape_plan_with(m, ad, p->max_row, p->max_target, &p->tape, row, ARRAY_LEN(row));
     for (int i = 0; i < n; i++)
         plan_add(p, row[i].what, row[i].bytes);
-    p->pass_bytes = c.tape - rounded_bytes(&s, p->micro) + optim_bytes(n_param, &o->optim);
+    p->pass_bytes = c.tape - rounded_bytes(&s, p->micro) + moments;
     plan_add(p, "rows rounded to 8 bits", rounded_bytes(&s, p->micro));
     choose_states(p, &s, o, (shape.n_rows + val_shape.n_rows) * (size_t)m->hp.n_embd * sizeof(float));
     if (p->states == STATES_RAM)

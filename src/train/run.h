@@ -9,7 +9,7 @@
 /* ---- optim.c ---- */
 struct optim_view { float *state; size_t n; int64_t *step; };  /* all that the optimiser remembers */
 struct optim_view optim_view(struct optim *o);
-size_t optim_bytes(size_t n_param, const struct optim_opts *o);  /* what optim_new will take */
+size_t optim_bytes(const struct param *p, int n_param, const struct optim_opts *o);  /* what optim_new will take; of p only the shapes are read */
 
 /* ---- dataset.c ---- */
 int sample_n_row(const struct sample *s);                      /* rows of the forward pass: up to the last one that pays loss */

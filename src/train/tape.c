@@ -177,6 +177,24 @@ static void add_lora(struct tape *t, int i)
     }
 }
 
+static void list_params(struct tape *t)
+{
+    t->n_param = 0;
+    if (!t->ad) model_each_tensor(t->m, add_weight, t, NULL);
+    for (int i = 0; t->ad && i < t->m->hp.n_layer * ADAPT_COUNT; i++)
+        if (t->ad->lora[i].on) add_lora(t, i);
+}
+
+int tape_param_shapes(const struct model *m, const struct adapter *ad, struct param **out, int *n, ilab_err *e)
+{
+    struct tape t = tape_sized(m, ad, 1, 1, NULL);
+    if (!(*out = t.param = mem_calloc((size_t)t.n_param + 1, sizeof *t.param))) return err_set(e, ILAB_E_NOMEM, "no memory for a list of weights");
+    t.grad = (float *)t.params;
+    list_params(&t);
+    *n = t.n_param;
+    return 0;
+}
+
 int tape_params(struct tape *t, struct param **out)
 {
     *out = t->param;
@@ -231,13 +249,7 @@ int tape_new_with(struct tape **out, struct gemm_ctx *g, struct model *m, struct
         format_bytes(size, sizeof size, (double)need);
         return err_set(e, ILAB_E_NOMEM, "no memory for training: %s needed; fewer tokens at a time (--max-batch-len) or --memory need less", size);
     }
-    t->n_param = 0;
-    if (ad) {
-        for (int i = 0; i < m->hp.n_layer * ADAPT_COUNT; i++)
-            if (ad->lora[i].on) add_lora(t, i);
-    } else {
-        model_each_tensor(m, add_weight, t, NULL);
-    }
+    list_params(t);
     *out = t;
     return 0;
 }

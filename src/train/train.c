@@ -44,6 +44,8 @@ static void put_settings(struct sb *b, const struct train_opts *o, const char *b
             put_float(b, "lora_dropout", o->lora_dropout);
     }
     sb_addf(b, "optimizer=%s\n", o->optim.kind == OPTIM_ADAFACTOR ? "adafactor" : "adamw");
+    if (o->optim.storage == OPTIM_BF16)
+        sb_addc(b, "moments=bf16\n");
     sb_addf(b, "epochs=%d\nmax_steps=%lld\nbatch_tokens=%d\nseed=%llu\nschedule=%s\nwarmup_steps=%lld\ntotal_steps=%lld\n", o->epochs,
             (long long)o->max_steps, o->batch_tokens, (unsigned long long)o->seed, SCHEDULE_NAME[o->schedule.kind],
             (long long)o->schedule.warmup_steps, (long long)o->schedule.total_steps);

@@ -69,6 +69,8 @@ int tape_n_trained(const struct tape *t);                                    /* 
 int adapter_lowest_layer(const struct adapter *ad);                          /* 0 for NULL (all weights) and for an empty adapter of one layer */
 void tape_free(struct tape *t);
 int tape_params(struct tape *t, struct param **out);                         /* count; array owned by the tape */
+/* The same list without a tape, for sizes: g points nowhere. *out: mem_free. */
+int tape_param_shapes(const struct model *m, const struct adapter *ad, struct param **out, int *n, ilab_err *e);
 void tape_zero_grad(struct tape *t);
 /* The adapter's dropout (adapter.dropout, set before tape_new) for the tape_steps of this step of the run; without this call there is none.
  * A number's fate depends on seed, step, matrix, its row in the global batch and its column alone. */
@@ -83,7 +85,8 @@ void tape_finish_grad(struct tape *t);
 
 /* ---- optimiser and schedule (optim.c) ---- */
 enum optim_kind { OPTIM_ADAMW, OPTIM_ADAFACTOR /* a number a row and a column instead of two an element; for all weights */ };
-struct optim_opts { enum optim_kind kind; float lr, beta1, beta2, eps, weight_decay, clip_norm /* 0: off */; };
+enum optim_storage { OPTIM_F32, OPTIM_BF16 /* AdamW's moments, rounded to nearest after each step; weights and gradients stay F32. beta2 <= 0.99 */ };
+struct optim_opts { enum optim_kind kind; enum optim_storage storage; float lr, beta1, beta2, eps, weight_decay, clip_norm /* 0: off */; };
 #define OPTIM_OPTS_INIT { .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .weight_decay = 0.0f, .clip_norm = 1.0f }
 enum schedule { SCHEDULE_CONSTANT, SCHEDULE_LINEAR, SCHEDULE_COSINE, SCHEDULE_WSD /* constant, then linear decay in the last part */ };
 struct schedule_opts { enum schedule kind; int64_t warmup_steps, total_steps; float final_share /* of lr at the end */, decay_share /* WSD */; };

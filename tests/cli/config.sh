@@ -102,6 +102,9 @@ printf 'train:\n  num_epochs: 7\n' >>config.yaml
 same "file over default" "$(value num-epochs train)" "7 [config]"
 same "environment over file" "$(ILAB_TRAIN_NUM_EPOCHS=9 value num-epochs train)" "9 [environment]"
 same "command line over environment" "$(ILAB_TRAIN_NUM_EPOCHS=9 value num-epochs train --num-epochs 2)" "2 [command line]"
+{ cat config.yaml; printf '  memory: 3G\n  use_rslora: true\n  save_type: Q8_0\n'; } >memory.yaml # its last section is train
+same "a key of training that only this program has" "$(value memory --config memory.yaml train) $(value use-rslora --config memory.yaml train) $(value save-type --config memory.yaml train --save-type F16)" "3G [config] true [config] F16 [command line]"
+same "its two variables" "$(ILAB_TRAIN_MEMORY=2G value memory --config memory.yaml train) $(ILAB_MEMORY=1G ILAB_TRAIN_MEMORY=2G value memory --config memory.yaml train)" "2G [environment] 1G [environment]"
 same "an option's own variable" "$(HF_TOKEN=abc value hf-token download)" "abc [environment]"
 check "environment: a bad value" 2 "ILAB_TRAIN_NUM_EPOCHS: 'many' is not a valid integer" -- env ILAB_TRAIN_NUM_EPOCHS=many "$ILAB" train --dry-run
 same "ILAB_GLOBAL_CONFIG" "$(sed 's/num_epochs: 7/num_epochs: 8/' config.yaml >global.yaml; ILAB_GLOBAL_CONFIG=global.yaml value num-epochs train)" "8 [config]"
@@ -123,6 +126,7 @@ base='chat: {model: x}\ngenerate: {model: x, taxonomy_path: t, taxonomy_base: em
 bad "unknown key" "$base"'train:\n  num_epoch: 3\n' "^1 errors in bad.yaml:$" "^- bad.yaml:5:3: unknown key 'train.num_epoch': did you mean 'train.num_epochs'\?$"
 bad "unknown section" "$base"'trian:\n  num_epochs: 3\n' "bad.yaml:4:1: unknown key 'trian': did you mean 'train'\?"
 bad "the right key in the wrong section" "$base"'general:\n  num_epochs: 3\n' "unknown key 'general.num_epochs': did you mean 'train.num_epochs'\?"
+bad "no such choice" "$base"'train: {optimizer: sgd}\n' "bad.yaml:4:20: train.optimizer: 'sgd' is not one of: adamw adafactor"
 bad "out of range" "$base"'train: {num_epochs: 0}\n' "bad.yaml:4:21: train.num_epochs: 0 is not in the range 1 to 10000"
 bad "no boolean" 'chat: {model: x, vi_mode: perhaps}\n' "chat.vi_mode: 'perhaps' is neither true nor false"
 bad "a list for a value" 'chat: {model: [x]}\n' "chat.model: one value is expected, not a list"

@@ -1,7 +1,7 @@
 /* test_train_data.c — schedules, JSONL samples with masks, errors with file:line, packing's invariants.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "train/train.h"
+#include "train/run.h"
 
 #include <setjmp.h>
 #include <cmocka.h>
@@ -357,6 +357,56 @@ static void adamw_step(void **state) {
     mem_free(want);
 }
 
+/* Moments in BF16: least squares of 40,001 numbers ends where F32 moments end; one thread and two give the same bits; half the state. */
+static void bf16_moments(void **state) {
+    (void)state;
+    enum { N = 40001, STEPS = 150 };
+    float *w[3], *g[3], *goal = mem_aligned(N * sizeof *goal);
+    double loss[3] = { 0 }, first = 0;
+    struct rng r;
+    ilab_err e;
+    rng_seed(&r, 3);
+    for (int i = 0; i < N; i++)
+        goal[i] = (float)rng_normal(&r);
+    struct pool *pool = pool_new(2);
+    for (int k = 0; k < 3; k++) { /* F32; BF16; BF16 with two threads */
+        struct optim_opts o = { .storage = k ? OPTIM_BF16 : OPTIM_F32, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f };
+        struct gemm_ctx *ctx = gemm_ctx_new(kern_get(cpu_detect()), k == 2 ? pool : NULL);
+        w[k] = mem_aligned(N * sizeof(float));
+        g[k] = mem_aligned(N * sizeof(float));
+        struct param p = { .w = w[k], .g = g[k], .n = N };
+        struct optim *op;
+        assert_int_equal(optim_new(&op, ctx, &p, 1, &o, &e), 0);
+        assert_int_equal(optim_bytes(&p, 1, &o) - optim_bytes(&p, 1, &(struct optim_opts){ .storage = OPTIM_BF16 }), k ? 0 : 4 * N);
+        rng_seed(&r, 5);
+        for (int t = 0; t <= STEPS; t++) {
+            loss[k] = 0;
+            for (int i = 0; i < N; i++) {
+                const float d = w[k][i] - goal[i];
+                loss[k] += (double)d * (double)d / N;
+                g[k][i] = d + 0.3f * (float)rng_normal(&r);
+            }
+            if (!k && !t) first = loss[k];
+            (void)optim_step(op, 0.03f * (float)(STEPS - t) / STEPS);
+        }
+        optim_free(op);
+        gemm_ctx_free(ctx);
+    }
+    assert_true(loss[0] < 0.05 * first && fabs(loss[1] - loss[0]) < 0.02 * loss[0]);
+    assert_memory_equal(w[1], w[2], N * sizeof(float));
+    assert_true(memcmp(w[0], w[1], N * sizeof(float)) != 0);
+    const struct optim_opts slow = { .storage = OPTIM_BF16, .beta1 = 0.9f, .beta2 = 0.999f }, other = { .storage = OPTIM_BF16, .kind = OPTIM_ADAFACTOR };
+    struct optim *none;
+    assert_int_equal(optim_new(&none, NULL, NULL, 0, &slow, &e), ILAB_E_INVALID);
+    assert_int_equal(optim_new(&none, NULL, NULL, 0, &other, &e), ILAB_E_INVALID);
+    for (int k = 0; k < 3; k++) {
+        mem_free(w[k]);
+        mem_free(g[k]);
+    }
+    mem_free(goal);
+    pool_free(pool);
+}
+
 /* Adafactor beside the paper's formulas in double: a matrix, a vector, a row that never has a gradient; one thread and two. */
 static void adafactor_steps(void **state) {
     (void)state;
@@ -428,7 +478,7 @@ static void adafactor_steps(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules), cmocka_unit_test(sample_formats), cmocka_unit_test(bad_lines), cmocka_unit_test(soft_weight_and_length), cmocka_unit_test(long_samples), cmocka_unit_test(adafactor_steps),
-        cmocka_unit_test(packing_invariants), cmocka_unit_test(adamw_step),
+        cmocka_unit_test(packing_invariants), cmocka_unit_test(adamw_step), cmocka_unit_test(bf16_moments),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
