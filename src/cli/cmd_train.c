@@ -407,8 +407,6 @@ static int run(struct cli *c, void *args)
         session_release(&s);
         return EXIT_DONE;
     }
-    if (s.comm.size > 1 && first && o.learnt > 0) log_warn("--skip-learnt does not work with several processes: every sample is trained");
-    if (s.comm.size > 1) o.states = STATES_OFF, o.learnt = 0; /* what one process remembers of its samples, the others do not know */
     if (!rc && first) rc = check_room(&s, a, &e);
     if (!rc) log_info("LINUX_TRAIN: NUM EPOCHS IS: %d, TRAIN FILE IS: %s (%zu samples, %zu tokens), BASE MODEL: %s", a->epochs, s.data, s.d.n, s.d.n_tokens, s.base);
     if (!rc && first && !a->data) rc = copy_file(s.data, a->data_dir, "train_gen.jsonl", &e);

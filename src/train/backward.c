@@ -1,7 +1,7 @@
 /* backward.c — gradients of one layer after the other, mirrored from layer_forward (docs/MODEL.md has the formulas).
  *
  * Invariants: a gradient of a weight is one chain of additions over tokens in ascending order that continues what is
- * there already; a gradient of an activation belongs to its row alone. So threads and cuts do not change a bit.
+ * there already (an adapter's: one a span, tape_spans); a gradient of an activation belongs to its row alone. So threads and cuts do not change a bit.
  * Nothing is computed that no trained weight needs: not below the lowest adapted layer, not the weights of a frozen base.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "train/tape.h"
@@ -31,6 +31,17 @@ static void weight_backward(struct tape *t, float *dw, const float *dy, int64_t 
                                    .a = dy, .a_row = 1, .a_col = out, .form = GEMM_B_ROWS, .b = x, .b_row = in });
 }
 
+/* The same for an adapter: each row adds to the gradient of its span. row (NULL: 0, 1 …): the rows' places in the batch, ascending. */
+static void adapter_backward(struct tape *t, const float *w, const float *dy, int64_t out, const float *x, int64_t in, const int32_t *row, int n_row)
+{
+    for (int span = 0, from = 0, to; from < n_row && span < t->n_span; span++, from = to) {
+        const int64_t end = t->span_end[span] - t->row0;
+        if (row) for (to = from; to < n_row && row[to] < end; to++) {}
+        else to = end < n_row ? (int)(end > from ? end : from) : n_row;
+        if (to > from) weight_backward(t, t->span_grad[span] + (w - t->params), dy + from * out, out, x + from * in, in, to - from);
+    }
+}
+
 /* h = s·x Aᵀ: dB += dyᵀ h; dh = s·dy B; dA += dhᵀ x; dx += dh A. Parts that share A add to one dh. Dropout: x is what it left, and
  * dh A falls out alike. what.kind: whose A it is. */
 static void lora_backward(struct tape *t, const struct lora *lo, struct lora_dropped what, int more, int shares, const float *x, const float *h,
@@ -40,13 +51,13 @@ static void lora_backward(struct tape *t, const struct lora *lo, struct lora_dro
     const struct lora_drop *d = &t->ad->drop;
     const int64_t in = lo->n_in, out = lo->n_out, rank = lo->rank;
     float *a = lo->a + matrix * rank * in, *b = lo->b + matrix * out * rank;
-    weight_backward(t, tape_grad(t, b), dy, out, h, rank, n_row);
+    adapter_backward(t, b, dy, out, h, rank, what.row, n_row);
     gemm_run(t->g, &(struct gemm){ .n_row = n_row, .n_col = rank, .n_k = out, .c = t->dh, .c_row = rank, .load_c = shares, .a = dy, .a_row = out,
                                    .a_col = 1, .form = GEMM_B_ROWS, .b = b, .b_row = rank });
     if (more) return;
     gemm_kern(t->g)->scale(t->dh, lo->scale, n_row * rank);
     if (d->x) lora_drop(t->g, d, what, x, NULL, d->x, n_row, in);
-    weight_backward(t, tape_grad(t, a), t->dh, rank, d->x ? d->x : x, in, n_row);
+    adapter_backward(t, a, t->dh, rank, d->x ? d->x : x, in, what.row, n_row);
     if (!dx) return;
     gemm_run(t->g, &(struct gemm){ .n_row = n_row, .n_col = in, .n_k = rank, .c = d->x ? t->drop_dx : dx, .c_row = in, .load_c = !d->x, .a = t->dh,
                                    .a_row = rank, .a_col = 1, .form = GEMM_B_ROWS, .b = a, .b_row = in });
@@ -114,8 +125,19 @@ static void finish_rows(void *ud, int r0, int r1)
     gemm_kern(j->t->g)->add(j->grad + r0 * c, j->t->lookup_grad + r0 * c, (r1 - r0) * c);
 }
 
+enum { SUM_BLOCK = 1 << 14 /* floats of a task */ };
+static void sum_spans(void *ud, int i_task, int i_thread)
+{
+    (void)i_thread;
+    const struct tape *t = ud;
+    const size_t at = (size_t)i_task * SUM_BLOCK, n = t->n_params - at < SUM_BLOCK ? t->n_params - at : SUM_BLOCK;
+    for (int step = 1; step < t->n_span; step *= 2)
+        for (int i = 0; i + step < t->n_span; i += 2 * step) gemm_kern(t->g)->add(t->span_grad[i] + at, t->span_grad[i + step] + at, (int64_t)n);
+}
+
 void tape_finish_grad(struct tape *t)
 {
+    if (t->n_span > 1) pool_tasks(gemm_pool(t->g), sum_spans, t, (int)((t->n_params + SUM_BLOCK - 1) / SUM_BLOCK));
     if (!t->lookup_grad) return;
     struct finish_job j = { t, tape_grad(t, t->m->embedding.w.data) };
     rows_run(gemm_pool(t->g), finish_rows, &j, t->m->hp.n_vocab);

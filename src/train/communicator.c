@@ -95,8 +95,8 @@ int run_share_state(struct loop *l, ilab_err *e) {
         return 0;
     if (c->broadcast(c, &l->s, sizeof l->s) || c->broadcast(c, &l->resumed, sizeof l->resumed))
         return failed(e);
-    for (int i = 0; i < l->n_param; i++)
-        if (c->broadcast(c, l->param[i].w, l->param[i].n * sizeof(float)))
+    for (int i = 0; i < l->n_saved; i++)
+        if (c->broadcast(c, l->saved[i].w, l->saved[i].n * sizeof(float)))
             return failed(e);
     if (c->broadcast(c, view.state, view.n * sizeof(float)) || c->broadcast(c, view.step, sizeof *view.step))
         return failed(e);

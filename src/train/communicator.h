@@ -12,7 +12,7 @@ enum { COMMUNICATOR_ABI = 1 };
 /* All calls are collective and return 0, or not 0 when the connection failed. */
 struct communicator {
     int rank, size;
-    /* x[0…n) becomes the sum over all processes in the order of their ranks: the same bits in every process and every run. */
+    /* x[0…n) becomes the sum over all processes, in pairs ((0 + 1) + (2 + 3) …): the same bits in every process and every run. */
     int (*sum)(struct communicator *c, float *x, size_t n);
     int (*gather)(struct communicator *c, const void *own, size_t n_bytes, void *all);   /* all: size · n_bytes, by rank */
     int (*broadcast)(struct communicator *c, void *p, size_t n_bytes);                   /* from rank 0 */

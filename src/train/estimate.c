@@ -55,6 +55,9 @@ static int one_step(struct measured *s, const struct model *m, const struct adap
     float scale = (float)(1.0 / packing_weight(s->p, 0, i_batch));
     double sum = 0, weight = 0;
     *rows = *work = 0;
+    int64_t end[SPANS_MAX], first_row;
+    const int n_span = packing_spans(s->p, 0, i_batch, tape_span_count(ad), end, &first_row);
+    tape_spans(s->tape, n_span, end, first_row);
     tape_zero_grad(s->tape);
     for (int k = 0; k < packing_n_micro(s->p, 0, i_batch); k++) {
         struct batch b;

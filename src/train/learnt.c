@@ -62,6 +62,32 @@ void learnt_after(struct learnt *l, const struct batch *b, const struct targets 
     }
 }
 
+int learnt_share(struct learnt *l, struct communicator *c, ilab_err *e) {
+    if (!l || c->size < 2)
+        return 0;
+    const size_t n_proc = (size_t)c->size;
+    uint64_t own = l->n_seen, most = 0, *n = mem_alloc(n_proc * sizeof *n);
+    struct seen *mine = NULL, *all = NULL;
+    int lost = n && c->gather(c, &own, sizeof own, n), rc = n ? 0 : ILAB_E_NOMEM;
+    for (size_t i = 0; !rc && !lost && i < n_proc; i++)
+        most = n[i] > most ? n[i] : most;
+    if (!rc && !lost && most) {
+        mine = mem_calloc(most, sizeof *mine);
+        all = mem_alloc(n_proc * most * sizeof *all);
+        rc = mine && all && !mem_grow((void **)&l->seen, &l->cap, n_proc * most, sizeof *l->seen) ? 0 : ILAB_E_NOMEM;
+        if (!rc)
+            memcpy(mine, l->seen, l->n_seen * sizeof *mine);
+        lost = !rc && c->gather(c, mine, most * sizeof *mine, all);
+        l->n_seen = 0;
+        for (size_t i = 0; !rc && !lost && i < n_proc; l->n_seen += n[i++])
+            memcpy(l->seen + l->n_seen, all + i * most, n[i] * sizeof *all);
+    }
+    mem_free(n);
+    mem_free(mine);
+    mem_free(all);
+    return lost ? err_set(e, ILAB_E_IO, "the connection to the other processes is lost") : rc ? err_set(e, rc, "no memory to share what is learnt") : 0;
+}
+
 void learnt_apply(struct learnt *l) {
     for (size_t i = 0; l && i < l->n_seen; i++) {
         float *s = l->state + (size_t)l->seen[i].sample * PER_SAMPLE, length = s[LENGTH] > 0 ? 2 * s[LENGTH] : 1;

@@ -138,23 +138,35 @@ void packing_leave_out(struct packing *p, packing_rest_fn *rests, void *ud) {
     p->epoch = p->i_batch = -1;
 }
 
+/* A walk over a batch that is cut into n parts by rows: a sample belongs to the part in which its middle lies. Starts as { .n = n }. */
+struct place { int n; uint32_t i; int64_t part, row, n_row, total; };
+static int next_place(const struct packing *p, int i_batch, struct place *at) {
+    const uint32_t from = p->batch[i_batch], to = p->batch[i_batch + 1];
+    if (!at->total)
+        for (uint32_t i = from; i < to; i++)
+            at->total += sample_n_row(&p->d->v[p->order[i]]);
+    at->i = at->n_row ? at->i + 1 : from;
+    at->row += at->n_row;
+    if (at->i >= to)
+        return 0;
+    at->n_row = sample_n_row(&p->d->v[p->order[at->i]]);
+    at->part = (2 * at->row + at->n_row) * at->n / (2 * at->total);
+    return 1;
+}
+
 static void enter_batch(struct packing *p, int epoch, int i_batch) {
     enter_epoch(p, epoch);
     if (p->i_batch == i_batch)
         return;
     uint32_t from = p->batch[i_batch], to = p->batch[i_batch + 1];
-    if (p->n_part > 1) {                      /* by rows: a sample belongs to the part in which its middle lies */
-        int64_t total = 0, at = 0;
+    if (p->n_part > 1) {
+        struct place at = { .n = p->n_part };
         uint32_t first = to, end = to;
-        for (uint32_t i = from; i < to; i++)
-            total += sample_n_row(&p->d->v[p->order[i]]);
-        for (uint32_t i = from; i < to; i++) {
-            int64_t n = sample_n_row(&p->d->v[p->order[i]]), part = (2 * at + n) * p->n_part / (2 * total);
-            at += n;
-            if (part >= p->part && first == to)
-                first = i;
-            if (part > p->part && end == to)
-                end = i;
+        while (next_place(p, i_batch, &at)) {
+            if (at.part >= p->part && first == to)
+                first = at.i;
+            if (at.part > p->part && end == to)
+                end = at.i;
         }
         from = first < end ? first : end;
         to = end;
@@ -167,6 +179,23 @@ void packing_split(struct packing *p, int i, int n) {
     p->part = i;
     p->n_part = n;
     p->i_batch = -1;
+}
+
+int packing_spans(struct packing *p, int epoch, int i_batch, int all, int64_t *end, int64_t *first_row) {
+    enter_epoch(p, epoch);
+    const int own = all % p->n_part ? 1 : all / p->n_part;
+    struct place at = { .n = own * p->n_part };
+    *first_row = 0;
+    for (int i = 0; i < own; i++)
+        end[i] = 0;
+    while (next_place(p, i_batch, &at)) {
+        const int64_t span = at.part - (int64_t)own * p->part;
+        if (span < 0)
+            *first_row += at.n_row;
+        for (int64_t i = span < 0 ? own : span; i < own; i++)
+            end[i] += at.n_row;
+    }
+    return own;
 }
 
 int packing_n_batches(struct packing *p, int epoch) {

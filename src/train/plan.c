@@ -129,7 +129,8 @@ static int search_best(const struct search *s, const struct train_opts *o, int m
             for (int lean = 0; lean <= can_lean; lean++) {
                 if (LOGITS[l].parts && s->m->hp.n_vocab <= VOCAB_PART) continue;
                 struct choice c = { .micro = micro, .file = s->file,
-                                    .o = { .lean = lean, .logit_rows = LOGITS[l].rows, .logit_parts = LOGITS[l].parts, .keep_states = s->keep_states } };
+                                    .o = { .lean = lean, .logit_rows = LOGITS[l].rows, .logit_parts = LOGITS[l].parts, .keep_states = s->keep_states,
+                                           .spans = tape_span_count(s->ad) } };
                 const size_t file = stream ? s->file_least : s->file, taken = s->fixed + file;
                 int fits = 0;
                 if (o->recompute == RECOMPUTE_ON || stream) {

@@ -28,7 +28,10 @@ static int open_states(struct loop *l, ilab_err *e) {
     while (sv_split(&rest, '\n', &base) && !sv_starts(base, "base=")) {}
     sb_addf(&key, "%.*s data=%016llx val=%016llx lowest=%d path=%s", SV_ARG(base), (unsigned long long)l->r->data_hash,
             (unsigned long long)(l->r->val ? dataset_hash(l->r->val) : 0), p->lowest, l->tape->path->name);
-    l->states_path = p->states == STATES_DISK ? path_join(l->r->o->out_dir, "states.bin") : NULL;
+    char name[32] = "states.bin";                 /* each process keeps what it computes */
+    if (!l->first)
+        snprintf(name, sizeof name, "states-%d.bin", l->comm->rank);
+    l->states_path = p->states == STATES_DISK ? path_join(l->r->o->out_dir, name) : NULL;
     int rc = key.failed || (p->states == STATES_DISK && !l->states_path) ? err_set(e, ILAB_E_NOMEM, "no memory for hidden states")
         : states_new(&l->states, l->r->d, l->r->val, l->r->m->hp.n_embd, l->states_path, key.p, e);
     sb_release(&key);
@@ -155,7 +158,10 @@ static int64_t schedule_step(struct loop *l) {
 static int own_part(struct loop *l, int epoch, int i_batch, struct step_sums *s, ilab_err *e) {
     float scale = (float)(1.0 / packing_weight(l->packing, epoch, i_batch));
     const struct train_opts *o = l->r->o;
-    tape_dropout(l->tape, o->seed + ((uint64_t)(o->comm ? o->comm->rank : 0) << 32), l->s.step);
+    int64_t span_end[SPANS_MAX], first_row;
+    const int n_span = packing_spans(l->packing, epoch, i_batch, tape_span_count(l->r->ad), span_end, &first_row);
+    tape_dropout(l->tape, o->seed, l->s.step);
+    tape_spans(l->tape, n_span, span_end, first_row);
     tape_zero_grad(l->tape);
     for (int k = 0, n_micro = packing_n_micro(l->packing, epoch, i_batch); k < n_micro; k++) {
         struct batch b;
@@ -178,7 +184,8 @@ static int own_part(struct loop *l, int epoch, int i_batch, struct step_sums *s,
         }
     }
     s->signal = signal_pending() != 0;
-    return run_share_step(l, s, e);
+    const int rc = learnt_share(l->learnt, l->comm, e);
+    return rc ? rc : run_share_step(l, s, e);
 }
 
 static int one_step(struct loop *l, ilab_err *e) {

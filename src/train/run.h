@@ -27,6 +27,9 @@ void packing_leave_out(struct packing *p, packing_rest_fn *rests, void *ud);
 const uint32_t *packing_micro_samples(struct packing *p, int epoch, int i_batch, int i_micro); /* of its segments; valid as the views */
 /* From now on micro-batches are those of part i of n of each global batch; a part may be empty. */
 void packing_split(struct packing *p, int i, int n);
+/* Of `all` spans of a global batch (a power of two), those of this part: *first_row rows of the batch come before them, span i ends before
+ * row end[i] behind those. Returns their number: all / parts where that comes out even, else 1. */
+int packing_spans(struct packing *p, int epoch, int i_batch, int all, int64_t *end, int64_t *first_row);
 int packing_max_row(const struct packing *p);                  /* most rows of a micro-batch */
 /* The samples of a global batch (indices into the dataset); one of them as a micro-batch. Views until the next call. */
 int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample);

@@ -22,6 +22,7 @@ static int sample_finite(struct loop *l, uint32_t sample) {
     struct batch b;
     struct targets y;
     double sum = 0, weight = 0;
+    tape_spans(l->tape, 1, &(int64_t){ INT64_MAX }, 0);
     tape_zero_grad(l->tape);
     tape_set_states(l->tape, NULL, NULL, 0);
     packing_one_sample(l->packing, sample, &b, &y);

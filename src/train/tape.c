@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { SPAN_FLOATS = 1 << 21 };
+
 /* ---- memory ---- */
 
 static float *floats(struct arena *a, size_t rows, size_t cols) { return arena_alloc(a, rows * cols * sizeof(float), 64); }
@@ -67,7 +69,8 @@ static void carve_dropout(struct tape *t, struct arena *a)
 
 static void carve_params(struct tape *t, struct arena *a)
 {
-    t->grad = floats(a, 1, t->n_params);
+    t->grad = t->span_grad[0] = floats(a, 1, t->n_params);
+    for (int i = 1; i < t->o.spans; i++) t->span_grad[i] = floats(a, 1, t->n_params);
     if (tape_full(t) && t->m->hp.tied) t->lookup_grad = floats(a, (size_t)t->m->hp.n_vocab, (size_t)t->m->hp.n_embd);
     t->param = arena_alloc(a, (size_t)t->n_param * sizeof *t->param, 64);
 }
@@ -121,6 +124,9 @@ static struct tape tape_sized(const struct model *m, const struct adapter *ad, i
         t.params = m->params;
         t.n_params = m->n_params;
     }
+    if (tape_full(&t)) t.o.spans = 1;
+    t.n_span = 1;
+    t.span_end[0] = INT64_MAX;
     t.n_slot = m->hp.n_layer - t.lowest;
     t.work_layer = t.redo_layer = -1;
     if (t.o.recompute > t.n_slot) t.o.recompute = t.n_slot;
@@ -208,10 +214,22 @@ void tape_dropout(struct tape *t, uint64_t seed, int64_t step)
     t->drop_seed = seed + (uint64_t)(step + 1) * 0x9E3779B97F4A7C15u;
 }
 
+/* Where the other spans' sums would be large, there is one. */
+int tape_span_count(const struct adapter *ad) { return !ad ? 1 : ad->n_params > SPAN_FLOATS ? 2 : SPANS_MAX; }
+
+void tape_spans(struct tape *t, int n, const int64_t *end, int64_t first_row)
+{
+    t->n_span = n < t->o.spans ? n : t->o.spans;
+    if (t->n_span < 1) t->n_span = 1;
+    for (int i = 0; i < t->n_span; i++) t->span_end[i] = end[i];
+    t->span_end[t->n_span - 1] = INT64_MAX;
+    t->first_row = first_row;
+}
+
 void tape_zero_grad(struct tape *t)
 {
     t->rows_seen = 0;
-    memset(t->grad, 0, t->n_params * sizeof(float));
+    for (int i = 0; i < t->n_span; i++) memset(t->span_grad[i], 0, t->n_params * sizeof(float));
     if (t->lookup_grad) memset(t->lookup_grad, 0, (size_t)t->m->hp.n_vocab * (size_t)t->m->hp.n_embd * sizeof(float));
 }
 
@@ -324,7 +342,8 @@ int tape_step(struct tape *t, const struct batch *b, const struct targets *y, co
         struct batch part = next_part(t, b, &next);
         while (target < y->n && y->row[target] < row0 + part.n_row) target++;
         if (target == first) continue; /* nothing to learn here */
-        if (t->ad) t->ad->drop = (struct lora_drop){ t->ad->dropout, t->drop_seed, t->rows_seen + row0, backward && t->drop_on ? t->drop_x : NULL };
+        t->row0 = t->rows_seen + row0;
+        if (t->ad) t->ad->drop = (struct lora_drop){ t->ad->dropout, t->drop_seed, t->first_row + t->row0, backward && t->drop_on ? t->drop_x : NULL };
         layers_forward(t, &part, backward);
         if (backward) memset(t->dx, 0, (size_t)part.n_row * (size_t)t->m->hp.n_embd * sizeof(float));
         loss_run(t, y, first, target - first, row0, o, scale, backward, loss_sum, weight_sum);

@@ -41,7 +41,8 @@ struct tape {
     float *dh;                       /* [T,R] */
     float *drop_x, *drop_dx;         /* [T or max_row, widest in] what dropout leaves of x, and its gradient; NULL without */
     int drop_on; uint64_t drop_seed; /* tape_dropout */
-    int64_t rows_seen;               /* of the global batch, in earlier calls of tape_step */
+    int64_t rows_seen, row0, first_row; /* rows of the batch in earlier calls of tape_step, before the part at hand, of other processes */
+    int n_span; int64_t span_end[SPANS_MAX]; /* tape_spans */
     int layer;                       /* whose backward pass runs */
     /* Mixtures of experts (backward_moe.c); max_row: experts_max_row. */
     struct {
@@ -65,7 +66,7 @@ struct tape {
     /* Parameters' gradients: one block, laid out as the block of the parameters. */
     const float *params;             /* m->params or ad->params */
     size_t n_params;
-    float *grad;
+    float *grad, *span_grad[SPANS_MAX]; /* of each span; the first is grad, where they add up */
     float *lookup_grad;              /* [V,C] tied full training: see tape_finish_grad */
     struct param *param; int n_param;
 };

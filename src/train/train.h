@@ -35,6 +35,7 @@ struct tape_opts {
     int logit_rows;        /* target rows that have logits at the same time; 0: 256, fewer where the vocabulary is large */
     int logit_parts;       /* … and a part of the vocabulary at a time, computed twice (loss.c); as logit_rows 0: 256 rows */
     int keep_states;       /* room for states of some of a batch's samples: tape_set_states */
+    int spans;             /* most that tape_spans will be given; 0: 1 */
     struct pager *pager;   /* weights that come from the disk layer by layer; NULL: all stay. Borrowed */
 };
 int tape_new_with(struct tape **out, struct gemm_ctx *g, struct model *m, struct adapter *ad, int max_row, int max_target,
@@ -75,12 +76,19 @@ void tape_zero_grad(struct tape *t);
 /* The adapter's dropout (adapter.dropout, set before tape_new) for the tape_steps of this step of the run; without this call there is none.
  * A number's fate depends on seed, step, matrix, its row in the global batch and its column alone. */
 void tape_dropout(struct tape *t, uint64_t seed, int64_t step);
+/* The gradient of an adapter is made in spans of the global batch: one chain of additions each, which add up in pairs. So as many processes,
+ * each with its spans, get the bits of one process. Most spans of a global batch; a power of two. 1: all weights are trained. */
+enum { SPANS_MAX = 4 };
+int tape_span_count(const struct adapter *ad);
+/* Until it is called again: span i ends before row end[i] of those that tape_step sees after tape_zero_grad; n ≤ tape_opts.spans. `first_row`
+ * rows of the global batch come before those. Without this call there is one span from row 0. */
+void tape_spans(struct tape *t, int n, const int64_t *end, int64_t first_row);
 /* Adds the gradient of Σ_i weight_i·loss_i · scale to the params' g. Segments' pages are ignored (training packs its own).
  * *loss_sum += Σ weight_i·loss_i in double, *weight_sum += Σ weight_i. backward = 0: loss only. */
 int tape_step(struct tape *t, const struct batch *b, const struct targets *y, const struct loss_opts *o, float scale,
               int backward, double *loss_sum, double *weight_sum, ilab_err *e);
 /* Call once after the last tape_step of a global batch, before the gradients are read: the two parts of a tied embedding's
- * gradient (lookup, output) are summed apart until then, because only so a cut into micro-batches keeps the bits. */
+ * gradient (lookup, output) are summed apart until then, because only so a cut into micro-batches keeps the bits; and spans add up. */
 void tape_finish_grad(struct tape *t);
 
 /* ---- optimiser and schedule (optim.c) ---- */

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# mpi.sh — `mpirun -n 2 ilab train` against one process with the same global batch: losses, weights, repeatability, resume, stops,
-# and processes that cannot be connected.   BUILD=build.  SPDX-License-Identifier: Apache-2.0
+# mpi.sh — `mpirun -n 2 ilab train` against one process with the same global batch: the same bits with 2 and 4 processes, whatever is
+# switched on; close with 3; resume, stops, and processes that cannot be connected.   BUILD=build.  SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=$(readlink -f "${BUILD:-build}")
@@ -22,13 +22,18 @@ for i in $(seq 40); do
     [ $((i % 7)) -eq 0 ] && more=" and nobody else who lives in the town or near it" || more=
     printf '{"user": "Who leads town %d?", "assistant": "Jo Berg %d leads it%s."}\n' $i $i "$more"
 done >some.jsonl
-train=("$ILAB" train --model-path base.gguf --data-path some.jsonl --no-merge --quiet --lora-rank 4 --effective-batch-size 256 --max-batch-len 64 --num-threads 1 --num-epochs 4 --precision exact)
+train=("$ILAB" train --model-path base.gguf --data-path some.jsonl --no-merge --quiet --lora-rank 4 --effective-batch-size 256 --max-batch-len 64 --num-threads 1 --num-epochs 4 --precision fast)
 "${train[@]}" --ckpt-output-dir one >out 2>&1 || not_ok "one process trains"
 if par 2 "${train[@]}" --ckpt-output-dir two >out 2>&1; then ok "two processes train"; else not_ok "two processes train"; fi
 if grep -q "2 processes train together" out && [ "$(grep -c '^Trained' out)" -eq 1 ]; then ok "rank 0 alone speaks"; else not_ok "rank 0 alone speaks"; fi
-par 2 "${train[@]}" --ckpt-output-dir again >out 2>&1
-if cmp -s two/adapter.gguf again/adapter.gguf; then ok "a second run gives the same bits"; else not_ok "a second run gives the same bits"; fi
-par 3 "${train[@]}" --ckpt-output-dir three >out 2>&1
+par 4 "${train[@]}" --ckpt-output-dir four >out 2>&1
+if cmp -s one/adapter.gguf two/adapter.gguf && cmp -s one/adapter.gguf four/adapter.gguf; then ok "2 and 4 processes: the bits of one, 8-bit path"; else not_ok "2 and 4 processes: the bits of one, 8-bit path"; fi
+more=(--lora-dropout 0.1 --skip-learnt 5 --lora-first-layer 2 --num-epochs 8 --learning-rate 6e-3)
+"${train[@]}" "${more[@]}" --ckpt-output-dir one-more >out 2>&1
+par 2 "${train[@]}" "${more[@]}" --cache-states disk --ckpt-output-dir two-more >out 2>&1
+if cmp -s one-more/adapter.gguf two-more/adapter.gguf && grep -q "Trained [12][0-9] steps" out; then ok "dropout, kept states, learnt samples: the bits of one"; else not_ok "dropout, kept states, learnt samples: the bits of one"; fi
+"${train[@]}" --precision exact --ckpt-output-dir one --fresh >out 2>&1
+par 3 "${train[@]}" --precision exact --ckpt-output-dir three >out 2>&1
 cat >same.py <<'P'
 import json, sys
 def losses(d): return [json.loads(l) for l in open(d + "/metrics.jsonl")]
@@ -39,15 +44,7 @@ assert all(a["tokens"] == b["tokens"] and abs(a["grad_norm"] / b["grad_norm"] - 
 print("# largest relative difference of the loss: %.2g" % worst)
 assert worst < 1e-4, worst
 P
-for n in two three; do
-    if python3 same.py $n >out 2>&1; then ok "$n processes: the loss curve of one, within 1e-4"; head -1 out; else not_ok "$n processes: the loss curve of one, within 1e-4"; fi
-done
-
-# 8-bit paths round, and a last bit decides some roundings: the curves stay close, not equal
-"${train[@]}" --precision fast --ckpt-output-dir one --fresh >out 2>&1
-par 2 "${train[@]}" --precision fast --ckpt-output-dir fast >out 2>&1
-sed -i 's/worst < 1e-4/worst < 2e-2/; s/< 1e-2 for/< 0.2 for/' same.py
-if python3 same.py fast >out 2>&1; then ok "two processes, 8-bit path: close to one"; head -1 out; else not_ok "two processes, 8-bit path: close to one"; fi
+if python3 same.py three >out 2>&1; then ok "three processes, exact path: the loss curve of one, within 1e-4"; head -1 out; else not_ok "three processes, exact path: the loss curve of one, within 1e-4"; fi
 
 # a stop, then on: with two, then with another number of processes
 mpirun $root --oversubscribe -n 2 "${train[@]}" --num-epochs 3000 --ckpt-output-dir cut --checkpoint-steps 2 >out 2>&1 &

@@ -293,6 +293,27 @@ static void packing_invariants(void **state) {
             assert_int_equal(n_order[c][epoch], n_rows);
         }
         assert_int_equal(packing_n_batches(p, 0), first_batches);
+        /* Spans of a batch: those of two parts are those of the whole. */
+        for (int i = 0; i < first_batches; i++) {
+            int64_t whole[4], end[4], before, at = 0;
+            packing_split(p, 0, 1);
+            assert_int_equal(packing_spans(p, 0, i, 4, whole, &before), 4);
+            assert_true(before == 0 && whole[3] > 0 && whole[3] <= BATCH);
+            for (int part = 0; part < 2; part++) {
+                packing_split(p, part, 2);
+                assert_int_equal(packing_spans(p, 0, i, 4, end, &before), 2);
+                assert_true(before == at && before + end[0] == whole[2 * part] && before + end[1] == whole[2 * part + 1]);
+                for (int k = 0; k < packing_n_micro(p, 0, i); k++) {
+                    struct batch b;
+                    struct targets y;
+                    packing_micro(p, 0, i, k, &b, &y);
+                    at += b.n_row;
+                }
+                assert_true(at == before + end[1]);
+            }
+            packing_split(p, 0, 3);
+            assert_int_equal(packing_spans(p, 0, i, 4, end, &before), 1);
+        }
         packing_free(p);
     }
     for (int c = 1; c < 3; c++)
