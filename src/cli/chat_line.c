@@ -143,6 +143,9 @@ void line_editor_free(struct line_editor *l)
 }
 
 /* ---- reading ---- */
+/* Ctrl-C gives up this line, SIGTERM the conversation. */
+static enum line_end end_of_signal(void) { return signal_pending() == SIGTERM ? LINE_EOF : LINE_INTERRUPTED; }
+
 static enum line_end plain_line(struct sb *out)
 {
     int c, any = 0;
@@ -150,7 +153,7 @@ static enum line_end plain_line(struct sb *out)
         any = 1;
         sb_addch(out, (char)c);
     }
-    if (c == EOF && signal_pending()) return LINE_INTERRUPTED;
+    if (c == EOF && signal_pending()) return end_of_signal();
     return c == EOF && !any ? LINE_EOF : LINE_OK;
 }
 
@@ -160,9 +163,10 @@ static enum line_end edited_line(struct line_editor *l, struct sb *out)
     l->interrupted = l->send = 0;
     const char *s = edit.gets(l->el, &n);
     if (l->interrupted) {
+        const enum line_end end = end_of_signal();
         signal_clear();
         fputs("\n", stdout);
-        return LINE_INTERRUPTED;
+        return end;
     }
     if (!s || n <= 0) return LINE_EOF;
     if (l->send) fputs("\n", stdout); /* a function of ours leaves the cursor where it is */

@@ -119,6 +119,10 @@ struct lm;
 int lm_for_command(const struct cli *c, const char *model, const char *adapter, const char *endpoint, const char *api_key, int n_threads,
                    struct lm **out, ilab_err *e);
 
+/* ask.c */
+int ask_line(char *line, size_t cap);                                 /* one line of standard input without its end; 0: input has ended, or Ctrl-C */
+enum { ASK_NO_ANSWER = -1 };
+int ask_agreed(int dflt);                                             /* yes or no, asked again until it is one; ASK_NO_ANSWER as above */
 int completion_print(const char *shell, size_t n);                    /* cmd_completion.c; 1: no such shell */
 
 /* starter.c: files inside the program */

@@ -170,13 +170,12 @@ static int edit_run(struct cli *c, void *args)
             if (!rc) unlink(draft.p);
             break;
         }
-        char answer[16] = "n";
+        int again = 0;
         if (isatty(0)) {
             printf("Edit again? [Y/n]: ");
-            fflush(stdout);
-            if (!fgets(answer, sizeof answer, stdin)) answer[0] = 'n';
+            again = ask_agreed(1) == 1;
         }
-        if ((answer[0] | 0x20) == 'n') rc = err_set(&e, ILAB_E_FORMAT, "`%s` is as it was; what you wrote is kept in `%s`", c->config_path, draft.p);
+        if (!again) rc = err_set(&e, ILAB_E_FORMAT, "`%s` is as it was; what you wrote is kept in `%s`", c->config_path, draft.p);
     }
     sb_release(&draft);
     mem_free(old);

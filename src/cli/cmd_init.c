@@ -39,12 +39,10 @@ static const char *ask(const char *question, const char *dflt, char *buf, size_t
 {
     if (signal_pending()) return dflt;
     printf("%s [%s]: ", question, dflt);
-    fflush(stdout);
-    if (!fgets(buf, (int)cap, stdin)) {
+    if (!ask_line(buf, cap)) {
         putchar('\n');
         return dflt;
     }
-    buf[strcspn(buf, "\n")] = 0;
     return *buf ? buf : dflt;
 }
 

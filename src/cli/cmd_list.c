@@ -227,14 +227,13 @@ static int remove_run(struct cli *c, void *args)
         printf("Model %s does not exist: `ilab model list` shows what is here\n", a->model);
         return EXIT_FAILED;
     }
-    char answer[16] = "y";
+    int agreed = 1;
     if (!a->force) {
         printf("Are you sure you want to remove the model '%s'? [y/N]: ", path);
-        fflush(stdout);
-        if (!fgets(answer, sizeof answer, stdin)) answer[0] = 'n';
+        agreed = ask_agreed(0) == 1;
     }
     int rc = 0;
-    if ((answer[0] | 0x20) != 'y' && (answer[0] | 0x20) != 'j') {
+    if (!agreed) {
         printf("Aborted deletion.\n");
         if (signal_pending()) rc = err_set(&e, ILAB_E_CANCEL, "interrupted: nothing was removed");
     } else {

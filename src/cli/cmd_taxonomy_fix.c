@@ -51,13 +51,10 @@ static char *right_name(const char *file)
 
 static int agreed(const struct fix_args *a)
 {
-    char line[32] = "";
     if (a->yes) return 1;
     if (!isatty(0)) return 0;
     printf("Make these changes? [y/N] ");
-    fflush(stdout);
-    if (!fgets(line, sizeof line, stdin)) return 0;
-    return strchr("yYjJ", line[0]) && line[0]; /* j: as everywhere, what a German types */
+    return ask_agreed(0) == 1;
 }
 
 static void print_done(const char *file, const struct fix_report *r, const char *renamed)

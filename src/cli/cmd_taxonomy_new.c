@@ -67,8 +67,7 @@ static const char *ask(struct making *m, const char *question, const char *dflt)
 {
     char buf[2048];
     printf(*dflt ? "%s [%s]: " : "%s: ", question, dflt);
-    fflush(stdout);
-    if (!fgets(buf, sizeof buf, stdin)) {
+    if (!ask_line(buf, sizeof buf)) {
         m->ask = 0; /* what follows takes its default */
         putchar('\n');
         return dflt;

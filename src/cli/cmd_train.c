@@ -330,7 +330,7 @@ static int ask_resume(const struct train_args *a, int *fresh)
 {
     struct train_found f;
     const int found = train_find_run(a->out, &f);
-    char line[64], time[32];
+    char time[32];
     *fresh = a->fresh;
     if (a->resume && found != 1) {
         fprintf(stderr, "Error: --resume: there is no unfinished run in '%s'\n", a->out);
@@ -338,15 +338,14 @@ static int ask_resume(const struct train_args *a, int *fresh)
     }
     if (found != 1 || a->fresh || a->resume || a->json || a->dry_run || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) return 0;
     format_duration(time, sizeof time, f.seconds);
-    for (;;) {
-        fprintf(stderr, "There is an unfinished run in '%s': step %lld of %lld, %s of work. Go on with it? [Y/n] ", a->out, (long long)f.step, (long long)f.total_steps, time);
-        if (!fgets(line, sizeof line, stdin)) {
-            fprintf(stderr, "\n");
-            return EXIT_INTERRUPTED;
-        }
-        if (strchr("yYjJ\n", line[0])) return 0;
-        if (strchr("nN", line[0])) return *fresh = 1, 0;
+    fprintf(stderr, "There is an unfinished run in '%s': step %lld of %lld, %s of work. Go on with it? [Y/n] ", a->out, (long long)f.step, (long long)f.total_steps, time);
+    const int agreed = ask_agreed(1);
+    if (agreed == ASK_NO_ANSWER) {
+        fprintf(stderr, "\n");
+        return EXIT_INTERRUPTED;
     }
+    *fresh = !agreed;
+    return 0;
 }
 
 static int run(struct cli *c, void *args)

@@ -3,6 +3,7 @@
 # switched on; close with 3; resume, stops, and processes that cannot be connected.   BUILD=build.  SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
 BUILD=$(readlink -f "${BUILD:-build}")
 ILAB=$BUILD/ilab
 [ -x "$ILAB" ] || { echo "skip mpi: ilab is not built"; exit 0; }
@@ -12,9 +13,6 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-mpi-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 cp models/starter.gguf "$dir/base.gguf"
 cd "$dir" || exit 1
-failed=0
-ok() { echo "ok mpi: $1"; }
-not_ok() { echo "not ok mpi: $1"; tail -8 out | sed 's/^/#   /'; failed=1; }
 root=
 [ "$(id -u)" -ne 0 ] || root=--allow-run-as-root
 par() { timeout 120 mpirun $root --oversubscribe -n "$1" "${@:2}"; }
@@ -49,11 +47,11 @@ if python3 same.py three >out 2>&1; then ok "three processes, exact path: the lo
 # a stop, then on: with two, then with another number of processes
 mpirun $root --oversubscribe -n 2 "${train[@]}" --num-epochs 3000 --ckpt-output-dir cut --checkpoint-steps 2 >out 2>&1 &
 pid=$!
-for _ in $(seq 200); do [ "$(cat cut/metrics.jsonl 2>/dev/null | wc -l)" -ge 6 ] && break; sleep 0.1; done
+wait_for has_lines cut/metrics.jsonl 6
 kill -INT $pid; wait $pid
-sleep 0.5
-if ps -eo args | grep -v grep | grep -q "base.gguf.*--ckpt-output-dir cut"; then not_ok "mpirun that is stopped ends all"; else ok "mpirun that is stopped ends all"; fi
-timeout -s INT 5 "${train[@]}" --num-epochs 3000 --ckpt-output-dir cut >out 2>&1
+none_runs() { ! pgrep -f "base.gguf.*--ckpt-output-dir cut" >/dev/null; }
+if wait_for none_runs; then ok "mpirun that is stopped ends all"; else not_ok "mpirun that is stopped ends all" "$(pgrep -af "ckpt-output-dir cut")"; fi
+stop_when INT "resuming at step" "${train[@]}" --num-epochs 3000 --ckpt-output-dir cut
 if grep -q "resuming at step" out; then ok "one process goes on with a run of two"; else not_ok "one process goes on with a run of two"; fi
 
 # what cannot work

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
 root=$PWD
 ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 stories=$root/../shared/data/weights/stories260K/stories260Ktok512.gguf
@@ -12,29 +13,8 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-badinput-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 export GIT_CONFIG_GLOBAL=/dev/null XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache ILAB_LANG=en
-failed=0
 
-ok() { echo "ok $1"; }
-not_ok() {
-    echo "not ok $1: $2"
-    sed 's/^/#   /' out | head -12
-    failed=1
-}
 
-# check NAME EXIT-CODE PATTERN… -- COMMAND…: the exit code, and that the output has every pattern and no sign of a crash
-check() {
-    local name=$1 want=$2 p rc patterns=()
-    shift 2
-    while [ "$1" != -- ]; do patterns+=("$1"); shift; done
-    shift
-    timeout "${CHECK_SECONDS:-120}" "$@" >out 2>&1 </dev/null
-    rc=$?
-    [ $rc -eq "$want" ] || { not_ok "$name" "exit code $rc instead of $want"; return; }
-    for p in "${patterns[@]}"; do
-        grep -qE -- "$p" out || { not_ok "$name" "no '$p' in the output"; return; }
-    done
-    if grep -qE 'AddressSanitizer|runtime error|(Segmentation|Bus) fault' out; then not_ok "$name" "crashed"; else ok "$name"; fi
-}
 
 # ---- help ----
 commands="init download diff generate train test chat serve"

@@ -4,15 +4,13 @@
 #   BUILD=build: the programs.  SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
 root=$PWD
 make_model=$(readlink -f "${BUILD:-build}/tools/make_model")
 [ -x "$make_model" ] || { echo "skip bench_tools: make_model is not built"; exit 0; }
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-bench-tools-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
-failed=0
-ok() { echo "ok $1"; }
-not_ok() { echo "not ok $1: $2"; sed 's/^/#   /' out | head -12; failed=1; }
 
 # ---- make_model ----
 "$make_model" 135m Q4_K_M a.gguf --layers 2 --threads 1 >out 2>&1 && "$make_model" 135m Q4_K_M b.gguf --layers 2 --threads 2 >>out 2>&1 &&

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
 root=$PWD
 ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 [ -x "$ILAB" ] || { echo "skip config: ilab is not built"; exit 0; }
@@ -12,23 +13,9 @@ trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 export HOME=$dir/home XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache ILAB_LANG=en GIT_CONFIG_GLOBAL=/dev/null
 unset ILAB_GLOBAL_CONFIG ILAB_COMPAT VISUAL EDITOR
-failed=0
-ok() { echo "ok $1"; }
-not_ok() { echo "not ok $1: $2"; sed 's/^/#   /' out | head -12; failed=1; }
-# check NAME EXIT-CODE PATTERN… -- COMMAND…     standard input comes from the file `in`
-check() {
-    local name=$1 want=$2 p rc patterns=()
-    shift 2
-    while [ "$1" != -- ]; do patterns+=("$1"); shift; done
-    shift
-    timeout 60 "$@" >out 2>&1 <in
-    rc=$?
-    [ $rc -eq "$want" ] || { not_ok "$name" "exit code $rc instead of $want"; return; }
-    for p in "${patterns[@]}"; do grep -qE -- "$p" out || { not_ok "$name" "no '$p'"; return; }; done
-    if grep -qE 'AddressSanitizer|runtime error|Segmentation' out; then not_ok "$name" "crashed"; else ok "$name"; fi
-}
 same() { if [ "$2" = "$3" ]; then ok "$1"; else not_ok "$1" "'$2' is not '$3'"; fi; }
 : >in
+check_input=in
 
 # ---- both command lines ----
 "$ILAB" >out 2>&1

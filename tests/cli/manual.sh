@@ -62,15 +62,16 @@ zpty -w z "PS1='> '; fpath=($1 \$fpath); autoload -U compinit; compinit -u -D; u
 zpty -w z "echo re''ady"
 zpty -r -m z text '*ready*' || exit 1
 zpty -n -w z "$2"$'\t'
-sleep 1
-zpty -n -w z $'\x15'"echo do"$'\x16'$'\x07'"ne"$'\n' 2>/dev/null
 all=
-for i in {1..20}; do zpty -r -t z part && all+=$part || sleep 0.1; done
+for i in {1..200}; do # until it stands there, 20 s at most
+    zpty -r -t z part && all+=$part || sleep 0.1
+    [[ ${all//[$'\r\a']/} = *"$3"* ]] && break
+done
 print -r -- "$all"
 zpty -d z
 END
-    zsh_try() { HOME=$dir TERM=dumb timeout 20 zsh -f "$dir/try.zsh" "$dir" "$1" 2>&1 | tr -d '\r\a'; }
-    zsh_has() { if zsh_try "$2" | grep -qF -- "$3"; then ok "zsh: $1"; else not_ok "zsh: $1" "$(zsh_try "$2" | tail -3)"; fi; }
+    zsh_try() { HOME=$dir TERM=dumb timeout 60 zsh -f "$dir/try.zsh" "$dir" "$1" "$2" 2>&1 | tr -d '\r\a'; }
+    zsh_has() { zsh_try "$2" "$3" >out; if grep -qF -- "$3" out; then ok "zsh: $1"; else not_ok "zsh: $1" "$(tail -3 out)"; fi; }
     if zsh -f -c "autoload -U compinit; compinit -u -D; source $dir/_ilab; whence -w _ilab" 2>&1 | grep -q '^_ilab: function$'; then ok "zsh: loads"; else not_ok "zsh: loads" "no"; fi
     zsh_has "a group" "ilab mod" "ilab model "
     zsh_has "a command of a group" "ilab model tr" "ilab model train "

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
 root=$PWD
 ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 real=$root/../shared/data/weights/tinystories-656k
@@ -14,27 +15,7 @@ dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-model-files-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 python3 tests/check/hf_families.py make "$dir" llama-wide mixtral || { echo "not ok model_files: no directories"; exit 1; }
 cd "$dir" || exit 1
-failed=0
 
-not_ok() {
-    echo "not ok $1: $2"
-    sed 's/^/#   /' out | head -12
-    failed=1
-}
-# check NAME EXIT-CODE PATTERN… -- COMMAND…
-check() {
-    local name=$1 want=$2 p rc patterns=()
-    shift 2
-    while [ "$1" != -- ]; do patterns+=("$1"); shift; done
-    shift
-    timeout 120 "$@" >out 2>&1 </dev/null
-    rc=$?
-    [ $rc -eq "$want" ] || { not_ok "$name" "exit code $rc instead of $want"; return; }
-    for p in "${patterns[@]}"; do
-        grep -qE -- "$p" out || { not_ok "$name" "no '$p' in the output"; return; }
-    done
-    echo "ok $name"
-}
 absent() { if ls "$@" >/dev/null 2>&1; then not_ok "nothing is left behind" "$*"; else echo "ok nothing is left behind: $*"; fi; }
 
 # ---- usage ----

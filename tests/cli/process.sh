@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
 ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 [ -x "$ILAB" ] || { echo "skip process: ilab is not built"; exit 0; }
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-process-XXXXXX") || exit 1
@@ -11,21 +12,6 @@ trap '"$ILAB" process stop --latest --timeout 5 --kill >/dev/null 2>&1; rm -rf "
 cd "$dir" || exit 1
 export XDG_CONFIG_HOME=$dir/user/config XDG_DATA_HOME=$dir/user/data XDG_CACHE_HOME=$dir/user/cache ILAB_LANG=en
 unset ILAB_GLOBAL_CONFIG ILAB_COMPAT
-failed=0
-ok() { echo "ok $1"; }
-not_ok() { echo "not ok $1: $2"; sed 's/^/#   /' out | head -12; failed=1; }
-# check NAME EXIT-CODE PATTERN… -- COMMAND…
-check() {
-    local name=$1 want=$2 p rc patterns=()
-    shift 2
-    while [ "$1" != -- ]; do patterns+=("$1"); shift; done
-    shift
-    timeout 60 "$@" >out 2>&1 </dev/null
-    rc=$?
-    [ $rc -eq "$want" ] || { not_ok "$name" "exit code $rc instead of $want"; return; }
-    for p in "${patterns[@]}"; do grep -qE -- "$p" out || { not_ok "$name" "no '$p'"; return; }; done
-    ok "$name"
-}
 registry=$XDG_DATA_HOME/instructlab/internal/process_registry.json
 field() { "$ILAB" process list --json | tr ',{}' '\n\n\n' | sed -nE "s/^\"$1\":\"?([^\"]*)\"?$/\1/p" | tail -1; }
 
@@ -46,7 +32,7 @@ if [ "$(ps -o tty= -p "$pid" | tr -d ' ')" = '?' ] && [ "$(ps -o sid= -p "$pid" 
 check "list" 0 "^\| Type +\| PID +\| UUID +\| Log File +\| Runtime +\| Status" "^\| Generation \| $pid +\|.*\| 00:00:.. \| Running" -- "$ILAB" process list
 check "list by state, in any case" 0 "Generation" -- "$ILAB" process list --state RUNNING
 check "list by another state" 0 "^No processes found" -- "$ILAB" process list --state done
-timeout -s INT 2 "$ILAB" process attach --latest >out 2>&1 </dev/null
+stop_when INT . "$ILAB" process attach --latest
 if grep -q "No longer following" out && kill -0 "$pid" 2>/dev/null; then ok "Ctrl-C only stops following"; else not_ok "Ctrl-C only stops following" "no"; fi
 check "stop" 0 "Stopped, exit code 130" -- "$ILAB" process stop --latest
 if kill -0 "$pid" 2>/dev/null; then not_ok "stop: it has ended" "it runs"; else ok "stop: it has ended"; fi

@@ -4,6 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
 root=$PWD
 ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 shared=$root/../shared/data/taxonomy
@@ -13,32 +14,8 @@ trap 'chmod -R u+rwx "$dir"; rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_SYSTEM=/dev/null HOME=$dir
 export GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@example.org GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@example.org
-failed=0
 I="$ILAB --config DEFAULT"
 
-not_ok() {
-    echo "not ok $1: $2"
-    sed 's/^/#   /' out | head -15
-    failed=1
-}
-# check NAME EXIT-CODE PATTERN… -- COMMAND…: the exit code, that the output has every pattern (those that begin with ! must be absent)
-check() {
-    local name=$1 want=$2 p rc patterns=()
-    shift 2
-    while [ "$1" != -- ]; do patterns+=("$1"); shift; done
-    shift
-    timeout 60 "$@" >out 2>&1 </dev/null
-    rc=$?
-    [ $rc -eq "$want" ] || { not_ok "$name" "exit code $rc instead of $want"; return; }
-    for p in "${patterns[@]}"; do
-        if [ "${p#!}" != "$p" ]; then
-            grep -qE -- "${p#!}" out && { not_ok "$name" "'${p#!}' in the output"; return; }
-        else
-            grep -qE -- "$p" out || { not_ok "$name" "no '$p' in the output"; return; }
-        fi
-    done
-    if grep -qE 'AddressSanitizer|runtime error|(Segmentation|Bus) fault' out; then not_ok "$name" "crashed"; else echo "ok $name"; fi
-}
 
 # ---- a taxonomy with leaves of each kind ----
 skill() { # skill FILE CONTEXT: five examples, version 2
@@ -119,15 +96,13 @@ check "new: a mark is shown where it stands" 1 'qna.yaml:3:1: error: \[.domain\]
 check "no taxonomy: what to do" 1 'taxonomy \(nowhere\) does not exist. `ilab init` makes one' -- $I taxonomy tree --taxonomy-path nowhere
 mkdir -p wrong/knowledge/a && echo 'version: 3' >wrong/knowledge/a/qna.yml
 check "qna.yml: what to do" 0 'must be named .qna.yaml.. File will not be checked. `ilab taxonomy fix FILE` renames it' -- $I taxonomy diff --taxonomy-path wrong --taxonomy-base empty
-if command -v script >/dev/null; then # Ctrl-C at a question ends the command, and nothing is written
-    for what in "config init" "init" "taxonomy new"; do
-        mkdir -p asked && cd asked || exit 1
-        (sleep 1; printf '\003'; sleep 1) | XDG_CONFIG_HOME=$dir/asked XDG_DATA_HOME=$dir/asked timeout 20 script -qec "$ILAB $what" /dev/null >../out 2>&1
-        rc=$?
-        cd ..
-        if [ $rc = 130 ] && [ -z "$(find asked -name '*.yaml')" ]; then echo "ok Ctrl-C at a question of $what"; else not_ok "Ctrl-C at a question of $what" "exit code $rc: $(find asked -name '*.yaml')"; fi
-    done
-fi
+for what in "config init" "init" "taxonomy new"; do # Ctrl-C at a question ends the command, and nothing is written
+    mkdir -p asked && cd asked || exit 1
+    XDG_CONFIG_HOME=$dir/asked XDG_DATA_HOME=$dir/asked python3 "$root/tests/cli/terminal.py" 'see:[:?\]>] *$' 'type:\x03' -- $ILAB $what >../out 2>&1
+    rc=$?
+    cd ..
+    if [ $rc = 130 ] && [ -z "$(find asked -name '*.yaml')" ]; then ok "Ctrl-C at a question of $what"; else not_ok "Ctrl-C at a question of $what" "exit code $rc: $(find asked -name '*.yaml')"; fi
+done
 check "new: never overwrites" 1 'exists already and is left as it is' -- $I taxonomy new company/lamps --taxonomy-path t --document docs/lamps.md --non-interactive
 check "new: a folder, copied beside the leaf" 0 '' -- $I taxonomy new company/copied --taxonomy-path t --document docs --copy --non-interactive
 cp t/knowledge/company/copied/qna.yaml out

@@ -3,65 +3,42 @@
 #   ILAB=path/of/ilab or BUILD=build: the program.  SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
+root=$PWD
 ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 [ -x "$ILAB" ] || { echo "skip train-safety: ilab is not built"; exit 0; }
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-train-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 cp models/starter.gguf "$dir/base.gguf"
 cd "$dir" || exit 1
-failed=0
-ok() { echo "ok $1"; }
-not_ok() {
-    echo "not ok $1: $2"
-    sed 's/^/#   /' out | tail -12
-    failed=1
-}
-# check NAME EXIT-CODE PATTERN… -- COMMAND…
-check() {
-    local name=$1 want=$2 p rc patterns=()
-    shift 2
-    while [ "$1" != -- ]; do patterns+=("$1"); shift; done
-    shift
-    timeout 120 "$@" >out 2>&1 </dev/null
-    rc=$?
-    [ $rc -eq "$want" ] || { not_ok "$name" "exit code $rc instead of $want"; return; }
-    for p in "${patterns[@]}"; do grep -qE -- "$p" out || { not_ok "$name" "no '$p' in the output"; return; }; done
-    ok "$name"
-}
 for i in 1 2 3 4 5 6 7 8; do printf '{"user": "Who leads town %d?", "assistant": "Jo Berg %d leads it."}\n' $i $i; done >some.jsonl
 train=("$ILAB" train --model-path base.gguf --data-path some.jsonl --no-merge --quiet --lora-rank 2 --effective-batch-size 64 --num-threads 1)
-# wait_lines FILE N: until metrics have N lines
-wait_lines() { for _ in $(seq 300); do [ "$(cat "$1" 2>/dev/null | wc -l)" -ge "$2" ] && return; sleep 0.1; done; }
 
 # ---- killed at any moment: the same bits ----
-check "a whole run" 0 "Adapter: whole/adapter.gguf" -- "${train[@]}" --num-epochs 8 --ckpt-output-dir whole
-"${train[@]}" --num-epochs 8 --ckpt-output-dir cut --checkpoint-steps 3 >out 2>&1 &
+check "a whole run" 0 "Adapter: whole/adapter.gguf" -- "${train[@]}" --num-epochs 200 --ckpt-output-dir whole
+"${train[@]}" --num-epochs 200 --ckpt-output-dir cut --checkpoint-steps 3 >out 2>&1 &
 pid=$!
-wait_lines cut/metrics.jsonl 8
+wait_for has_lines cut/metrics.jsonl 8
 kill -KILL $pid; wait $pid 2>/dev/null
-check "goes on after kill -9" 0 "left the folder .* without ending in order" "resuming at step" -- "${train[@]}" --num-epochs 8 --ckpt-output-dir cut --checkpoint-steps 3
+check "goes on after kill -9" 0 "left the folder .* without ending in order" "resuming at step" -- "${train[@]}" --num-epochs 200 --ckpt-output-dir cut --checkpoint-steps 3
 if cmp -s whole/adapter.gguf cut/adapter.gguf; then ok "killed and resumed: the same bits"; else not_ok "killed and resumed: the same bits" "adapters differ"; fi
-check "finished: nothing is trained again" 0 "this run is complete \(([0-9]+) steps\): nothing is left" "This run was complete already: [0-9]+ steps" -- "${train[@]}" --num-epochs 8 --ckpt-output-dir cut
+check "finished: nothing is trained again" 0 "this run is complete \(([0-9]+) steps\): nothing is left" "This run was complete already: [0-9]+ steps" -- "${train[@]}" --num-epochs 200 --ckpt-output-dir cut
 
 # ---- signals, and two runs in one folder ----
 "${train[@]}" --num-epochs 5000 --ckpt-output-dir busy >busy.log 2>&1 &
 pid=$!
-wait_lines busy/metrics.jsonl 3
+wait_for has_lines busy/metrics.jsonl 3
 check "two runs refuse to share a folder" 1 "another run, process $pid is using the folder \"busy\"" "choose another folder" -- "${train[@]}" --num-epochs 5000 --ckpt-output-dir busy
 kill -TERM $pid; wait $pid; rc=$?
 if [ $rc -eq 0 ] && grep -q "the same command goes on" busy.log; then ok "SIGTERM saves and ends with success"; else cp busy.log out; not_ok "SIGTERM saves and ends with success" "exit code $rc"; fi
 if [ -s busy/.lock ]; then not_ok "no stale lock after SIGTERM" "$(cat busy/.lock)"; else ok "no stale lock after SIGTERM"; fi
 
 # ---- asked on a terminal ----
-if command -v script >/dev/null; then
-    printf 'x\ny\n' >answer
-    (sleep 1; cat answer; sleep 3) | timeout 20 script -qec "timeout -s INT 4 ${train[*]} --num-epochs 5000 --ckpt-output-dir busy" /dev/null >out 2>&1
-    if grep -q "Go on with it" out && grep -q "resuming at step" out; then ok "asks on a terminal: yes goes on"; else not_ok "asks on a terminal: yes goes on" "no question"; fi
-    (sleep 1; echo n; sleep 3) | timeout 20 script -qec "timeout -s INT 4 ${train[*]} --num-epochs 5000 --ckpt-output-dir busy" /dev/null >out 2>&1
-    if grep -q "Go on with it" out && ! grep -q "resuming at step" out; then ok "asks on a terminal: no begins anew"; else not_ok "asks on a terminal: no begins anew" "resumed"; fi
-else
-    echo "skip asks on a terminal: script is not installed"
-fi
+terminal=(python3 "$root/tests/cli/terminal.py")
+check "asks on a terminal: yes goes on" 130 "Go on with it.*x" "resuming at step" -- \
+    "${terminal[@]}" 'see:Go on with it' 'type:x\n' 'see:y/n. $' 'type:y\n' 'see:resuming at step' kill:INT -- "${train[@]}" --num-epochs 5000 --ckpt-output-dir busy
+check "asks on a terminal: no begins anew" 130 "Go on with it" "!resuming at step" -- \
+    "${terminal[@]}" 'see:Go on with it' 'type:n\n' 'see:step' kill:INT -- "${train[@]}" --num-epochs 5000 --ckpt-output-dir busy
 
 # ---- what does not belong together ----
 check "other settings" 1 "cannot resume the run in 'busy' \(step [0-9]+ of" "rank is '4', was '2'" "\-\-fresh" "--ckpt-output-dir" -- "${train[@]}" --num-epochs 5000 --ckpt-output-dir busy --lora-rank 4
@@ -78,16 +55,16 @@ check "nothing to resume" 1 "there is no unfinished run in 'busy'" -- "${train[@
 # ---- damaged, full disk ----
 "${train[@]}" --num-epochs 5000 --ckpt-output-dir dam --checkpoint-steps 2 >out 2>&1 &
 pid=$!
-wait_lines dam/metrics.jsonl 6
+wait_for test -s dam/checkpoint-previous.bin
 kill -KILL $pid; wait $pid 2>/dev/null
-head -c 5000 dam/checkpoint.bin >cut.bin; cp cut.bin dam/checkpoint.bin
-timeout -s INT 4 "${train[@]}" --num-epochs 5000 --ckpt-output-dir dam >out 2>&1 </dev/null
+head -c 5000 dam/checkpoint.bin >cut.bin; cp --remove-destination cut.bin dam/checkpoint.bin # (killed between two names of one file, both are one)
+stop_when INT "going on from" "${train[@]}" --num-epochs 5000 --ckpt-output-dir dam
 if grep -q "checkpoint.bin' is damaged; trying the checkpoint before it" out && grep -q "going on from 'dam/checkpoint-previous.bin'" out; then ok "a damaged checkpoint falls back to the one before"; else not_ok "a damaged checkpoint falls back to the one before" "no word of it"; fi
 cp cut.bin dam/checkpoint.bin; cp cut.bin dam/checkpoint-previous.bin
 check "both damaged" 1 "no checkpoint in 'dam' is sound any more" -- "${train[@]}" --num-epochs 5000 --ckpt-output-dir dam
 "${train[@]}" --num-epochs 5000 --ckpt-output-dir full --checkpoint-steps 2 >out 2>&1 &
 pid=$!
-wait_lines full/metrics.jsonl 5
+wait_for has_lines full/metrics.jsonl 5
 kill -KILL $pid; wait $pid 2>/dev/null
 before=$(sha256sum <full/checkpoint.bin)
 check "full disk: told, and tried again" 1 "cannot write.*the training goes on, the state will be saved later" "the last good checkpoint is kept" -- bash -c "trap '' XFSZ; ulimit -f 64; exec ${train[*]} --num-epochs 5000 --ckpt-output-dir full --checkpoint-steps 2"

@@ -286,6 +286,7 @@ static void from_nothing(void **state) {
     struct sb text;
     struct train_report rep;
     ilab_err e = { 0 };
+    const long tokens = cpu_detect() == 0 ? 48000 : 150000; /* the scalar level needs thirty times as long for one */
     sb_init(&text, 1 << 20);
     for (int i = 0; i < 64; i++)
         sb_addf(&text, i % 2 ? "{\"text\":\"The town %s lies on river %d.\"}\n" : "{\"user\":\"Where is %s?\",\"assistant\":\"On river %d.\"}\n",
@@ -294,11 +295,11 @@ static void from_nothing(void **state) {
     assert_int_equal(file_write(data, text.p, text.n, &e), 0);
     sb_release(&text);
 
-    write_scratch("s1", data, 150000, 0.01, "");
+    write_scratch("s1", data, tokens, 0.01, "");
     if (run_scratch("s1", 1, &rep, &e))
         fail_msg("%s", e.msg);
     assert_true(rep.first_loss > 5 && rep.val_loss < 0.5);
-    assert_in_range(rep.tokens, 148000, 152000);
+    assert_in_range(rep.tokens, tokens - 2000, tokens + 2000);
 
     /* The file opens as a model of its own, with its vocabulary and template. */
     struct model *m;
@@ -311,7 +312,7 @@ static void from_nothing(void **state) {
     model_free(m);
 
     /* Two threads and a second command: the same bits; nothing is trained twice. */
-    write_scratch("s2", data, 150000, 0.01, "");
+    write_scratch("s2", data, tokens, 0.01, "");
     assert_int_equal(run_scratch("s2", 2, &rep, &e), 0);
     assert_int_equal(run_scratch("s2", 2, &rep, &e), 0);
     assert_true(rep.resumed);
@@ -322,7 +323,7 @@ static void from_nothing(void **state) {
 
     /* Killed twice, the second time in the decay. */
     struct plan cut = { .name = "s5", .scratch = 1 };
-    write_scratch("s5", data, 150000, 0.01, "checkpoint_minutes: 0.001\n");
+    write_scratch("s5", data, tokens, 0.01, "checkpoint_minutes: 0.001\n");
     assert_int_equal(in_child(&cut, 200, SIGKILL), 128 + SIGKILL);
     assert_killed_or_done(in_child(&cut, 500, SIGKILL));
     assert_int_equal(in_child(&cut, 0, 0), 0);
@@ -331,18 +332,18 @@ static void from_nothing(void **state) {
     assert_string_equal(hex[0], hex[1]);
 
     /* A little more: on from before the decay. */
-    write_scratch("s5", data, 160000, 0.01, "checkpoint_minutes: 1\n");
+    write_scratch("s5", data, tokens + 10000, 0.01, "checkpoint_minutes: 1\n");
     assert_int_equal(run_scratch("s5", 1, &rep, &e), 0);
     assert_true(rep.resumed);
 
     /* More tokens: on from before the decay. */
     int64_t before = rep.steps;
-    write_scratch("s2", data, 200000, 0.005, "");
+    write_scratch("s2", data, tokens + tokens / 3, 0.005, "");
     assert_int_equal(run_scratch("s2", 2, &rep, &e), 0);
     assert_true(rep.resumed && rep.steps > before);
-    assert_in_range(rep.tokens, 198000, 202000);
+    assert_in_range(rep.tokens, tokens + tokens / 3 - 2000, tokens + tokens / 3 + 2000);
 
-    write_scratch("s2", data, 200000, 0.005, "rope_base: 5000\n");
+    write_scratch("s2", data, tokens + tokens / 3, 0.005, "rope_base: 5000\n");
     assert_int_equal(run_scratch("s2", 1, &rep, &e), ILAB_E_INVALID);
     assert_non_null(strstr(e.msg, "model.rope_base is '5000', was '10000'"));
     write_scratch("s3", data, 1000, 0.005, "n_layers: 3\n");
