@@ -332,10 +332,10 @@ static void run_row(const struct job *j, const struct step *st)
     const struct part *a = st->a;
     const struct gemm *p = a->p;
     const int64_t row = (int64_t)p->t->row_bytes, col = st->unit * PAIR_COLS;
-    const uint8_t *src = pair_at(a, st->unit), *second = src + KERN_PANEL * row;
+    const uint8_t *src = pair_at(a, st->unit);
     const struct qact *act = a->act + (p->row_index ? p->row_index[0] : 0);
-    j->g->k->q->row[p->t->type](p->c + col, p->load_c, act, j->n_a, src, row, p->n_k, second);
-    j->g->k->q->row[p->t->type](p->c + col + KERN_PANEL, p->load_c, act, j->n_a, second, row, p->n_k, st->next ? pair_at(st->next, st->next_unit) : NULL);
+    for (int i = 0; i < QG_PAIR; i++)
+        j->g->k->q->row[p->t->type](p->c + col + i * KERN_PANEL, p->load_c, act, j->n_a, src + i * KERN_PANEL * row, row, p->n_k);
 }
 
 static void run_unit(const struct job *j, const struct step *st, struct work *w)
@@ -428,6 +428,7 @@ static void walk_task(void *ud, int i_task, int i_thread)
     struct work *w = &j->s->work[i_thread];
     const struct part *a = j->s->part;
     int first = 0;
+    const uint8_t *fetched = NULL; /* where a product with one row of A has fetched already */
     for (int64_t k = 0; k < j->n_range; k++) { /* the own range, then the others' */
         struct range *r = &j->s->range[(i_task + k) % j->n_range];
         while (atomic_load_explicit(&r->next, memory_order_relaxed) < r->end) {
@@ -440,9 +441,14 @@ static void walk_task(void *ud, int i_task, int i_thread)
                 st.next = part_of(j, a, u + 1);
                 st.next_unit = u + 1 - st.next->first_unit;
             }
-            if (k == 0 && first++ == 0 && !by_row(j, &st))
+            const int row = by_row(j, &st);
+            if (row && pair_at(a, st.unit) != fetched)
+                fetch(pair_at(a, st.unit), QG_ROW_AHEAD);
+            else if (!row && k == 0 && first == 0)
                 fetch_first(&st);
-            if (by_row(j, &st))
+            first = 1;
+            fetched = pair_at(a, st.unit + 1);
+            if (row)
                 run_row(j, &st);
             else if (a->kind)
                 run_unit(j, &st, w);

@@ -23,7 +23,8 @@ enum {
     QG_CHUNK = 256,               /* columns of k in a tile */
     QG_SUB = 32,                  /* … in a block of activations */
     QG_ROWS = 6,                  /* rows of A that a level's kernel takes at most at once */
-    QG_PAIR = 2                   /* panels that a kernel takes at once: 32 columns of C */
+    QG_PAIR = 2,                  /* panels that a kernel takes at once: 32 columns of C */
+    QG_ROW_AHEAD = 8192           /* bytes: how far ahead a product with one row of A fetches */
 };
 
 /* Rounded activations: one row, one chunk. Elements beyond n_k are zero. */
@@ -84,10 +85,9 @@ struct qgemm_ops {
     /* Sixteen rows, row_bytes apart; NULL: with the type's decoder. Sub-blocks s0 … n_sub of the chunk (of super-blocks:
      * 0 … 4 before 4 … 8, or 0 … 8). */
     void (*unpack[QT_COUNT])(struct qtile *t, const uint8_t *src, int64_t row_bytes, int s0, int n_sub);
-    /* One row of A (chunks act_step apart), sixteen whole rows of W: C[0..16) goes on from its content (load) or from 0. Meanwhile
-     * `next` (NULL: none), the sixteen rows that come then, is fetched. A slot that is NULL: by a tile. */
-    void (*row[QT_COUNT])(float *c, int load, const struct qact *act, int64_t act_step, const uint8_t *src, int64_t row_bytes, int64_t n_k,
-                          const uint8_t *next);
+    /* One row of A (chunks act_step apart), sixteen whole rows of W: C[0..16) goes on from its content (load) or from 0. What lies
+     * up to QG_ROW_AHEAD bytes on is fetched meanwhile. A slot that is NULL: by a tile. */
+    void (*row[QT_COUNT])(float *c, int load, const struct qact *act, int64_t act_step, const uint8_t *src, int64_t row_bytes, int64_t n_k);
     /* rows[16] of decoded rows → tile */
     void (*interleave)(struct qtile *t, const struct qrow *rows, const struct qkind *k);
     /* v[k][16] of the first n_sub sub-blocks of a tile: the numbers that dequantize.c makes, bit for bit. NULL: qvalues.c dequantises. */
@@ -102,7 +102,7 @@ extern const struct qgemm_ops qgemm_ref;
 #ifdef __x86_64__
 extern const struct qgemm_ops qgemm_avx2, qgemm_avx2_vnni, qgemm_avx512; /* the latter two want VNNI */
 #define QGEMV(type) \
-    void qgemv_##type##_avx512(float *c, int load, const struct qact *act, int64_t act_step, const uint8_t *src, int64_t row_bytes, int64_t n_k, const uint8_t *next);
+    void qgemv_##type##_avx512(float *c, int load, const struct qact *act, int64_t act_step, const uint8_t *src, int64_t row_bytes, int64_t n_k);
 QGEMV(q8_0) QGEMV(q4_k) QGEMV(q6_k)
 void qgemm_quantize_avx2(struct qact *dst, const float *x, int n, int super_block); /* wider registers gain nothing here */
 #endif
