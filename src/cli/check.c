@@ -5,9 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LINE = 120 };
-
-int check_open(struct check *c, const struct cli *cli, const struct check_args *a, int folder)
+int check_open(struct check *c, const struct cli *cli, const struct check_args *a, unsigned folder)
 {
     static const struct { const char *name; enum finding_format format; int json; } FORMATS[] = {
         { "text", FINDINGS_TEXT, 0 }, { "line", FINDINGS_LINE, 0 }, { "github", FINDINGS_GITHUB, 0 }, { "json", FINDINGS_TEXT, 1 },
@@ -15,7 +13,7 @@ int check_open(struct check *c, const struct cli *cli, const struct check_args *
     ilab_err e = { 0 };
     const char *name = a->format;
     size_t i = 0;
-    *c = (struct check){ .o = { .strict = a->strict, .folder = folder }, .quiet = a->quiet };
+    *c = (struct check){ .o = { .strict = a->strict, .folder = folder }, .to = stdout, .quiet = a->quiet };
     if (!name) name = a->json ? "json" : getenv("GITHUB_ACTIONS") && getenv("GITHUB_WORKFLOW") ? "github" : "text";
     while (i < ARRAY_LEN(FORMATS) && strcmp(name, FORMATS[i].name)) i++;
     if (i == ARRAY_LEN(FORMATS)) {
@@ -32,7 +30,7 @@ int check_open(struct check *c, const struct cli *cli, const struct check_args *
     if (c->o.compat) c->o.folder = 0;
     if (a->rules && c->o.compat == COMPAT_0_14 && file_exists(a->rules) != 1) log_debug("Cannot find %s. Using default rules.", a->rules);
     else if (a->rules && lint_config_read(a->rules, &c->lint, &e)) return fail(&e, "Error: --yaml-rules: "), EXIT_USAGE;
-    if (!c->lint && !c->o.compat) c->lint = lint_config_relaxed(MAX_LINE);
+    if (!c->lint && !c->o.compat) c->lint = lint_config_relaxed(LINT_MAX_LINE); /* once for all files */
     c->o.lint = c->lint;
     if (c->json) c->all = json_array();
     return 0;
@@ -55,9 +53,26 @@ void check_print(struct check *c, const char *file, const struct findings *f)
         struct sb b;
         sb_init(&b, (size_t)64 << 20);
         findings_write(&b, file, f, c->format);
-        if (b.p) fputs(b.p, stdout);
+        if (b.p) fputs(b.p, c->to);
         sb_release(&b);
     }
+}
+
+/* A name need not be UTF-8. */
+static json_t *text_json(const char *s)
+{
+    json_t *v = json_string(s ? s : "");
+    return v ? v : json_string("?");
+}
+
+void check_print_problem(struct check *c, const char *file, const char *text)
+{
+    if (c->json) json_array_append_new(c->all, json_pack("{s:o,s:b,s:s,s:o}", "file", text_json(file), "error", 1, "level", "error", "message", text_json(text)));
+    if (c->o.compat) log_error("%s:1:1 [.] %s", file, text);
+    else if (c->json || c->quiet) return;
+    else if (c->format == FINDINGS_GITHUB) fprintf(c->to, "::error file=%s::%s\n", file, text);
+    else if (sv_starts(sv_of(text), file)) fprintf(c->to, "%s\n", text); /* it names its place */
+    else fprintf(c->to, "%s: error: %s\n", file, text);
 }
 
 void check_print_json(struct check *c, int n_files, int n_errors)
@@ -75,10 +90,4 @@ void check_close(struct check *c)
 {
     lint_config_free(c->lint);
     json_decref(c->all);
-}
-
-json_t *check_text_json(const char *s)
-{
-    json_t *v = json_string(s ? s : "");
-    return v ? v : json_string("?");
 }

@@ -15,11 +15,11 @@ struct check_args { const char *rules, *format, *compat; int strict, json, quiet
     { "quiet", 0, NULL, OPT_FLAG, off + offsetof(struct check_args, quiet), 0, 0, NULL, NULL, "no output; the exit code tells (0 valid, 1 not)" }
 
 /* A judge made of the options. check_open: 0, or an exit code after a message. */
-struct check { struct check_opts o; struct lint_config *lint; enum finding_format format; int json, quiet; json_t *all; };
-int check_open(struct check *c, const struct cli *cli, const struct check_args *a, int folder); /* --compat here, else before the command */
-void check_print(struct check *c, const char *file, const struct findings *f); /* to stdout, or into c->all; compat: to the log */
+struct check { struct check_opts o; struct lint_config *lint; enum finding_format format; FILE *to; int json, quiet; json_t *all; };
+int check_open(struct check *c, const struct cli *cli, const struct check_args *a, unsigned folder); /* --compat here, else before the command; c->to: stdout */
+void check_print(struct check *c, const char *file, const struct findings *f); /* to c->to, or into c->all; compat: to the log */
+void check_print_problem(struct check *c, const char *file, const char *text); /* what keeps a file from being read at all */
 void check_print_json(struct check *c, int n_files, int n_errors);
 void check_close(struct check *c);
-json_t *check_text_json(const char *s);                                        /* a text that need not be UTF-8 */
 
 #endif

@@ -84,11 +84,17 @@ static int add_leaf(struct ingest *g, const char *path, ilab_err *e)
     struct findings found = { 0 };
     struct source src = { 0 };
     struct file_list files = { 0 };
-    int rc = leaf_read(path, g->a->taxonomy, &leaf, &found, e);
-    if (!rc && !leaf)
-        rc = found.n ? err_set(e, ILAB_E_FORMAT, "%s:%d: %s: correct it first (`ilab diff --taxonomy-path %s` shows all)", path, found.v[0].line, found.v[0].text, path)
-                     : err_set(e, ILAB_E_FORMAT, "%s: the file is empty", path);
-    else if (!rc && !leaf->is_knowledge) rc = err_set(e, ILAB_E_INVALID, "%s is a skill: it has no documents", path);
+    static const struct check_opts VERDICT = { .no_style = 1 };
+    int rc = leaf_check(path, g->a->taxonomy, &VERDICT, &leaf, &found, e);
+    if (!rc && (!leaf || found.n_errors)) {
+        struct sb b;
+        sb_init(&b, (size_t)16 << 20);
+        findings_write(&b, path, &found, FINDINGS_TEXT);
+        fputs(b.p ? b.p : "", stderr);
+        sb_release(&b);
+        rc = err_set(e, ILAB_E_FORMAT, "%s: %s", path, found.n_errors ? "correct it first, as shown above" : "the file is empty");
+    }
+    if (!rc && !leaf->is_knowledge) rc = err_set(e, ILAB_E_INVALID, "%s is a skill: it has no documents", path);
     if (!rc) rc = documents_find(leaf, g->a->taxonomy, &src, &files, e);
     const size_t before = g->n_task;
     if (!rc) rc = add_files(g, &src, &files, e);

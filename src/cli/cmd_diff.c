@@ -27,21 +27,22 @@ static void add_problem(struct report *r, const char *file, const char *text)
 {
     r->n_errors++;
     r->n_files++;
-    if (r->c->o.compat) log_error("%s:1:1 [.] %s", file, text);
-    else if (!r->silent && r->c->format == FINDINGS_GITHUB) printf("::error file=%s::%s\n", file, text);
-    else if (!r->silent && sv_starts(sv_of(text), file)) printf("%s\n", text); /* it names its place */
-    else if (!r->silent) printf("%s: error: %s\n", file, text);
-    if (r->c->json) json_array_append_new(r->c->all, json_pack("{s:o,s:b,s:s,s:o}", "file", check_text_json(file), "error", 1, "level", "error", "message", check_text_json(text)));
+    check_print_problem(r->c, file, text);
 }
 
-/* The documents of a valid leaf. Those that lie elsewhere, and under --compat all, are looked at only when that was asked for. */
+/* The documents of a valid leaf. Those that lie elsewhere are looked at when they were fetched before, else only when that was
+ * asked for; under --compat all only when it was asked for. */
 static void check_documents(struct report *r, const struct leaf_read_result *l)
 {
-    struct documents d;
+    struct documents d = { 0 };
     ilab_err e = { 0 };
-    if (!r->a->documents && (r->c->o.compat || document_is_remote(l->leaf))) r->n_away++;
-    else if (documents_load(l->leaf, r->single ? "." : r->a->path, &d, &e)) add_problem(r, l->file, e.msg);
-    else documents_release(&d);
+    const char *taxonomy = r->single ? "." : r->a->path;
+    int away = r->c->o.compat && !r->a->documents, rc = 0;
+    if (r->a->documents) rc = documents_load(l->leaf, taxonomy, &d, &e);
+    else if (!away) rc = documents_load_here(l->leaf, taxonomy, &d, &away, &e);
+    r->n_away += !rc && away;
+    if (rc) add_problem(r, l->file, e.msg);
+    documents_release(&d);
 }
 
 static int report_leaf(void *ud, struct leaf_read_result *l, ilab_err *e)
@@ -79,8 +80,8 @@ static void conclude(const struct report *r)
     if (c->json) check_print_json(c, (int)r->l->n, r->n_errors);
     if (r->silent || c->format != FINDINGS_TEXT) return;
     if (r->n_away && !c->o.compat)
-        printf("%d document%s in a repository elsewhere %s not checked: `ilab taxonomy diff --documents` fetches and checks.\n", r->n_away, r->n_away == 1 ? "" : "s",
-               r->n_away == 1 ? "was" : "were");
+        printf("%d document%s in a repository elsewhere %s not at hand and not checked: `ilab taxonomy diff --documents` fetches and checks.\n", r->n_away,
+               r->n_away == 1 ? "" : "s", r->n_away == 1 ? "is" : "are");
     sb_init(&b, 1 << 16);
     if (!r->n_errors && (r->single || c->o.compat == COMPAT_0_26)) sb_addf(&b, "Taxonomy in %s is valid :)", path);
     else if (!r->n_errors) sb_addf(&b, "Taxonomy in /%.*s/ is valid :)", (int)(len - slash), path + skip);
@@ -111,12 +112,11 @@ static int run(struct cli *cli, void *args)
     ilab_err e = { 0 };
     struct leaf_list l;
     struct check c;
-    int rc = check_open(&c, cli, &a->check, 1);
+    int rc = check_open(&c, cli, &a->check, FOLDER_ALL);
     if (rc) return rc;
     const enum compat compat = c.o.compat;
-    const unsigned flags = !compat ? 0 : TAXONOMY_REFERENCE_BASE | (compat == COMPAT_0_26 ? TAXONOMY_QNA_ONLY : 0u);
     struct report r = { .c = &c, .a = a, .l = &l, .silent = c.quiet || c.json };
-    if (taxonomy_leaves(a->path, a->base, flags, &l, &e)) {
+    if (taxonomy_leaves(a->path, a->base, compat_leaf_flags(compat), &l, &e)) {
         check_close(&c);
         if (compat == COMPAT_0_14) return c.quiet ? EXIT_DONE : (printf("%s\n", e.msg), EXIT_DONE); /* as 0.14 does */
         return c.quiet ? EXIT_FAILED : fail(&e, "Reading taxonomy failed with the following error: ");

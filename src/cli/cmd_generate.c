@@ -1,5 +1,5 @@
 /* cmd_generate.c — `ilab generate`: training data from the changed leaves.  SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cli.h"
+#include "cli/check.h"
 #include "data/data.h"
 #include "document/document.h"
 #include "lm/lm.h"
@@ -8,7 +8,8 @@
 #include <unistd.h>
 
 struct generate_args {
-    const char *model, *path, *base, *out, *endpoint, *api_key, *rules;
+    const char *model, *path, *base, *out, *endpoint, *api_key;
+    struct check_args check;
     int n, cpus, chunk_words, chunk_tokens, ctx, per_fact, quiet, seed, threads, restart;
     double rouge;
 };
@@ -33,7 +34,8 @@ static const struct opt OPTS[] = {
     { "api-key", 0, NULL, OPT_STR, O(api_key), 0, 0, "KEY", NULL, "its key" },
     { "num-cpus", 0, NULL, OPT_INT, O(cpus), 0, 1024, "N", NULL, "accepted for compatibility; see --num-threads" },
     { "server-ctx-size", 0, NULL, OPT_INT, O(ctx), 0, 1e6, "N", NULL, "with --compat: context that chunks must leave room in" },
-    { "yaml-rules", 0, NULL, OPT_STR, O(rules), 0, 0, "FILE", NULL, "accepted for compatibility: the rules are those of docs/FORMATS.md" },
+    { "yaml-rules", 0, NULL, OPT_STR, O(check.rules), 0, 0, "FILE", NULL, "style rules in yamllint's configuration format, as for diff" },
+    { "strict", 0, NULL, OPT_FLAG, O(check.strict), 0, 0, NULL, NULL, "refuse leaves with warnings, too, as diff --strict does" },
     { 0 },
 };
 
@@ -58,21 +60,41 @@ static int check_chunks(const struct generate_args *a, int compat, ilab_err *e)
     return rc;
 }
 
+/* Findings go to the story, not into the answer. */
+static void on_found(void *ud, const char *file, const struct findings *f, const char *problem)
+{
+    struct check *c = ud;
+    if (problem) check_print_problem(c, file, problem);
+    else check_print(c, file, f);
+}
+
+/* Is there something to generate, and does the judge of `diff` accept it? Before a model is read. */
+static int check_leaves(const struct generate_args *a, const struct cli *c, struct check *judge, ilab_err *e)
+{
+    const struct generate_opts what = { .taxonomy = a->path, .base = a->base, .check = &judge->o, .found = on_found, .found_ud = judge };
+    int n_knowledge = 0;
+    judge->to = stderr;
+    const int rc = pipeline_check(&what, &n_knowledge, e);
+    return !rc && c->compat && n_knowledge ? check_chunks(a, c->compat, e) : rc;
+}
+
 static int run(struct cli *c, void *args)
 {
     const struct generate_args *a = args;
     ilab_err e = { 0 };
     struct lm *lm = NULL;
     struct generate_report r;
+    struct check judge;
     if (!file_exists(a->path)) {
         fprintf(stderr, "Error: taxonomy (%s) does not exist.%s\n", a->path, c->compat ? "" : " `ilab init` makes one here; --taxonomy-path names another.");
         return EXIT_FAILED;
     }
-    const struct generate_opts what = { .taxonomy = a->path, .base = a->base };
-    int n_knowledge = 0, rc = pipeline_check(&what, &n_knowledge, &e); /* before a model is read */
-    if (!rc && c->compat && n_knowledge) rc = check_chunks(a, c->compat, &e);
+    int rc = check_open(&judge, c, &a->check, FOLDER_ALL);
+    if (rc) return rc;
+    rc = check_leaves(a, c, &judge, &e);
     if (!rc) rc = lm_for_command(c, a->model, NULL, a->endpoint, a->api_key, a->threads, &lm, &e);
     if (rc) {
+        check_close(&judge);
         const int none = !c->compat && rc == ILAB_E_NOTFOUND && strstr(e.msg, "Nothing to generate.");
         fail(&e, "Generating dataset failed with the following error: ");
         if (none) fprintf(stderr, "No leaf in '%s' is new or differs from '%s': `ilab taxonomy list` shows them; --taxonomy-base empty takes every leaf.\n", a->path, a->base);
@@ -82,7 +104,7 @@ static int run(struct cli *c, void *args)
     printf("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n", stem, a->path, lm->name);
     printf("Synthesizing new instructions. If you aren't satisfied with the generated instructions, interrupt training (Ctrl-C) and try adjusting your YAML files. Adding more examples may help.\n");
     fflush(stdout);
-    const struct generate_opts o = { .taxonomy = a->path, .base = a->base, .out_dir = a->out, .model_name = stem, .num_instructions = a->n,
+    const struct generate_opts o = { .taxonomy = a->path, .base = a->base, .check = &judge.o, .out_dir = a->out, .model_name = stem, .num_instructions = a->n,
                                      .chunk_words = a->chunk_words, .chunk_tokens = a->chunk_tokens, .reference_chunks = c->compat, .server_ctx = a->ctx, .rouge_threshold = a->rouge, .per_fact = a->per_fact, .seed = (uint64_t)a->seed,
                                      .quiet = a->quiet, .resume = !a->restart, .system_prompt = system_prompt_for(c) };
     rc = pipeline_run(lm, &o, &r, &e);
@@ -104,6 +126,7 @@ static int run(struct cli *c, void *args)
         log_info("Generation took %.2fs", r.seconds);
     }
     lm_close(lm);
+    check_close(&judge);
     mem_free(stem);
     return rc == ILAB_E_CANCEL ? EXIT_INTERRUPTED : rc ? EXIT_FAILED : EXIT_DONE;
 }

@@ -43,6 +43,7 @@ static void on_ready(void *ud, int port)
 {
     const struct address *at = ud;
     log_info("Application startup complete.");
+    log_info("Checks a qna.yaml while it is written: http://%s%s%s:%d/check", at->is_v6 ? "[" : "", at->host, at->is_v6 ? "]" : "", port);
     log_info("Serving on http://%s%s%s:%d (Press CTRL+C to quit)", at->is_v6 ? "[" : "", at->host, at->is_v6 ? "]" : "", port);
 }
 

@@ -3,16 +3,18 @@
 #include "cli/check.h"
 
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
-enum { MAX_FILES = 4096, MAX_FILE = 8 << 20, MAX_LINE = 120 };
-struct fix_args { const char *rules, *path; int yes, dry, quiet; };
-static const struct fix_args DEFAULTS = { 0 };
+enum { MAX_FILES = 4096, MAX_FILE = 8 << 20 };
+struct fix_args { const char *rules, *path, *base; int yes, dry, quiet; };
+static const struct fix_args DEFAULTS = { .base = "empty" };
 #define O(field) offsetof(struct fix_args, field)
 static const struct opt OPTS[] = {
     { "yes", 'y', NULL, OPT_FLAG, O(yes), 0, 0, NULL, NULL, "do not ask" },
     { "dry-run", 0, NULL, OPT_FLAG, O(dry), 0, 0, NULL, NULL, "only show the changes; exit 1 when there are any" },
-    { "taxonomy-path", 0, NULL, OPT_STR, O(path), 0, 0, "PATH", "generate.taxonomy_path", "without files: every leaf below this folder" },
+    { "taxonomy-path", 0, NULL, OPT_STR, O(path), 0, 0, "PATH", "generate.taxonomy_path", "without files: the leaves below this folder, qna.yml and the like among them" },
+    { "taxonomy-base", 0, NULL, OPT_STR, O(base), 0, 0, "REF", NULL, "only what is new or changed since this git reference; empty: every leaf" },
     { "yaml-rules", 0, NULL, OPT_STR, O(rules), 0, 0, "FILE", NULL, "style rules in yamllint's configuration format (without: its \"relaxed\" rules, lines up to 120)" },
     { "quiet", 0, NULL, OPT_FLAG, O(quiet), 0, 0, NULL, NULL, "no diff, only what was done" },
     { 0 },
@@ -33,19 +35,35 @@ static char *backup_name(const char *file)
     return sb_take(&b, NULL);
 }
 
-/* qna.yml, qna.YAML … → qna.yaml beside it, where that is free; NULL: the name is right, or cannot be mended. */
+/* Is it the only file of its folder that could be the leaf's? Two cannot both be named qna.yaml. */
+static int is_alone(const char *file)
+{
+    const char *base = path_base(file);
+    char *dir = mem_strndup(file, (size_t)(base - file)), **name = NULL;
+    size_t n = 0;
+    int others = 0;
+    if (dir_list(dir && *dir ? dir : ".", &name, &n, NULL)) others = 1;
+    for (size_t i = 0; i < n; i++) {
+        const char *dot = strrchr(name[i], '.');
+        others += strcmp(name[i], base) && dot && (!strcasecmp(dot, ".yaml") || !strcasecmp(dot, ".yml"));
+    }
+    dir_list_free(name, n);
+    mem_free(dir);
+    return !others;
+}
+
+/* qna.yml, QNA.yaml, x.yml … → qna.yaml beside it, where that is free; NULL: the name is right, or cannot be mended. */
 static char *right_name(const char *file)
 {
-    static const char *const WRONG[] = { "qna.yml", "qna.YML", "qna.YAML", "QNA.yaml", "QNA.YAML", "QNA.yml", "Qna.yaml", "qna.yaml.txt" };
-    const char *base = path_base(file);
+    const char *base = path_base(file), *dot = strrchr(base, '.');
+    const int qna = !strcasecmp(base, "qna.yml") || !strcasecmp(base, "qna.yaml") || !strcasecmp(base, "qna.yaml.txt");
+    const int ending = dot && (!strcasecmp(dot, ".yml") || (!strcasecmp(dot, ".yaml") && strcmp(dot, ".yaml")));
     struct sb b;
-    for (size_t i = 0; i < ARRAY_LEN(WRONG); i++) {
-        if (strcmp(base, WRONG[i])) continue;
-        sb_init(&b, 1 << 16);
-        sb_addf(&b, "%.*sqna.yaml", (int)(base - file), file);
-        if (b.p && !file_exists(b.p)) return sb_take(&b, NULL);
-        sb_release(&b);
-    }
+    if (!strcmp(base, "qna.yaml") || !(qna || (ending && is_alone(file)))) return NULL;
+    sb_init(&b, 1 << 16);
+    sb_addf(&b, "%.*sqna.yaml", (int)(base - file), file);
+    if (b.p && !file_exists(b.p)) return sb_take(&b, NULL);
+    sb_release(&b);
     return NULL;
 }
 
@@ -103,7 +121,8 @@ static void fix_one(const char *file, const struct fix_args *a, const struct lin
     struct sb b;
     ilab_err e = { 0 };
     t->files++;
-    int rc = file_read(file, MAX_FILE, &old, &n_old, &e);
+    int rc = leaf_file_check(file, &e);
+    if (!rc) rc = file_read(file, MAX_FILE, &old, &n_old, &e);
     if (!rc) rc = leaf_fix((struct sv){ old, n_old }, name ? name : file, lint, &text, &n, &r, &e);
     if (!rc && (r.changed || name)) {
         t->changed++;
@@ -131,16 +150,17 @@ static void fix_tree(const struct fix_args *a, const struct lint_config *lint, s
 {
     struct leaf_list l;
     ilab_err e = { 0 };
-    if (taxonomy_changed(a->path, "empty", &l, &e)) {
+    if (taxonomy_leaves(a->path, a->base, TAXONOMY_MISNAMED, &l, &e)) {
         fprintf(stderr, "%s\n", e.msg);
         t->failed++;
         return;
     }
     for (size_t i = 0; i < l.n && !signal_pending(); i++) {
-        char *file = path_join(a->path, l.path[i]);
+        char *file = file_exists(a->path) == 1 ? xstrdup(l.path[i]) : path_join(a->path, l.path[i]);
         fix_one(file, a, lint, t);
         mem_free(file);
     }
+    for (size_t i = 0; i < l.n_problem; i++) fprintf(stderr, "%s: %s\n", l.problem[i].path, l.problem[i].text), t->failed++;
     leaf_list_release(&l);
 }
 
@@ -151,7 +171,7 @@ static int run(struct cli *c, void *args)
     struct totals t = { 0 };
     ilab_err e = { 0 };
     if (a->rules && lint_config_read(a->rules, &lint, &e)) return fail(&e, "Error: --yaml-rules: "), EXIT_USAGE;
-    if (!lint) lint = lint_config_relaxed(MAX_LINE);
+    if (!lint) lint = lint_config_relaxed(LINT_MAX_LINE);
     if (!c->n_word && !a->path) {
         fprintf(stderr, "Error: name files, or --taxonomy-path FOLDER\n");
         lint_config_free(lint);
@@ -170,5 +190,5 @@ const struct cmd CMD_TAXONOMY_FIX = {
     .summary = "Mend line ends, blanks, long lines, a missing version, the file's name; never a text.",
     .help = "Shows a diff, asks (or needs --yes), keeps the old file as FILE.bak. Before anything is written, the values of\n"
             "the file before and after are compared: a change that alters one is not made.\n\n"
-            "Examples:\n  ilab taxonomy fix taxonomy/knowledge/x/qna.yaml\n  ilab taxonomy fix --dry-run --taxonomy-path taxonomy\n  ilab taxonomy fix --yes knowledge/x/qna.yml\n",
+            "Examples:\n  ilab taxonomy fix taxonomy/knowledge/x/qna.yaml\n  ilab taxonomy fix --dry-run --taxonomy-path taxonomy\n  ilab taxonomy fix --taxonomy-base origin/main\n  ilab taxonomy fix --yes knowledge/x/qna.yml\n",
 };

@@ -166,7 +166,7 @@ static void print_totals(const struct listing *v, const struct leaf_list *l)
     if (v->total[S_INVALID] || v->total[S_UNFILLED]) printf("`ilab taxonomy diff` says what is wrong and how to mend it.\n");
 }
 
-static const struct check_opts NO_STYLE = { 0 }; /* whether it can be used */
+static const struct check_opts NO_STYLE = { .no_style = 1 }; /* whether it can be used */
 
 static int run_as(struct cli *c, const struct list_args *a, int tree)
 {

@@ -450,7 +450,8 @@ static int check_draft(struct making *m, const char *qna, ilab_err *e)
 {
     struct leaf *leaf = NULL;
     struct findings f = { 0 };
-    int rc = leaf_read_text(sv_of(qna), m->file, m->a->taxonomy, &leaf, &f, e);
+    static const struct check_opts VERDICT = { .no_style = 1 };
+    int rc = leaf_check_text(sv_of(qna), m->file, m->a->taxonomy, &VERDICT, &leaf, &f, e);
     for (size_t i = 0; !rc && i < f.n; i++)
         if (f.v[i].error && strcmp(f.v[i].rule, "not-filled-in")) rc = err_set(e, ILAB_E_INVALID, "the new leaf would not be valid: line %d: %s; %s", f.v[i].line, f.v[i].text, f.v[i].remedy ? f.v[i].remedy : "");
     findings_release(&f);

@@ -64,7 +64,11 @@ extern const char *const DISCARD_REASON[DISCARD_COUNT];
 enum item_kind { ITEM_FORWARD, ITEM_STATEMENT, ITEM_REVERSE, ITEM_CHECK, ITEM_WRONG_PREMISE, ITEM_DIALOGUE, ITEM_UNKNOWN_NAME,
                  ITEM_UNKNOWN_ATTRIBUTE, ITEM_KNOWN, ITEM_REPLAY, ITEM_KIND_COUNT };
 extern const char *const ITEM_NAME[ITEM_KIND_COUNT];
+/* What is wrong with a file: findings, or one problem (with findings NULL) that kept it from being read. */
+typedef void generate_found_fn(void *ud, const char *file, const struct findings *f, const char *problem);
 struct generate_opts {
+    const struct check_opts *check;                         /* the judge of `diff`; NULL: the default one */
+    generate_found_fn *found; void *found_ud;               /* NULL: nobody is told */
     const char *taxonomy, *base, *out_dir, *model_name;     /* model_name: stem used in file names */
     int num_instructions;                                   /* 0: by facts (the default) */
     int chunk_words, chunk_tokens;                          /* most words of a chunk (1.3 tokens each), most tokens; 0: from the model's context */
@@ -77,7 +81,8 @@ struct generate_report {
     int facts, kept, by_kind[ITEM_KIND_COUNT], discarded[DISCARD_COUNT]; double seconds; int64_t tokens;
     char generated[512], train[512], test[512], messages[512], discard_log[512];
 };
-/* Before a model is opened: is there something to generate, and is it valid? The same errors as pipeline_run. */
+/* Before a model is opened: is there something to generate, and is it valid? The same verdict as `diff` gives, and the same
+ * errors as pipeline_run. */
 int pipeline_check(const struct generate_opts *o, int *n_knowledge /* leaves with a document */, ilab_err *e);
 /* ILAB_E_CANCEL after an interrupt: what was made so far is kept in out_dir and a second run goes on. */
 int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_report *r, ilab_err *e);

@@ -175,35 +175,60 @@ static int prepare_folder(struct gen *g, int *lock, ilab_err *e)
     return rc;
 }
 
-static int read_leaves(const struct generate_opts *o, int warn, struct leaf ***out, size_t *n, ilab_err *e)
+struct reading { const struct generate_opts *o; struct leaf **v; size_t n; int n_errors, n_files; };
+
+static void tell(struct reading *r, const char *file, const struct findings *f, const char *problem)
 {
-    struct leaf_list list = { 0 };
+    const int n = problem ? 1 : f->n_errors;
+    r->n_errors += n;
+    r->n_files += n > 0;
+    if (r->o->found) r->o->found(r->o->found_ud, file, f, problem);
+}
+
+static int take_leaf(void *ud, struct leaf_read_result *l, ilab_err *e)
+{
+    (void)e;
+    struct reading *r = ud;
+    tell(r, l->file, &l->findings, l->rc ? l->err.msg : NULL);
+    if (!l->rc && l->leaf && !l->findings.n_errors) r->v[r->n++] = l->leaf, l->leaf = NULL;
+    return 0;
+}
+
+/* 0.14: a text that does not parse ends everything with the parser's own words. */
+static int find_exception(void *ud, struct leaf_read_result *l, ilab_err *e)
+{
+    (void)ud;
+    const char *text = l->rc ? NULL : compat_failure(&l->findings);
+    return text ? err_set(e, ILAB_E_FORMAT, "%s", text) : 0;
+}
+
+/* The valid leaves; an error when one is not, by the judge of `diff`. */
+static int read_leaves(const struct generate_opts *o, struct leaf ***out, size_t *n, ilab_err *e)
+{
+    static const struct check_opts PLAIN = { .folder = FOLDER_ALL };
+    const struct check_opts *check = o->check ? o->check : &PLAIN;
     const int single = file_exists(o->taxonomy) == 1;
-    int rc = taxonomy_changed(o->taxonomy, o->base, &list, e), n_errors = 0;
-    struct leaf **v = rc ? NULL : mem_calloc(list.n + 1, sizeof *v);
-    *n = 0;
-    if (!rc && !v) rc = err_set(e, ILAB_E_NOMEM, "no memory for the leaves");
-    if (!rc && !list.n) rc = err_set(e, ILAB_E_NOTFOUND, "Nothing to generate. Exiting.");
-    for (size_t i = 0; !rc && i < list.n; i++) {
-        struct findings f = { 0 };
-        char *path = single ? xstrdup(o->taxonomy) : path_join(o->taxonomy, list.path[i]);
-        rc = leaf_read(path, single ? "" : o->taxonomy, &v[*n], &f, e);
-        for (size_t k = 0; k < f.n; k++) {
-            const struct finding *x = &f.v[k];
-            const char *where = x->where ? x->where : ".", *text = x->text ? x->text : "", *remedy = x->remedy ? x->remedy : "see `ilab diff`";
-            if (x->error) log_error("%s:%d:%d: [%s] %s: %s", path, x->line, x->col, where, text, remedy);
-            else if (warn) log_warn("%s:%d:%d: %s: %s", path, x->line, x->col, text, remedy);
-        }
-        n_errors += f.n_errors;
-        if (!rc && v[*n]) ++*n;
-        findings_release(&f);
-        mem_free(path);
+    struct reading r = { .o = o };
+    struct leaf_list list = { 0 };
+    struct sb b;
+    int rc = taxonomy_leaves(o->taxonomy, o->base, compat_leaf_flags(check->compat), &list, e);
+    r.v = rc ? NULL : mem_calloc(list.n + 1, sizeof *r.v);
+    if (!rc && !r.v) rc = err_set(e, ILAB_E_NOMEM, "no memory for the leaves");
+    if (!rc && !list.n && !list.n_problem) rc = err_set(e, ILAB_E_NOTFOUND, "Nothing to generate. Exiting.");
+    if (!rc && check->compat == COMPAT_0_14) rc = leaves_each(o->taxonomy, &list, check, find_exception, &r, e);
+    if (!rc) rc = leaves_each(o->taxonomy, &list, check, take_leaf, &r, e);
+    for (size_t i = 0; !rc && i < list.n_problem; i++) tell(&r, list.problem[i].path, NULL, list.problem[i].text);
+    if (!rc && r.n_errors) {
+        sb_init(&b, 1 << 12);
+        compat_verdict(&b, check->compat, single, r.n_errors, r.n_files);
+        rc = err_set(e, ILAB_E_FORMAT, "%s", b.p ? b.p : "");
+        sb_release(&b);
+    } else if (!rc && !r.n) {
+        rc = err_set(e, ILAB_E_NOTFOUND, "Nothing to generate: the changed files are empty. Exiting.");
     }
-    if (!rc && n_errors && single) rc = err_set(e, ILAB_E_FORMAT, "Taxonomy file with errors! Exiting.");
-    else if (!rc && n_errors) rc = err_set(e, ILAB_E_FORMAT, "%d taxonomy files with errors! Exiting.", n_errors);
-    else if (!rc && !*n) rc = err_set(e, ILAB_E_NOTFOUND, "Nothing to generate: the changed files are empty. Exiting.");
     leaf_list_release(&list);
-    *out = v;
+    *out = r.v;
+    *n = r.n;
     return rc;
 }
 
@@ -211,7 +236,7 @@ int pipeline_check(const struct generate_opts *o, int *n_knowledge, ilab_err *e)
 {
     struct leaf **leaf = NULL;
     size_t n = 0;
-    const int rc = read_leaves(o, 0, &leaf, &n, e);
+    const int rc = read_leaves(o, &leaf, &n, e);
     *n_knowledge = 0;
     for (size_t i = 0; leaf && i < n; i++) {
         *n_knowledge += leaf[i]->is_knowledge;
@@ -247,7 +272,7 @@ int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_r
     arena_init(&g.mem, ARENA_MAX);
     sb_init(&g.discard_log, (size_t)256 << 20);
     rng_seed(&g.rng, o->seed);
-    int rc = read_leaves(o, 1, &leaf, &n_leaf, e);
+    int rc = read_leaves(o, &leaf, &n_leaf, e);
     if (!rc) rc = prepare_folder(&g, &lock, e);
     for (size_t i = 0; !rc && i < n_leaf; i++) {
         struct documents d = { 0 };

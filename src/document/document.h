@@ -76,6 +76,7 @@ int pattern_files(const char *root, const char *const *pattern, int n_pattern, i
 struct source_request {
     const char *repo, *commit;       /* commit: hash, branch or tag; NULL or "": the default branch */
     const char *const *from; int n_from; /* folders in which a relative repo is looked for, in this order */
+    int offline;                     /* ILAB_E_NOTFOUND, "… not at hand …", instead of fetching from an address */
     const char *cache;               /* NULL: ILAB_CACHE_DIR, else $XDG_CACHE_HOME/ilab, else ~/.cache/ilab; "/documents" is added */
 };
 struct source {

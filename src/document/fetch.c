@@ -282,6 +282,18 @@ static int clone_locked(const char *entry, const char *url, const char *commit, 
     return rc;
 }
 
+/* Looks only: *out is the folder of a commit that was fetched before. A name means what it meant then. */
+static int clone_known(const char *entry, const char *commit, struct source *out)
+{
+    char *hash = known_name(entry, *commit ? commit : "HEAD");
+    if (!hash) return 0;
+    snprintf(out->commit, sizeof out->commit, "%s", hash);
+    out->root = path_join(entry, hash);
+    out->from_cache = 1;
+    mem_free(hash);
+    return 1;
+}
+
 static int clone_open(const struct source_request *r, const char *url, int is_local, struct source *out, ilab_err *e)
 {
     const char *commit = r->commit ? r->commit : "";
@@ -293,6 +305,8 @@ static int clone_open(const struct source_request *r, const char *url, int is_lo
         there = NULL;
         out->from_cache = 1;
         snprintf(out->commit, sizeof out->commit, "%s", commit);
+    } else if (r->offline && !is_local) {
+        if (!clone_known(entry, commit, out)) rc = err_set(e, ILAB_E_NOTFOUND, "the documents of %s (%s) are not at hand", url, *commit ? commit : "HEAD");
     } else {
         rc = dir_make(entry, e);
         if (!rc) rc = lock_entry(entry, &lock, e);

@@ -8,6 +8,7 @@
 #include "net/net.h"
 #include "serve/queue.h"
 #include "serve/serve.h"
+#include "taxonomy/taxonomy.h"
 #include "text/text.h"
 
 #include <stdatomic.h>
@@ -19,6 +20,7 @@ struct server {
     struct queue *queue;
     const struct chat_template *template;
     char *model_id, *api_key;
+    finding_words_fn *words;      /* NULL: findings in English only */
     int max_queue;
     int64_t created;              /* Unix time of the start */
     _Atomic uint64_t n_request;   /* part of answer ids and of seeds */
@@ -54,5 +56,10 @@ json_t *json_of_text(struct sv s);                                        /* str
 extern const struct http_route ROUTES[];
 extern const int N_ROUTES;
 void refuse(struct http_exchange *x, int status, const char *why);
+int is_allowed(const struct server *s, struct http_exchange *x);          /* 0 and an answer when the key is missing or wrong */
+
+/* check.c: a qna.yaml and what the validator of `diff` says about it. */
+void on_check(void *ud, struct http_exchange *x);
+void on_check_page(void *ud, struct http_exchange *x);
 
 #endif

@@ -15,8 +15,8 @@ void refuse(struct http_exchange *x, int status, const char *why) {
     reply_error(x, status, code, NULL, text);
 }
 
-/* 0 and an answer when the key is missing or wrong. Takes the same time wherever they differ. */
-static int is_allowed(const struct server *s, struct http_exchange *x) {
+/* Takes the same time wherever they differ. */
+int is_allowed(const struct server *s, struct http_exchange *x) {
     const char *got = http_header(x, "Authorization");
     if (!s->api_key) return 1;
     size_t n = strlen(s->api_key);
@@ -200,5 +200,7 @@ const struct http_route ROUTES[] = {
       "messages; max_tokens, temperature (default 0), top_p, top_k, seed, stop, stream, logprobs, top_logprobs; ilab: {prefix, skeleton, source, top, score}" },
     { "POST", "/v1/completions", on_completion, "prompt (special tokens are read); max_tokens (default 16), … as above, logprobs as a number; ilab: {…, write_user}" },
     { "POST", "/v1/tokenize", on_tokenize, "content; answers with its token ids" },
+    { "POST", "/v1/taxonomy/check", on_check, "text of a qna.yaml; file (its name), strict, compat, language; answers with valid, errors, warnings, findings" },
+    { "GET", "/check", on_check_page, "a page that checks a qna.yaml while it is written" },
 };
 const int N_ROUTES = ARRAY_LEN(ROUTES);

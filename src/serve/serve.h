@@ -1,4 +1,4 @@
-/* serve.h — front header of layer 6 `serve`: the OpenAI-style HTTP interface of one model.
+/* serve.h — front header of layer 6 `serve`: the OpenAI-style HTTP interface of one model, and the page that checks a qna.yaml.
  *
  * One worker thread owns the model and takes what waits in a bounded queue, several requests at a time; connection threads parse,
  * wait and write. So answers are those of `lm_local`, whatever else is asked at the same moment.
@@ -7,6 +7,7 @@
 #define ILAB_SERVE_H
 
 #include "base/base.h"
+#include "taxonomy/taxonomy.h"
 
 enum { SERVE_MAX_QUEUE = 64 };
 struct engine;
@@ -15,6 +16,7 @@ struct serve_opts {
     const char *host; int port;      /* 0: any free one */
     const char *api_key;             /* NULL: none is asked for; beyond loopback addresses one is demanded */
     const char *model_id;            /* how /v1/models names it */
+    finding_words_fn *words;         /* findings in the other language, for requests that ask so; NULL: none */
     int max_queue;                   /* requests that may wait; 0: SERVE_MAX_QUEUE. More get 503 */
 };
 /* Takes the address before the model is loaded. */

@@ -60,11 +60,22 @@ const char *compat_failure(const struct findings *f)
     return NULL;
 }
 
+void compat_verdict(struct sb *b, enum compat compat, int single, int n_errors, int n_files)
+{
+    if (compat == COMPAT_0_26 && single) sb_addc(b, "Taxonomy file with errors!");
+    else if (compat == COMPAT_0_26) sb_addf(b, "%d total errors found across %d taxonomy files!", n_errors, n_files);
+    else if (single) sb_addc(b, "Taxonomy file with errors! Exiting.");
+    else sb_addf(b, "%d taxonomy files with errors! Exiting.", n_errors);
+}
+
 void compat_total(struct sb *b, enum compat compat, int single, int n_errors, int n_files)
 {
     sb_addc(b, "Reading taxonomy failed with the following error: ");
-    if (compat == COMPAT_0_26 && single) sb_addc(b, "Taxonomy file with errors!]"); /* the bracket is the reference's */
-    else if (compat == COMPAT_0_26) sb_addf(b, "%d total errors found across %d taxonomy files!]", n_errors, n_files);
-    else if (single) sb_addc(b, "Taxonomy file with errors! Exiting.");
-    else sb_addf(b, "%d taxonomy files with errors! Exiting.", n_errors);
+    compat_verdict(b, compat, single, n_errors, n_files);
+    if (compat == COMPAT_0_26) sb_addch(b, ']'); /* the bracket is the reference's */
+}
+
+unsigned compat_leaf_flags(enum compat compat)
+{
+    return !compat ? 0 : TAXONOMY_REFERENCE_BASE | (compat == COMPAT_0_26 ? TAXONOMY_QNA_ONLY : 0u);
 }

@@ -64,15 +64,15 @@ int document_is_remote(const struct leaf *l)
     return (scheme && strncmp(l->repo, "file://", 7)) || (!scheme && at && colon && colon > at);
 }
 
-int documents_find(const struct leaf *l, const char *taxonomy, struct source *src, struct file_list *files, ilab_err *e)
+static int find(const struct leaf *l, const char *taxonomy, int offline, struct source *src, struct file_list *files, ilab_err *e)
 {
     char *base = xstrdup(l->file), *slash = strrchr(base, '/');
     if (slash) slash[slash == base] = 0;
     const char *const from[] = { slash ? base : ".", taxonomy, "." };
-    const struct source_request r = { .repo = l->repo, .commit = l->commit, .from = from, .n_from = ARRAY_LEN(from) };
+    const struct source_request r = { .repo = l->repo, .commit = l->commit, .from = from, .n_from = ARRAY_LEN(from), .offline = offline };
     *files = (struct file_list){ 0 };
     int rc = source_open(&r, src, e);
-    if (rc == ILAB_E_NOTFOUND || rc == ILAB_E_IO) err_prefix(e, "Failed to load document content: ");
+    if ((rc == ILAB_E_NOTFOUND && !offline) || rc == ILAB_E_IO) err_prefix(e, "Failed to load document content: ");
     if (!rc && src->only) {
         files->path = mem_calloc(1, sizeof *files->path);
         if (!files->path) rc = err_set(e, ILAB_E_NOMEM, "no memory for the documents");
@@ -83,12 +83,18 @@ int documents_find(const struct leaf *l, const char *taxonomy, struct source *sr
     return rc;
 }
 
-int documents_load(const struct leaf *l, const char *taxonomy, struct documents *out, ilab_err *e)
+int documents_find(const struct leaf *l, const char *taxonomy, struct source *src, struct file_list *files, ilab_err *e)
+{
+    return find(l, taxonomy, 0, src, files, e);
+}
+
+static int load(const struct leaf *l, const char *taxonomy, int *away /* NULL: fetch */, struct documents *out, ilab_err *e)
 {
     struct source src = { 0 };
     struct file_list files = { 0 };
     *out = (struct documents){ 0 };
-    int rc = documents_find(l, taxonomy, &src, &files, e);
+    int rc = find(l, taxonomy, away != NULL, &src, &files, e);
+    if (away && (*away = rc == ILAB_E_NOTFOUND)) return 0;
     for (size_t i = 0; i < files.n && !rc; i++) rc = add_file(out, src.root, files.path[i], e);
     if (!rc && !out->n)
         rc = err_set(e, ILAB_E_NOTFOUND, "Couldn't find knowledge documents: no file that can be read (%s) in '%s' matches '%s'%s: correct document.patterns (relative to that folder)",
@@ -98,6 +104,14 @@ int documents_load(const struct leaf *l, const char *taxonomy, struct documents 
     if (rc) documents_release(out);
     if (rc && rc != ILAB_E_CANCEL && rc != ILAB_E_NOMEM) err_prefix(e, "%s:%d:1: ", l->file, l->document_line);
     return rc;
+}
+
+int documents_load(const struct leaf *l, const char *taxonomy, struct documents *out, ilab_err *e) { return load(l, taxonomy, NULL, out, e); }
+
+int documents_load_here(const struct leaf *l, const char *taxonomy, struct documents *out, int *away, ilab_err *e)
+{
+    *away = 0;
+    return load(l, taxonomy, document_is_remote(l) ? away : NULL, out, e);
 }
 
 void documents_release(struct documents *d)

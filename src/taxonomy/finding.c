@@ -57,6 +57,14 @@ void findings_release(struct findings *f)
     *f = (struct findings){ 0 };
 }
 
+void findings_reword(struct findings *f, finding_words_fn *words)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        f->v[i].text = words(&f->mem, f->v[i].text);
+        if (f->v[i].remedy) f->v[i].remedy = words(&f->mem, f->v[i].remedy);
+    }
+}
+
 /* The offending line, cut around the column, and a caret below it. */
 static void add_source(struct sb *b, const struct finding *x)
 {

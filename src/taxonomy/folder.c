@@ -87,8 +87,8 @@ static void check_attribution(struct findings *f, const char *file)
     mem_free(folder);
 }
 
-void folder_check(struct findings *f, const char *file, const char *taxonomy, int version)
+void folder_check(struct findings *f, const char *file, const char *taxonomy, int version, unsigned what)
 {
-    check_names(f, file, taxonomy);
-    if (version > 1) check_attribution(f, file);
+    if (what & FOLDER_NAMES) check_names(f, file, taxonomy);
+    if (what & FOLDER_FILES && version > 1) check_attribution(f, file);
 }

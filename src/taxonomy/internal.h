@@ -25,7 +25,7 @@ void marks_check(const struct leaf *l, const struct yaml_node *root, struct find
 void marks_check_attribution(const char *qna, struct findings *f); /* attribution.txt beside the file */
 
 /* folder.c: names on the way to a leaf, and its attribution.txt */
-void folder_check(struct findings *f, const char *file, const char *taxonomy, int version);
+void folder_check(struct findings *f, const char *file, const char *taxonomy, int version, unsigned what /* FOLDER_ bits */);
 const char *root_of(const char *file, int *knowledge); /* where the part of a path begins that names its root folder, the last one; NULL: none */
 
 #endif

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REFERENCE_MAX_LINE = 120 };
-
 static const char *keep(struct leaf *l, const struct yaml_node *n)
 {
     return n && n->kind == YAML_STR ? arena_strndup(&l->mem, n->text.p, n->text.n) : NULL;
@@ -85,19 +83,19 @@ static int64_t version_of(const struct yaml_node *v)
     return v->kind == YAML_STR && !parse_i64(text, 1, 1000, &n) ? n : 1;
 }
 
-/* The reference's releases bring their own style rules; made once. */
+/* The style rules that nobody named; the reference's releases bring their own. */
 static const struct lint_config *lint_of(const struct check_opts *o, struct lint_config **own)
 {
     *own = NULL;
-    if (o->lint || !o->compat) return o->lint;
-    return *own = lint_config_relaxed(o->compat == COMPAT_0_14 ? REFERENCE_MAX_LINE : 0);
+    if (o->no_style) return NULL;
+    return o->lint ? o->lint : (*own = lint_config_relaxed(o->compat == COMPAT_0_26 ? 0 : LINT_MAX_LINE));
 }
 
-/* Style findings count as the judge says: errors under the reference and --strict, else warnings; a repeated key loses data. */
+/* Style findings count as the judge says: errors under the reference, else warnings (be_strict comes last); a repeated key loses data. */
 static void weigh_style(struct findings *f, size_t from, const struct check_opts *o)
 {
     for (size_t i = from; i < f->n; i++) {
-        const int error = o->compat || o->strict || !strcmp(f->v[i].rule, "key-duplicates");
+        const int error = o->compat || !strcmp(f->v[i].rule, "key-duplicates");
         f->n_errors += error - f->v[i].error;
         f->n_warnings -= error - f->v[i].error;
         f->v[i].error = error;
@@ -288,13 +286,14 @@ int leaf_check_text(struct sv text, const char *file, const char *taxonomy, cons
         rc = err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file);
     } else if (check_encoding(text, f)) {
         rc = yaml_doc_open(&d, text, &l->mem, YAML_TOKENS) ? err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file) : check_doc(l, &d, taxonomy, o, f, e);
-        if (!rc && o->folder) folder_check(f, file, taxonomy, l->version), marks_check_attribution(file, f);
-        if (!rc && o->strict) be_strict(f);
-        if (!rc && l->version && !f->n_errors) {
-            rc = l->path ? build(l, d.root, e) : err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file);
-            if (!rc && !o->compat) marks_check(l, d.root, f);
-            if (!rc && out) *out = l;
-        }
+        const int whole = !rc && l->version && !f->n_errors;
+        if (whole) rc = l->path ? build(l, d.root, e) : err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file);
+        if (!rc && whole && !o->compat) marks_check(l, d.root, f);
+        const int n_marks = f->n_errors;
+        if (!rc && o->folder) folder_check(f, file, taxonomy, l->version, o->folder);
+        if (!rc && o->folder & FOLDER_FILES) marks_check_attribution(file, f);
+        if (!rc && o->strict) be_strict(f); /* last, or it would keep marks from being looked for */
+        if (!rc && whole && out && f->n_errors == n_marks) *out = l;
     }
     findings_finish(f, text);
     yaml_doc_close(&d);
@@ -313,16 +312,6 @@ int leaf_check(const char *file, const char *taxonomy, const struct check_opts *
     if (!rc) rc = leaf_check_text((struct sv){ text, n }, file, taxonomy, o, out, f, e);
     mem_free(text);
     return rc;
-}
-
-static const struct check_opts NO_STYLE = { 0 };
-int leaf_read_text(struct sv text, const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e)
-{
-    return leaf_check_text(text, file, taxonomy, &NO_STYLE, out, f, e);
-}
-int leaf_read(const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e)
-{
-    return leaf_check(file, taxonomy, &NO_STYLE, out, f, e);
 }
 
 void leaf_free(struct leaf *l)

@@ -61,9 +61,11 @@ int leaves_offer(struct leaf_list *l, const char *path, enum leaf_change change,
         return add(l, path, change, e);
     }
     if (strstr(path, "/qna.yaml/")) return leaves_problem(l, e, path, "a folder is named qna.yaml, which is the name of a leaf's file: rename the folder");
-    if (!strcasecmp(name, "qna.yml") || !strcasecmp(name, "qna.yaml") || (!(l->flags & TAXONOMY_QNA_ONLY) && (sv_ends(s, ".yml") || sv_ends(s, ".YAML"))))
+    const int almost = !strcasecmp(name, "qna.yml") || !strcasecmp(name, "qna.yaml") || (!(l->flags & TAXONOMY_QNA_ONLY) && (sv_ends(s, ".yml") || sv_ends(s, ".YAML")));
+    if (almost && l->flags & TAXONOMY_MISNAMED) return add(l, path, change, e);
+    if (almost)
         log_warn("Found a '%s' file: %s: taxonomy files must be named 'qna.yaml'. File will not be checked.%s", name, path,
-                 l->flags & TAXONOMY_REFERENCE_BASE ? "" : " `ilab taxonomy fix FILE` renames it.");
+                 l->flags & TAXONOMY_REFERENCE_BASE ? "" : " `ilab taxonomy fix` renames it.");
     return 0;
 }
 
@@ -163,13 +165,6 @@ int taxonomy_leaves(const char *taxonomy, const char *base, unsigned flags, stru
     else rc = from_folder(l, taxonomy, base, e);
     if (!rc) rc = arrange(l, e);
     if (rc) leaf_list_release(l);
-    return rc;
-}
-
-int taxonomy_changed(const char *taxonomy, const char *base, struct leaf_list *l, ilab_err *e)
-{
-    const int rc = taxonomy_leaves(taxonomy, base, 0, l, e);
-    for (size_t i = 0; !rc && i < l->n_problem; i++) log_warn("%s: %s", l->problem[i].path, l->problem[i].text);
     return rc;
 }
 

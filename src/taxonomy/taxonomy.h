@@ -12,6 +12,7 @@
 /* ---- taxonomy.c, git_changes.c: which leaves there are, which changed ---- */
 enum leaf_change { LEAF_NEW, LEAF_CHANGED, LEAF_UNCHANGED, LEAF_UNKNOWN /* nobody asked git */ };
 enum { TAXONOMY_EVERY = 1 /* unchanged leaves, too */, TAXONOMY_QNA_ONLY = 2 /* only files named qna.yaml (reference 0.26), not each *.yaml */,
+       TAXONOMY_MISNAMED = 8 /* also what is almost named as a leaf is (qna.yml, x.YAML), without a warning */,
        TAXONOMY_REFERENCE_BASE = 4 /* base as the reference reads it: X/Y is a remote branch, else each branch whose name ends so */ };
 /* What stands where a leaf should and cannot be one: a folder that cannot be read, a name with control characters … */
 struct leaf_problem { char *path, *text; };
@@ -23,8 +24,6 @@ struct leaf_list {
 /* New and changed leaves against `base` (instructlab-reference §2.4), or every leaf with its state; base "empty": every leaf,
  * no git needed; path may be one file. Needs no network. */
 int taxonomy_leaves(const char *taxonomy, const char *base, unsigned flags, struct leaf_list *out, ilab_err *e);
-/* The same without flags; problems become warnings. */
-int taxonomy_changed(const char *taxonomy, const char *base, struct leaf_list *out, ilab_err *e);
 void leaf_list_release(struct leaf_list *l);
 /* ILAB_E_INVALID for a folder, pipe, socket or device, which reading might wait for; 0 for all else. */
 int leaf_file_check(const char *file, ilab_err *e);
@@ -48,10 +47,14 @@ void findings_release(struct findings *f);
 /* text: with the line, a caret and the remedy; line: `file:line:col: level: message (rule)`; github: workflow annotations. */
 enum finding_format { FINDINGS_TEXT, FINDINGS_LINE, FINDINGS_GITHUB };
 void findings_write(struct sb *b, const char *file, const struct findings *f, enum finding_format format);
+/* Texts and remedies in other words, which may lie in mem; what has none comes back as it is. */
+typedef const char *finding_words_fn(struct arena *mem, const char *english);
+void findings_reword(struct findings *f, finding_words_fn *words);
 json_t *finding_json(const char *file, const struct finding *f);
 
 /* ---- lint_config.c: settings of the style rules ---- */
 struct lint_config;
+enum { LINT_MAX_LINE = 120 };                              /* ours, and the reference's first */
 struct lint_config *lint_config_relaxed(int max_line);     /* yamllint's "relaxed"; max_line 0: lines may be long */
 /* A file (or text) in yamllint's format. Errors: `file:line:col: invalid config: …`. */
 int lint_config_read(const char *file, struct lint_config **out, ilab_err *e);
@@ -60,21 +63,21 @@ void lint_config_free(struct lint_config *c);
 
 /* Which judge: ours, or the reference's verdicts and wording at a release (instructlab-reference §2). */
 enum compat { COMPAT_NONE, COMPAT_0_14, COMPAT_0_26 };
+enum { FOLDER_NAMES = 1 /* names on the path */, FOLDER_FILES = 2 /* attribution.txt beside the file */, FOLDER_ALL = 3 };
+/* All zero: the judge of a plain `ilab diff`, but for the folder. One judge serves diff, generate, data ingest, taxonomy check, the server's page. */
 struct check_opts {
-    const struct lint_config *lint; /* NULL: no style rules but key-duplicates; the reference's releases bring their own when NULL */
+    const struct lint_config *lint; /* NULL: lint_config_relaxed(LINT_MAX_LINE); the reference's releases bring their own when NULL */
+    int no_style;                   /* no style rules but key-duplicates (an error whatever the style): the same verdict unless strict, sooner */
     int strict;                     /* warnings are errors */
-    int folder;                     /* also names on the path and attribution.txt beside the file */
+    unsigned folder;                /* FOLDER_ bits */
     enum compat compat;
 };
 /* Reads and checks a file against the style rules and the schema of its folder; *out only when there is no error (else NULL,
  * with findings, sorted by place). Returns nonzero only when the file cannot be read, or for lack of memory. Safe in threads.
- * leaf_read: the same without style rules (what a generator needs to know). out may be NULL. With errors of the rule
- * "not-filled-in" alone (LEAF_MARK), *out is there all the same. */
+ * out may be NULL. With errors of the rule "not-filled-in" alone (LEAF_MARK), *out is there all the same. */
 int leaf_check(const char *file, const char *taxonomy, const struct check_opts *o, struct leaf **out, struct findings *f, ilab_err *e);
-int leaf_read(const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e);
 /* The same for a text that is in memory already; `file` is its name. */
 int leaf_check_text(struct sv text, const char *file, const char *taxonomy, const struct check_opts *o, struct leaf **out, struct findings *f, ilab_err *e);
-int leaf_read_text(struct sv text, const char *file, const char *taxonomy, struct leaf **out, struct findings *f, ilab_err *e);
 void leaf_free(struct leaf *l);
 
 /* ---- each.c: many leaves ---- */
@@ -82,7 +85,7 @@ void leaf_free(struct leaf *l);
 int leaf_text_is_mark(const char *text);
 struct leaf_read_result {
     const char *path; char *file; enum leaf_change change;
-    struct leaf *leaf; struct findings findings;           /* of leaf_check */
+    struct leaf *leaf; struct findings findings;           /* of leaf_check; who keeps the leaf sets it to NULL */
     int rc; ilab_err err;                                  /* nonzero: the file could not be read */
 };
 /* One call a leaf, in the order of the list, from the caller's thread; what r holds is freed after it. Nonzero stops. */
@@ -106,7 +109,9 @@ typedef void compat_say_fn(void *ud, int error, const char *line);
 /* The lines that the reference logs for a file. */
 void compat_report(const char *file, const struct findings *f, enum compat compat, compat_say_fn *say, void *ud);
 const char *compat_failure(const struct findings *f);       /* the parser's exception that ends release 0.14, or NULL */
-void compat_total(struct sb *b, enum compat compat, int single, int n_errors, int n_files); /* the last line of a failed check */
+void compat_verdict(struct sb *b, enum compat compat, int single, int n_errors, int n_files); /* "3 taxonomy files with errors! Exiting." */
+void compat_total(struct sb *b, enum compat compat, int single, int n_errors, int n_files); /* the last line of a failed diff: with that */
+unsigned compat_leaf_flags(enum compat compat);             /* of taxonomy_leaves */
 
 /* ---- document.c: the documents of a leaf ---- */
 /* text: of Markdown and plain files as they stand; of other formats Markdown-like lines of their passages. */
@@ -120,6 +125,8 @@ int documents_find(const struct leaf *l, const char *taxonomy, struct source *sr
 /* Fetches and reads them all, keeps nothing but counts. */
 struct documents_summary { size_t n_documents, n_bytes; int64_t lost[LOST_KINDS]; };
 int documents_check(const struct leaf *l, const char *taxonomy, struct documents_summary *out, ilab_err *e);
+/* Fetches nothing: *away is 1 (with 0, and no documents) where they lie elsewhere and were not fetched before. */
+int documents_load_here(const struct leaf *l, const char *taxonomy, struct documents *out, int *away, ilab_err *e);
 int document_is_remote(const struct leaf *l); /* document.repo is an address that only git can reach (file:// is not) */
 
 #endif

@@ -25,6 +25,30 @@ check "plain http is refused" "[ $? = 1 ] && grep -q 'https, ssh or git only' er
 "$ilab" data ingest >out 2>err
 check "no path is wrong usage" "[ $? = 2 ]"
 
+# diff reads a remote document that was fetched before, and only then; a server of git's own stands for the network.
+if git daemon --help >/dev/null 2>&1 || [ -x "$(git --exec-path 2>/dev/null)/git-daemon" ]; then
+    mkdir far && (cd far && git init -q . && cp "$docs/facts.md" . && git add . && git -c user.name=x -c user.email=x@y commit -qm 1) >/dev/null 2>&1
+    port=$((20000 + RANDOM % 20000)) I="$ilab --config DEFAULT diff --taxonomy-base empty --taxonomy-path tax"
+    git daemon --reuseaddr --listen=127.0.0.1 --port=$port --base-path="$work" --export-all "$work" 2>daemon.log & daemon=$!
+    for _ in $(seq 100); do (: </dev/tcp/127.0.0.1/$port) 2>/dev/null && break; sleep 0.1; done
+    mkdir -p tax/knowledge/far && sed "s|repo: .*|repo: git://127.0.0.1:$port/far|; s|commit: .*|commit: $(git -C far rev-parse HEAD)|; s|\"\*.odt\"|facts.md|" leaf/qna.yaml >tax/knowledge/far/qna.yaml
+    $I >out 2>err
+    check "diff fetches nothing by itself" "[ $? = 0 ] && grep -q '1 document in a repository elsewhere is not at hand' out && [ -z \"\$(ls cache/ilab/documents 2>/dev/null)\" ]"
+    $I --documents >out 2>err
+    check "diff --documents fetches" "[ $? = 0 ] && ! grep -q 'not at hand' out"
+    kill $daemon; wait $daemon 2>/dev/null
+    $I >out 2>err
+    check "… and then diff has it at hand" "[ $? = 0 ] && ! grep -q 'not at hand' out && grep -q 'is valid' out"
+    sed -i 's/facts.md/absent*.md/' tax/knowledge/far/qna.yaml
+    $I >out 2>err
+    check "… and checks it without a network" "[ $? = 1 ] && grep -q \"qna.yaml:[0-9]*:1: Couldn't find knowledge documents\" out"
+    sed -i 's/commit: .*/commit: main/' tax/knowledge/far/qna.yaml
+    $I >out 2>err
+    check "another commit is not at hand" "[ $? = 0 ] && grep -q 'not at hand' out"
+else
+    echo "skip documents/remote documents at hand: git daemon is not installed"
+fi
+
 # What runs as a limited program inherits the limits (through pipes: the limit of file size counts for redirections, too).
 limited() { "$ilab" document-program "$@" 2>&1 | cat >out; return "${PIPESTATUS[0]}"; }
 touch readable

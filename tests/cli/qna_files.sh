@@ -58,6 +58,8 @@ good | sed 's/^created_by: me/created_by: me  /; s/It is 2\./@home/' >$q
 check "text" 1 "^knowledge/x/qna.yaml:9:13: error: syntax error: found character '@' that cannot start any token \(syntax\)$" "^    9 \|     answer: @home$" "^      \|             \^$" "→ .*in double quotes" -- $I check $q
 check "line" 1 "^knowledge/x/qna.yaml:2:15: warning: trailing spaces \(trailing-spaces\)$" -- $I check --format line $q
 check "an editor's buffer" 1 "^deep/er/qna.yaml:9:13: error: " -- bash -c "$I check --format line --stdin-name deep/er/qna.yaml <$q"
+check "… on standard input" 1 "^-:9:13: error: " -- bash -c "$I check - <$q"
+check "… is read in lines, with its folder" 1 "^knowledge/x/qna.yaml:2:15: warning: trailing spaces \(trailing-spaces\)$" -- bash -c "$I check --stdin-filename $q <$q"
 check "github" 1 "^::warning file=knowledge/x/qna.yaml,line=2,col=15,title=trailing-spaces::2:15 trailing spaces" "^::error file=" -- $I check --format github $q
 check "github, chosen by its environment" 1 "^::error file=" -- env GITHUB_ACTIONS=true GITHUB_WORKFLOW=w $I check $q
 check "json" 1 '"valid":false' '"rule":"trailing-spaces"' '"source":"created_by: me  "' -- $I check --json $q
@@ -85,6 +87,15 @@ good | tr -d '\n' >/dev/null; good | sed '/^version/d; s/$/\r/' >knowledge/x/qna
 check "fix: needs --yes" 1 "not written: --yes writes without asking" "^-created_by: me.r$" -- $I fix knowledge/x/qna.yml
 check "fix: .yml, CR LF, version" 0 "new-lines [0-9]+, version 1, renamed to qna.yaml" "every value is the same" -- $I fix --yes knowledge/x/qna.yml
 check "… is valid, and named so" 0 -- $I check --format line $q
+mkdir -p tax/knowledge/{a,b,c,two}; good >tax/knowledge/a/qna.yml; good >tax/knowledge/b/lamps.yml; good >tax/knowledge/c/QNA.YAML; good >tax/knowledge/two/one.yml; good >tax/knowledge/two/two.yml
+check "fix: every leaf, .yml among them" 0 "a/qna.yml: renamed to qna.yaml" "b/lamps.yml: renamed" "c/QNA.YAML: renamed" "^5 files looked at, 3 mended" -- $I fix --yes --taxonomy-path tax
+if [ "$(cd tax/knowledge && ls */*)" = "$(printf '%s\n' a/qna.yaml a/qna.yml.bak b/lamps.yml.bak b/qna.yaml c/QNA.YAML.bak c/qna.yaml two/one.yml two/two.yml)" ]; then ok "… two in one folder keep their names"; else ls tax/knowledge/* >out; not_ok "… two in one folder keep their names" "no"; fi
+if command -v git >/dev/null; then
+    (cd tax && git init -q . && git add . && git -c user.name=x -c user.email=x@y commit -qm 1) >/dev/null 2>&1
+    good >tax/knowledge/a/more.yml; mkdir tax/knowledge/new; good >tax/knowledge/new/qna.yml
+    check "fix: what changed" 0 "new/qna.yml: renamed" "^2 files looked at, 1 mended" -- $I fix --yes --taxonomy-path tax --taxonomy-base HEAD
+fi
+rm -r tax
 if [ -e knowledge/x/qna.yml.bak ] && [ ! -e knowledge/x/qna.yml ]; then ok "fix: a backup is there"; else ls knowledge/x >out; not_ok "fix: a backup is there" "no"; fi
 good | sed 's/It is 2\./@home  /' >$q; cp $q before
 check "fix: what does not parse is left alone" 0 "cannot start any token" -- $I fix --yes $q

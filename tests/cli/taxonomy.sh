@@ -95,7 +95,7 @@ printf 'Title of work: <fill in: title>\n' >t/knowledge/company/lamps/attributio
 check "new: a mark is shown where it stands" 1 'qna.yaml:3:1: error: \[.domain\] not filled in yet' '^    3 \| domain: "<fill in' 'qna.yaml:1:1: warning: not filled in yet in attribution.txt: Title of work' '!    1 \| version' -- $I taxonomy diff --taxonomy-path t --taxonomy-base main
 check "no taxonomy: what to do" 1 'taxonomy \(nowhere\) does not exist. `ilab init` makes one' -- $I taxonomy tree --taxonomy-path nowhere
 mkdir -p wrong/knowledge/a && echo 'version: 3' >wrong/knowledge/a/qna.yml
-check "qna.yml: what to do" 0 'must be named .qna.yaml.. File will not be checked. `ilab taxonomy fix FILE` renames it' -- $I taxonomy diff --taxonomy-path wrong --taxonomy-base empty
+check "qna.yml: what to do" 0 'must be named .qna.yaml.. File will not be checked. `ilab taxonomy fix` renames it' -- $I taxonomy diff --taxonomy-path wrong --taxonomy-base empty
 for what in "config init" "init" "taxonomy new"; do # Ctrl-C at a question ends the command, and nothing is written
     mkdir -p asked && cd asked || exit 1
     XDG_CONFIG_HOME=$dir/asked XDG_DATA_HOME=$dir/asked python3 "$root/tests/cli/terminal.py" 'see:[:?\]>] *$' 'type:\x03' -- $ILAB $what >../out 2>&1

@@ -38,7 +38,7 @@ static void read_leaf(struct sv text, const char *file)
     struct leaf *l = NULL;
     struct findings f;
     ilab_err e = { 0 };
-    const int rc = leaf_read_text(text, file, "tax", &l, &f, &e);
+    const int rc = leaf_check_text(text, file, "tax", &(struct check_opts){ .no_style = 1 }, &l, &f, &e);
     expect(!rc || (rc < 0 && !l && e.msg[0]));
     expect(!(l && f.n_errors));
     for (size_t i = 0; i < f.n; i++)

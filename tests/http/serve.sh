@@ -70,6 +70,14 @@ has http/logprobs "$(post /v1/chat/completions "$(body Hello 3 ',"logprobs":true
 has http/completions "$(post /v1/completions '{"prompt":"The town","max_tokens":4}')" '"object":"text_completion"'
 check http/seed "$(post /v1/chat/completions "$(body Hello 16 ',"temperature":1,"seed":7')" | content)" "$(post /v1/chat/completions "$(body Hello 16 ',"temperature":1,"seed":7')" | content)"
 
+verdict=$(post /v1/taxonomy/check '{"text":"version: 2 \ncreated_by: me\n"}')
+has http/check "$verdict" '"valid":false'
+has http/check-place "$verdict" '"line":1,"col":11,'
+has http/check-remedy "$verdict" '"remedy":"remove the white space at the end of the line"'
+has http/check-text "$(post /v1/taxonomy/check '{"file":"x"}')" "'text' is to be a string"
+has http/check-deep "$(post /v1/taxonomy/check "{\"text\":\"$(printf '[%.0s' $(seq 10000))\"}")" 'more than 256 levels'
+has http/check-page "$(curl -s "$url/check")" '/v1/taxonomy/check'
+
 bad=$(curl -s -w '\n%{http_code}' "$url/v1/chat/completions" -d '{"messages": [')
 has http/bad-json "$bad" '"type":"invalid_request_error"'
 check http/bad-json-status "${bad##*$'\n'}" 400

@@ -1,4 +1,4 @@
-/* test_data_qna.c — leaf_read: what is accepted, and the place, text and remedy of every finding.
+/* test_data_qna.c — leaf_check: what is accepted, and the place, text and remedy of every finding.
  * Outcomes of the reference's own files as in its tests (../shared/data/taxonomy; skipped when that is missing).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "data_test.h"
@@ -233,15 +233,15 @@ static void test_files(void **state)
     struct leaf *l = NULL;
     struct findings g = { 0 };
     put("a/qna.yaml", SKILL);
-    assert_int_equal(leaf_read(at("a/qna.yaml"), test_dir, &l, &g, &e), 0);
+    assert_int_equal(leaf_check(at("a/qna.yaml"), test_dir, &(struct check_opts){ .no_style = 1 }, &l, &g, &e), 0);
     assert_non_null(l);
     assert_string_equal(l->path, "a");
     leaf_free(l);
     findings_release(&g);
-    assert_int_equal(leaf_read(at("absent.yaml"), test_dir, &l, &g, &e), ILAB_E_NOTFOUND);
+    assert_int_equal(leaf_check(at("absent.yaml"), test_dir, &(struct check_opts){ .no_style = 1 }, &l, &g, &e), ILAB_E_NOTFOUND);
     assert_null(l);
     assert_has(e.msg, "absent.yaml");
-    assert_true(leaf_read(test_dir, test_dir, &l, &g, &e) < 0); /* a folder */
+    assert_true(leaf_check(test_dir, test_dir, &(struct check_opts){ .no_style = 1 }, &l, &g, &e) < 0); /* a folder */
     findings_release(&g);
 }
 

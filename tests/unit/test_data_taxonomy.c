@@ -11,7 +11,7 @@ static const char *changed(const char *taxonomy, const char *base)
     struct leaf_list l;
     err = (ilab_err){ 0 };
     out[0] = 0;
-    if (taxonomy_changed(taxonomy, base, &l, &err)) {
+    if (taxonomy_leaves(taxonomy, base, 0, &l, &err)) {
         assert_true(l.n == 0 && err.msg[0]);
         return err.msg;
     }

@@ -192,7 +192,7 @@ static void test_what_is_no_leaf(void **state)
         struct leaf *leaf = NULL;
         struct findings f = { 0 };
         err = (ilab_err){ 0 };
-        assert_int_equal(leaf_read(at(UNREADABLE[i][0]), t, &leaf, &f, &err), ILAB_E_INVALID);
+        assert_int_equal(leaf_check(at(UNREADABLE[i][0]), t, &(struct check_opts){ .no_style = 1 }, &leaf, &f, &err), ILAB_E_INVALID);
         assert_has(err.msg, UNREADABLE[i][1]);
     }
     /* too deep */
