@@ -175,9 +175,9 @@ static int prepare_folder(struct gen *g, int *lock, ilab_err *e)
     return rc;
 }
 
-struct reading { const struct generate_opts *o; struct leaf **v; size_t n; int n_errors, n_files; };
+struct leaf_reading { const struct generate_opts *o; struct leaf **v; size_t n; int n_errors, n_files; };
 
-static void tell(struct reading *r, const char *file, const struct findings *f, const char *problem)
+static void tell(struct leaf_reading *r, const char *file, const struct findings *f, const char *problem)
 {
     const int n = problem ? 1 : f->n_errors;
     r->n_errors += n;
@@ -188,7 +188,7 @@ static void tell(struct reading *r, const char *file, const struct findings *f, 
 static int take_leaf(void *ud, struct leaf_read_result *l, ilab_err *e)
 {
     (void)e;
-    struct reading *r = ud;
+    struct leaf_reading *r = ud;
     tell(r, l->file, &l->findings, l->rc ? l->err.msg : NULL);
     if (!l->rc && l->leaf && !l->findings.n_errors) r->v[r->n++] = l->leaf, l->leaf = NULL;
     return 0;
@@ -208,7 +208,7 @@ static int read_leaves(const struct generate_opts *o, struct leaf ***out, size_t
     static const struct check_opts PLAIN = { .folder = FOLDER_ALL };
     const struct check_opts *check = o->check ? o->check : &PLAIN;
     const int single = file_exists(o->taxonomy) == 1;
-    struct reading r = { .o = o };
+    struct leaf_reading r = { .o = o };
     struct leaf_list list = { 0 };
     struct sb b;
     int rc = taxonomy_leaves(o->taxonomy, o->base, compat_leaf_flags(check->compat), &list, e);
