@@ -24,7 +24,7 @@ start() {
     shift
     "$ilab" serve --model-path "$model" --host-port 127.0.0.1:0 "$@" 2>"$log" &
     pid=$!
-    for _ in $(seq 100); do
+    for _ in $(seq 600); do
         url=$(sed -nE 's/.*Serving on (http:[^ ]+).*/\1/p' "$log")
         [ -n "$url" ] && return 0
         kill -0 $pid 2>/dev/null || return 1
