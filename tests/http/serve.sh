@@ -32,12 +32,12 @@ start() {
     done
     return 1
 }
-# stop SIGNAL: rc is the server's exit code
+# stop SIGNAL: rc is the server's exit code. No helper process: one that is ended at once may still run the trap above.
 stop() {
     kill -"$1" "$pid"
-    ( sleep 15; kill -9 "$pid" ) 2>/dev/null & local watchdog=$!
+    for _ in $(seq 150); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+    kill -9 "$pid" 2>/dev/null
     wait "$pid"; rc=$?
-    kill $watchdog 2>/dev/null; wait $watchdog 2>/dev/null
     pid=
 }
 post() { curl -s --max-time 60 "$url$1" -H 'Content-Type: application/json' -d "$2"; }
