@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 struct train_args {
-    const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states, *precision;
+    const char *data, *data_dir, *input_dir, *model, *out, *pipeline, *scratch, *device, *save, *modules, *memory, *recompute, *states, *share, *precision;
     const char *long_samples;
     const char *save_type, *optimizer, *moments;
     int epochs, rank, batch, micro, max_seq, seed, threads, dry_run, json, fresh, resume, no_merge, quiet, first_layer, save_steps, rslora;
@@ -19,7 +19,7 @@ struct train_args {
 /* Ours where science.md shows the reference's (rank 4, attention only, lr 5e-5, 300 tokens, 1 epoch) to teach next to nothing. */
 static const struct train_args DEFAULTS = {
     .input_dir = "generated", .data_dir = "taxonomy_data", .model = "starter", .out = "training_results", .pipeline = "lora", .device = "cpu",
-    .save = "models/ggml-model-f16.gguf", .modules = "all", .recompute = "auto", .states = "auto", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
+    .save = "models/ggml-model-f16.gguf", .modules = "all", .recompute = "auto", .states = "auto", .share = "auto", .epochs = 4, .rank = 16, .alpha = 32, .batch = 1024, .micro = 1024, .max_seq = 1024,
     .seed = 1, .lr = 1e-3, .soft = 0.5, .decay = 0.01, .warmup = 0.05, .long_samples = "skip", .precision = "auto", .save_seconds = 60,
     .save_type = "F16", .optimizer = "adamw", .moments = "f32",
 };
@@ -60,6 +60,9 @@ static const struct opt OPTS[] = {
     { "recompute", 0, NULL, OPT_STR, O(recompute), 0, 0, "WHEN", "train.recompute", "auto, on, off: compute layers a second time instead of keeping their activations (about a third more work, far less memory, the same result)", 0, "auto on off" },
     { "skip-learnt", 0, NULL, OPT_FLOAT, O(learnt), 0, 10, "X", "train.skip_learnt", "samples of which every token is right and loses at most X nats (0.05: 95 % sure) rest for 1, 2, 4 epochs and are looked at again; 0: none rests" },
     { "cache-states", 0, NULL, OPT_STR, O(states), 0, 0, "WHERE", "train.cache_states", "auto, off, ram, disk: keep the hidden states below the lowest adapted layer from the first epoch on (--lora-first-layer; the same result in less time)", 0, "auto off ram disk" },
+    { "share-prefix", 0, NULL, OPT_STR, O(share), 0, 0, "WHEN", "train.share_prefix",
+      "auto, on, off: tokens that samples begin with (16 or more: a system prompt, a document) are computed once for those of a step; on: such samples come into the same steps, which saves more and makes steps less mixed",
+      0, "auto on off" },
     { "seed", 0, NULL, OPT_INT, O(seed), 0, 2147483647, "N", "train.seed", "other order of the samples and other first weights of the adapter" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", "train.num_threads", "threads; 0: one a core; does not change the result" },
     { "resume", 0, NULL, OPT_FLAG, O(resume), 0, 0, NULL, NULL, "go on with the unfinished run without asking (default where nobody can answer)" },
@@ -123,6 +126,7 @@ static void print_estimate(const struct train_estimate *s, int json)
                s->tokens_per_s, s->peak_rss_bytes, s->total_bytes, s->seconds_total, s->share_of_peak, (long long)s->steps, (long long)s->tokens,
                s->micro_tokens, s->recomputed_layers, STATES[s->states], s->streams ? "true" : "false");
         if (s->joules > 0) printf(", \"joules\": %.0f", s->joules);
+        printf(", \"shared_prefix\": {\"epoch_tokens\": %.0f, \"computed\": %.0f}", s->sample_tokens, s->sample_tokens - s->share_saved);
         printf(", \"buffers\": {");
         for (int i = 0; i < s->n_row; i++) printf("%s\"%s\": %zu", i ? ", " : "", s->row[i].what, s->row[i].bytes);
         struct sb b;
@@ -151,19 +155,22 @@ static void print_estimate(const struct train_estimate *s, int json)
     if (s->joules > 0) printf("  %.0f Wh by the processor's own count\n", s->joules / 3600);
 }
 
-/* --memory, --recompute, --cache-states. */
+/* --memory, --recompute, --cache-states, --share-prefix. */
 static int parse_memory(const struct train_args *a, struct train_opts *o, ilab_err *e)
 {
     static const char *const WHEN[] = { "auto", "on", "off" }, *const WHERE[] = { "auto", "off", "ram", "disk" };
-    int recompute = -1, states = -1;
+    int recompute = -1, states = -1, share = -1;
     for (int i = 0; i < (int)ARRAY_LEN(WHEN); i++) if (!strcmp(a->recompute, WHEN[i])) recompute = i;
+    for (int i = 0; i < (int)ARRAY_LEN(WHEN); i++) if (!strcmp(a->share, WHEN[i])) share = i;
     for (int i = 0; i < (int)ARRAY_LEN(WHERE); i++) if (!strcmp(a->states, WHERE[i])) states = i;
     if (recompute < 0) return err_set(e, ILAB_E_INVALID, "--recompute %s: use auto, on or off", a->recompute);
     if (states < 0) return err_set(e, ILAB_E_INVALID, "--cache-states %s: use auto, off, ram or disk", a->states);
+    if (share < 0) return err_set(e, ILAB_E_INVALID, "--share-prefix %s: use auto, on or off", a->share);
     if (a->memory && parse_bytes(a->memory, &o->memory_bytes)) return err_set(e, ILAB_E_INVALID, "--memory %s: a size like 6G or 800M", a->memory);
     o->learnt = (float)a->learnt;
     o->recompute = (enum recompute)recompute;
     o->states = (enum states_place)states;
+    o->share = (enum share_prefix)share;
     return 0;
 }
 

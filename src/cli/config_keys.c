@@ -121,6 +121,7 @@ const struct config_key CONFIG_KEYS[] = {
     OURS("train.memory", KEY_STR, "null", 0, 0, NULL, "Most memory of a training, such as 6G; null: what is free."),
     OURS("train.recompute", KEY_STR, "auto", 0, 0, "auto on off", "Compute layers a second time instead of keeping their activations."),
     OURS("train.cache_states", KEY_STR, "auto", 0, 0, "auto off ram disk", "Where hidden states below the lowest adapted layer are kept from the first epoch on."),
+    OURS("train.share_prefix", KEY_STR, "auto", 0, 0, "auto on off", "Tokens that samples of a step begin with are computed once; on: samples that begin alike come into the same steps."),
     OURS("train.skip_learnt", KEY_FLOAT, "0", 0, 10, NULL, "Samples that lose at most so many nats a token rest for some epochs; 0: none."),
     OURS("train.seed", KEY_INT, "1", 0, 2147483647, NULL, "Order of the samples and first weights of the adapter."),
     OURS("train.num_threads", KEY_INT, "0", 0, 1024, NULL, "Threads of a training; 0: one a core."),

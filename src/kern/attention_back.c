@@ -1,9 +1,10 @@
-/* attention_back.c — backward pass of causal attention, for training on whole sequences.
+/* attention_back.c — backward pass of causal attention, for training on whole sequences, and on trees: a prefix and several ends of it.
  *
  * P = softmax(S), S = scale·QKᵀ, capped where the shape says so; O = PV.  dV = Pᵀ dO,  dP = dO Vᵀ,  dS = P∘(dP − rowsum(dO∘O)),
  * times 1 − (S/cap)² where capped,  dQ = scale·dS K,  dK = scale·dSᵀ Q  (Dao et al., "FlashAttention", 2022, appendix B).
- * One task is one KV head of one item; its query heads and row blocks follow each other in ascending order, so nothing is
- * summed across threads. Positions before a window are neither read nor written.
+ * One task is one KV head of one sequence, or of a prefix and all that go on from it; items, query heads and row blocks follow each
+ * other in ascending order, so nothing is summed across threads, and the prefix's dK and dV are the sum over all that attend to it.
+ * Positions before a window are neither read nor written. A position's row of K is found in two parts: prefix, own rows.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "attention_impl.h"
 
@@ -15,7 +16,7 @@ static int min_int(int a, int b) { return a < b ? a : b; }
 struct backward_job {
     struct gemm_ctx *g;
     const struct attn_shape *s;
-    const struct attn_item *item;
+    const struct attn_item *item; int n_item;
     const float *q, *k, *v; int64_t q_row, kv_row;
     const float *out, *dout; int64_t o_row;
     float *dq, *dk, *dv;
@@ -49,27 +50,30 @@ static void cap_scores(float *x, float *slope, int n, float cap)
     }
 }
 
-/* Rows first … first+n_row of one query head; kt, vt: keys and values transposed into panels [len/16][D][16]. Scores stand in
- * columns from the first panel on that a row of the block sees. */
-static void backward_block(const struct backward_job *b, const struct attn_item *it, int head, int first, int n_row,
+/* Rows that hold positions from … to: position i is row row0 + i. */
+struct stretch { int from, to; int64_t row0; };
+
+/* Rows first … first+n_row of one query head of an item whose positions begin behind a prefix at rows base …; kt, vt: keys and values of
+ * all positions, transposed into panels [len/16][D][16]. Scores stand in columns from the first panel on that a row of the block sees. */
+static void backward_block(const struct backward_job *b, const struct attn_item *it, int64_t base, int head, int first, int n_row,
                            const float *kt, const float *vt, float *scratch)
 {
     const struct kern *kern = b->g->k;
     const struct attn_shape *s = b->s;
-    int d = s->head_dim, kv_head = head / (s->n_head / s->n_kv_head);
-    int lo = attn_from(s, first) / KERN_PANEL * KERN_PANEL, n_seen = first + n_row - lo;
-    int64_t p_row = round_up(it->n_row, KERN_PANEL), step = (int64_t)KERN_PANEL * d, row = it->row0;
+    int d = s->head_dim, kv_head = head / (s->n_head / s->n_kv_head), prefix = it->pos0, pos = prefix + first;
+    int lo = attn_from(s, pos) / KERN_PANEL * KERN_PANEL, n_seen = pos + n_row - lo;
+    int64_t p_row = round_up(prefix + it->n_row, KERN_PANEL), step = (int64_t)KERN_PANEL * d, row = it->row0;
     float *p = scratch, *ds = p + BACK_ROWS * p_row, *qs = ds + BACK_ROWS * p_row, *slope = qs + BACK_ROWS * d, by = attn_scale(s);
-    const float *q = b->q + (row + first) * b->q_row + head * d, *k = b->k + (row + lo) * b->kv_row + kv_head * d;
+    const float *q = b->q + (row + first) * b->q_row + head * d;
     const float *o = b->out + (row + first) * b->o_row + head * d, *go = b->dout + (row + first) * b->o_row + head * d;
-    float *dk = b->dk + (row + lo) * b->kv_row + kv_head * d, *dv = b->dv + (row + lo) * b->kv_row + kv_head * d;
+    const struct stretch part[2] = { { lo, min_int(prefix, pos + n_row), base }, { lo > prefix ? lo : prefix, pos + n_row, row - prefix } };
     for (int r = 0; r < n_row; r++)
         memcpy(qs + r * d, q + r * b->q_row, (size_t)d * sizeof *q);
     kern->scale(qs, by, (int64_t)n_row * d);
     product(kern, p, p_row, 0, qs, d, 1, kt + lo * d, KERN_PANEL, step, n_row, n_seen, d);            /* S = scale·Q·Kᵀ */
     product(kern, ds, p_row, 0, go, b->o_row, 1, vt + lo * d, KERN_PANEL, step, n_row, n_seen, d);    /* dP = dO·Vᵀ */
     for (int r = 0; r < n_row; r++) {
-        int from = attn_from(s, first + r) - lo, n = first + r + 1 - lo;
+        int from = attn_from(s, pos + r) - lo, n = pos + r + 1 - lo;
         float *pr = p + r * p_row, *dr = ds + r * p_row, delta = kern->dot(go + r * b->o_row, o + r * b->o_row, d);
         if (s->softcap > 0)
             cap_scores(pr + from, slope + r * p_row + from, n - from, s->softcap);
@@ -83,40 +87,67 @@ static void backward_block(const struct backward_job *b, const struct attn_item 
         for (int j = n; j < n_seen; j++)
             pr[j] = dr[j] = 0.0f;
     }
-    product(kern, b->dq + (row + first) * b->q_row + head * d, b->q_row, 0, ds, p_row, 1, k, b->kv_row, KERN_PANEL, n_row, d, n_seen);
-    product(kern, dv, b->kv_row, 1, p, 1, p_row, go, b->o_row, KERN_PANEL, n_seen, d, n_row);    /* dV += Pᵀ·dO */
-    product(kern, dk, b->kv_row, 1, ds, 1, p_row, q, b->q_row, KERN_PANEL, n_seen, d, n_row);    /* dK += dSᵀ·Q */
+    for (int i = 0, load = 0; i < 2; i++) {
+        const struct stretch *t = &part[i];
+        const int n = t->to - t->from, col = t->from - lo;
+        const int64_t at = (t->row0 + t->from) * b->kv_row + kv_head * d;
+        if (n <= 0)
+            continue;
+        product(kern, b->dq + (row + first) * b->q_row + head * d, b->q_row, load, ds + col, p_row, 1, b->k + at, b->kv_row, KERN_PANEL, n_row, d, n);
+        product(kern, b->dv + at, b->kv_row, 1, p + col, 1, p_row, go, b->o_row, KERN_PANEL, n, d, n_row);    /* dV += Pᵀ·dO */
+        product(kern, b->dk + at, b->kv_row, 1, ds + col, 1, p_row, q, b->q_row, KERN_PANEL, n, d, n_row);    /* dK += dSᵀ·Q */
+        load = 1;
+    }
+}
+
+/* Items of one sequence: itself, and those behind it that go on from it. */
+static int tree_items(const struct backward_job *b, const struct attn_item *it)
+{
+    int n = 1;
+    while (it + n < b->item + b->n_item && it[n].pos0 > 0)
+        n++;
+    return n;
 }
 
 static void backward_task(void *ud, int i_task, int i_thread)
 {
     const struct backward_job *b = ud;
-    const struct attn_item *it = &b->item[i_task / b->s->n_kv_head];
-    int kv_head = i_task % b->s->n_kv_head, group = b->s->n_head / b->s->n_kv_head, d = b->s->head_dim, n = it->n_row;
-    const float *k = b->k + it->row0 * b->kv_row + kv_head * d, *v = b->v + it->row0 * b->kv_row + kv_head * d;
-    size_t len = (size_t)round_up(n, KERN_PANEL);
+    const struct attn_item *root = b->item;
+    for (int i = i_task / b->s->n_kv_head; i > 0; i--)
+        root += tree_items(b, root);
+    const int kv_head = i_task % b->s->n_kv_head, group = b->s->n_head / b->s->n_kv_head, d = b->s->head_dim, n_item = tree_items(b, root);
+    size_t len = 0;
+    for (const struct attn_item *it = root; it < root + n_item; it++) {
+        const size_t n = (size_t)round_up(it->pos0 + it->n_row, KERN_PANEL);
+        len = n > len ? n : len;
+        for (int r = it->row0; r < it->row0 + it->n_row; r++) {
+            memset(b->dk + r * b->kv_row + kv_head * d, 0, (size_t)d * sizeof *b->dk);
+            memset(b->dv + r * b->kv_row + kv_head * d, 0, (size_t)d * sizeof *b->dv);
+        }
+    }
     float *kt = b->g->thread[i_thread].attn, *vt = kt + len * (size_t)d, *scratch = vt + len * (size_t)d;
-    for (int j = 0; j < n; j += KERN_PANEL) {
-        b->g->k->pack_nt(kt + j * d, k + j * b->kv_row, b->kv_row, min_int(n - j, KERN_PANEL), d);
-        b->g->k->pack_nt(vt + j * d, v + j * b->kv_row, b->kv_row, min_int(n - j, KERN_PANEL), d);
+    for (const struct attn_item *it = root; it < root + n_item; it++) { /* the prefix's panels stay where they are */
+        const float *k = b->k + it->row0 * b->kv_row + kv_head * d, *v = b->v + it->row0 * b->kv_row + kv_head * d;
+        for (int j = 0; j < it->n_row; j += KERN_PANEL) {
+            b->g->k->pack_nt(kt + (it->pos0 + j) * d, k + j * b->kv_row, b->kv_row, min_int(it->n_row - j, KERN_PANEL), d);
+            b->g->k->pack_nt(vt + (it->pos0 + j) * d, v + j * b->kv_row, b->kv_row, min_int(it->n_row - j, KERN_PANEL), d);
+        }
+        for (int h = kv_head * group; h < (kv_head + 1) * group; h++)
+            for (int first = 0; first < it->n_row; first += BACK_ROWS)
+                backward_block(b, it, root->row0, h, first, min_int(it->n_row - first, BACK_ROWS), kt, vt, scratch);
     }
-    for (int j = 0; j < n; j++) {
-        memset(b->dk + (it->row0 + j) * b->kv_row + kv_head * d, 0, (size_t)d * sizeof *b->dk);
-        memset(b->dv + (it->row0 + j) * b->kv_row + kv_head * d, 0, (size_t)d * sizeof *b->dv);
-    }
-    for (int h = kv_head * group; h < (kv_head + 1) * group; h++)
-        for (int first = 0; first < n; first += BACK_ROWS)
-            backward_block(b, it, h, first, min_int(n - first, BACK_ROWS), kt, vt, scratch);
 }
 
 void attn_backward_batch(struct gemm_ctx *g, const struct attn_shape *s, const struct attn_item *it, int n_item,
                          const float *q, const float *k, const float *v, int64_t q_row, int64_t kv_row,
                          const float *out, const float *dout, int64_t o_row, float *dq, float *dk, float *dv)
 {
-    struct backward_job b = { g, s, it, q, k, v, q_row, kv_row, out, dout, o_row, dq, dk, dv };
-    int longest = 0;
-    for (int i = 0; i < n_item; i++)
-        longest = it[i].n_row > longest ? it[i].n_row : longest;
+    struct backward_job b = { g, s, it, n_item, q, k, v, q_row, kv_row, out, dout, o_row, dq, dk, dv };
+    int longest = 0, n_tree = 0;
+    for (int i = 0; i < n_item; i++) {
+        longest = it[i].pos0 + it[i].n_row > longest ? it[i].pos0 + it[i].n_row : longest;
+        n_tree += it[i].pos0 == 0 || i == 0;
+    }
     if (gemm_scratch_grow(g, attn_backward_floats(s, longest))) {
         g->failed = 1;
         for (int i = 0; i < n_item; i++)
@@ -127,5 +158,5 @@ void attn_backward_batch(struct gemm_ctx *g, const struct attn_shape *s, const s
             }
         return;
     }
-    gemm_tasks(g, backward_task, &b, n_item * s->n_kv_head, 0);
+    gemm_tasks(g, backward_task, &b, n_tree * s->n_kv_head, 0);
 }

@@ -150,8 +150,10 @@ void attn_forward(struct gemm_ctx *g, const struct attn_shape *s, const struct a
 struct attn_item { struct attn_seq seq; int row0, n_row, pos0; };
 void attn_forward_batch(struct gemm_ctx *g, const struct attn_shape *s, const struct attn_item *it, int n_item,
                         const float *q, int64_t q_row, float *out, int64_t o_row);
-/* Backward for whole causal sequences that start at position 0 (training; not for bidirectional shapes): rows row0..row0+n_row of q, k (after RoPE), v,
- * out, dout; writes (not adds) the same rows of dq, dk, dv. All [T, heads·D] with the given row strides. */
+/* Backward for whole causal sequences (training; not for bidirectional shapes): rows row0..row0+n_row of q, k (after RoPE), v,
+ * out, dout; writes (not adds) the same rows of dq, dk, dv. All [T, heads·D] with the given row strides. An item with pos0 > 0, a multiple of
+ * KERN_PANEL, goes on from the nearest item before it that begins at 0, which has exactly pos0 rows: these are its first positions, several
+ * items may share them, and their dk and dv are the sums. */
 void attn_backward_batch(struct gemm_ctx *g, const struct attn_shape *s, const struct attn_item *it, int n_item,
                          const float *q, const float *k, const float *v, int64_t q_row, int64_t kv_row,
                          const float *out, const float *dout, int64_t o_row, float *dq, float *dk, float *dv);

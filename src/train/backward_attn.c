@@ -15,7 +15,7 @@ static void rope_rows(void *ud, int r0, int r1)
     int s = 0;
     for (int r = r0; r < r1; r++) {
         while (s < j->b->n_seg - 1 && r >= j->b->seg[s].row0 + j->b->seg[s].n_row) s++;
-        const float *cs = layer_rope_row(j->t->m, j->layer, r - j->b->seg[s].row0);
+        const float *cs = layer_rope_row(j->t->m, j->layer, j->b->seg[s].pos0 + r - j->b->seg[s].row0);
         if (!cs) return; /* this layer rotates nothing */
         rotate(j->t->dq + (size_t)r * nq, hp->n_head, hp->head_dim, hp->rope_dim, cs, 1);
         rotate(j->t->dk + (size_t)r * nkv, hp->n_kv_head, hp->head_dim, hp->rope_dim, cs, 1);

@@ -68,7 +68,7 @@ static int one_step(struct measured *s, const struct model *m, const struct adap
         if (rc)
             return rc;
         for (int j = 0; j < b.n_seg; j++)
-            squares += (double)b.seg[j].n_row * b.seg[j].n_row;
+            squares += segment_squares(&b.seg[j]);
         *rows += b.n_row;
         *work += run_flops(m, ad, b.n_row, squares, y.n);
     }
@@ -100,9 +100,8 @@ static int measure(struct measured *s, const struct model *m, const struct adapt
 }
 
 /* Work of all steps: epochs of equal size, the part below the adapter only once where its result is kept. */
-static double work_total(const struct model *m, const struct adapter *ad, const struct dataset *d, const struct train_plan *p, double epochs) {
-    const struct data_work w = work_of(d);
-    const double all = run_flops(m, ad, w.rows, w.squares, w.targets), below = p->states == STATES_OFF ? 0 : work_below(m, ad, w.rows, w.squares);
+static double work_total(const struct model *m, const struct adapter *ad, const struct epoch_rows *r, double targets, const struct train_plan *p, double epochs) {
+    const double all = run_flops(m, ad, r->rows, r->squares, targets), below = p->states == STATES_OFF ? 0 : work_below(m, ad, r->rows, r->squares);
     return epochs * all - (epochs > 1 ? (epochs - 1) * below : 0);
 }
 
@@ -111,12 +110,15 @@ static void fill(struct train_estimate *out, const struct measured *s, const str
     const size_t n_param = ad ? ad->n_params : m->n_params;
     out->steps = run_total_steps(s->p, o);
     const double epochs = (double)out->steps / packing_n_batches(s->p, 0);
-    out->tokens = (int64_t)(epochs * (double)packing_n_rows(s->p));
+    const struct epoch_rows rows = packing_epoch_rows(s->p, 0);
+    out->tokens = (int64_t)(epochs * rows.rows);
+    out->sample_tokens = (double)packing_n_rows(s->p);
+    out->share_saved = out->sample_tokens - rows.rows;
     if (s->seconds <= 0)
         return;
     /* The first step is slower than the others by what it reads and touches; when it is not, that was noise. */
     const double slow = s->first / s->first_work, steady = s->rest / s->rest_work, a_work = slow < steady ? (s->first + s->rest) / (s->first_work + s->rest_work) : steady;
-    const double work = work_total(m, ad, d, p, epochs), seconds = work * a_work + (slow > steady ? s->first - s->first_work * steady : 0);
+    const double work = work_total(m, ad, &rows, work_of(d).targets, p, epochs), seconds = work * a_work + (slow > steady ? s->first - s->first_work * steady : 0);
     const double save = 3.0 * sizeof(float) * (double)n_param / WRITE_BYTES_A_SECOND, saves = o->checkpoint_seconds > 0 ? seconds / o->checkpoint_seconds + 1 : 1;
     out->seconds_total = seconds + save * saves;
     out->tokens_per_s = (double)out->tokens / seconds;
@@ -142,6 +144,8 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *
         rc = plan_make(&plan, g, m, ad, d, NULL, o, e);
     if (!rc)
         rc = packing_new(&s.p, d, plan.batch, plan.micro, o->seed, e);
+    if (!rc)
+        rc = packing_share(s.p, plan.share.mode, plan.share.unit, e);
     if (rc)
         goto done;
     const size_t n_param = ad ? ad->n_params : m->n_params;

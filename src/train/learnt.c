@@ -54,6 +54,8 @@ void learnt_after(struct learnt *l, const struct batch *b, const struct targets 
     int i = 0;
     for (int s = 0; l && s < b->n_seg; s++) {
         int known = 1;
+        if (segment_is_shared(b, s))
+            continue;
         for (; i < y->n && y->row[i] < b->seg[s].row0 + b->seg[s].n_row; i++)
             known &= l->loss[i] >= 0 && l->loss[i] <= l->limit;
         if (mem_grow((void **)&l->seen, &l->cap, l->n_seen + 1, sizeof *l->seen))

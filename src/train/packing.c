@@ -5,8 +5,10 @@
  *      micro-batches cut a global batch greedily at ≤ micro_tokens rows. So the order of tokens never depends on micro_tokens.
  *  (2) A sample is one segment at positions 0…; it is never cut. Its rows end with the last one that has a target.
  *  (3) Samples without any target are left out.
+ *  (4) With packing_share, samples of a global batch that begin alike form trees (share.c): a segment for the beginning, one for each
+ *      sample's end. A tree is never cut. A batch is cut by the samples' own lengths: it holds the same samples as without sharing.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "train/run.h"
+#include "train/share.h"
 
 #include <string.h>
 
@@ -19,12 +21,16 @@ struct packing {
     uint32_t *batch; int n_batch;            /* batch i: order[batch[i] … batch[i+1]) */
     packing_rest_fn *rests; void *rests_ud;
     int epoch;                               /* -1: none yet */
-    uint32_t *micro; int n_micro, i_batch;   /* the same for the batch at hand; i_batch -1: none yet */
+    uint32_t *in;                            /* the samples of the batch at hand in their order: trees together */
+    uint32_t *micro; int n_micro, i_batch;   /* micro-batch k: in[micro[k] … micro[k+1]); i_batch -1: none yet */
+    enum share_mode share; int tree_rows; struct share find;
+    int32_t *prefix; uint32_t *first;        /* of in[i]: rows it shares (0: none), where its tree begins; NULL: nothing is shared */
     int part, n_part;                        /* of each global batch: packing_split */
     int64_t n_rows;
-    int32_t *id, *row, *label; float *weight; const struct soft_label **soft; struct segment *seg; /* views of one micro-batch */
+    int32_t *id, *row, *label; float *weight; const struct soft_label **soft; struct segment *seg; uint32_t *seg_sample; /* views of one micro-batch */
 };
 
+enum { GROUP_BATCHES = 64 };
 static const struct soft_label NO_SOFT;
 
 int sample_n_row(const struct sample *s) {
@@ -56,7 +62,9 @@ int packing_new(struct packing **out, const struct dataset *d, int batch_tokens,
     p->weight = mem_alloc(rows * sizeof *p->weight);
     p->soft = mem_alloc(rows * sizeof *p->soft);
     p->seg = mem_alloc(rows * sizeof *p->seg);
-    if (!p->sample || !p->order || !p->batch || !p->micro || !p->id || !p->row || !p->label || !p->weight || !p->soft || !p->seg) {
+    p->seg_sample = mem_alloc(rows * sizeof *p->seg_sample);
+    p->in = mem_alloc(in_batch * sizeof *p->in);
+    if (!p->sample || !p->order || !p->batch || !p->micro || !p->id || !p->row || !p->label || !p->weight || !p->soft || !p->seg || !p->seg_sample || !p->in) {
         packing_free(p);
         return err_set(e, ILAB_E_NOMEM, "no memory to pack %zu samples", d->n);
     }
@@ -91,17 +99,41 @@ void packing_free(struct packing *p) {
     mem_free(p->weight);
     mem_free(p->soft);
     mem_free(p->seg);
+    mem_free(p->seg_sample);
+    mem_free(p->in);
+    mem_free(p->prefix);
+    mem_free(p->first);
+    share_release(&p->find);
     mem_free(p);
+}
+
+int packing_share(struct packing *p, enum share_mode mode, int max_row, ilab_err *e) {
+    if (!mode)
+        return 0;
+    if (max_row > p->micro_tokens)
+        return err_set(e, ILAB_E_LIMIT, "samples that begin alike make up to %d tokens together, a micro-batch has %d", max_row, p->micro_tokens);
+    const size_t n = p->n_sample < (uint32_t)p->batch_tokens ? p->n_sample : (size_t)p->batch_tokens;
+    p->prefix = mem_alloc((n + 1) * sizeof *p->prefix);
+    p->first = mem_alloc((n + 1) * sizeof *p->first);
+    if (!p->prefix || !p->first || share_reserve(&p->find, mode == SHARE_MODE_GROUPS ? p->n_sample : n))
+        return err_set(e, ILAB_E_NOMEM, "no memory for shared beginnings; --share-prefix off does without");
+    p->share = mode;
+    p->tree_rows = max_row;
+    p->epoch = p->i_batch = -1;
+    return 0;
 }
 
 int64_t packing_n_rows(const struct packing *p) { return p->n_rows; }
 int packing_max_row(const struct packing *p) { return p->n_rows < p->micro_tokens ? (int)p->n_rows : p->micro_tokens; }
 
-/* Cuts order[from, to) greedily into runs of ≤ max_rows; the starts, then `to`, go to cut. Returns the number of runs. */
-static int cut_runs(const struct packing *p, uint32_t from, uint32_t to, int max_rows, uint32_t *cut) {
+/* Cuts sample[from, to) greedily into runs of ≤ max_rows; the starts, then `to`, go to cut. Returns the number of runs. With prefix
+ * and first: trees stay whole, their beginnings count once. */
+static int cut_runs(const struct packing *p, const uint32_t *sample, uint32_t from, uint32_t to, int max_rows, const int32_t *prefix, const uint32_t *first, uint32_t *cut) {
     int n = 0, rows = 0;
-    for (uint32_t i = from; i < to; i++) {
-        int n_row = sample_n_row(&p->d->v[p->order[i]]);
+    for (uint32_t i = from, end; i < to; i = end) {
+        int n_row = prefix ? prefix[i] : 0;
+        for (end = i; end == i || (end < to && first && first[end] == first[i]); end++)
+            n_row += sample_n_row(&p->d->v[sample[end]]) - (prefix ? prefix[end] : 0);
         if (i == from || rows + n_row > max_rows) {
             cut[n++] = i;
             rows = 0;
@@ -110,6 +142,16 @@ static int cut_runs(const struct packing *p, uint32_t from, uint32_t to, int max
     }
     cut[n] = to;
     return n;
+}
+
+/* Brings samples that begin alike together, within windows of GROUP_BATCHES batches, so that an epoch stays a shuffle. */
+static void group_order(struct packing *p, uint32_t n) {
+    for (uint32_t from = 0, to; from < n; from = to) {
+        int64_t rows = 0;
+        for (to = from; to < n && rows < (int64_t)GROUP_BATCHES * p->batch_tokens; to++)
+            rows += sample_n_row(&p->d->v[p->order[to]]);
+        share_arrange(&p->find, p->d, p->order + from, to - from, p->tree_rows, p->batch_tokens, NULL, NULL);
+    }
 }
 
 static void enter_epoch(struct packing *p, int epoch) {
@@ -129,7 +171,9 @@ static void enter_epoch(struct packing *p, int epoch) {
             p->order[n++] = p->order[i];
     p->epoch = epoch;
     p->i_batch = -1;
-    p->n_batch = cut_runs(p, 0, n, p->batch_tokens, p->batch);
+    if (p->share == SHARE_MODE_GROUPS)
+        group_order(p, n);
+    p->n_batch = cut_runs(p, p->order, 0, n, p->batch_tokens, NULL, NULL, p->batch);
 }
 
 void packing_leave_out(struct packing *p, packing_rest_fn *rests, void *ud) {
@@ -171,7 +215,11 @@ static void enter_batch(struct packing *p, int epoch, int i_batch) {
         from = first < end ? first : end;
         to = end;
     }
-    p->n_micro = from < to ? cut_runs(p, from, to, p->micro_tokens, p->micro) : 0;
+    const uint32_t n = to - from;
+    memcpy(p->in, p->order + from, n * sizeof *p->in);
+    if (p->share)
+        share_arrange(&p->find, p->d, p->in, n, p->tree_rows, INT32_MAX, p->prefix, p->first);
+    p->n_micro = n ? cut_runs(p, p->in, 0, n, p->micro_tokens, p->prefix, p->first, p->micro) : 0;
     p->i_batch = i_batch;
 }
 
@@ -208,40 +256,77 @@ int packing_n_micro(struct packing *p, int epoch, int i_batch) {
     return p->n_micro;
 }
 
-/* Samples sample[0 … n) as a micro-batch. */
-static void fill_views(struct packing *p, const uint32_t *sample, uint32_t n_sample, struct batch *b, struct targets *y) {
-    int n = 0, n_seg = 0, n_target = 0, weighted = 0, has_soft = 0;
-    for (uint32_t i = 0; i < n_sample; i++) {
-        const struct sample *s = &p->d->v[sample[i]];
-        int n_row = sample_n_row(s);
-        memcpy(p->id + n, s->id, (size_t)n_row * sizeof *p->id);
-        p->seg[n_seg++] = (struct segment){ .row0 = n, .n_row = n_row, .pos0 = 0 };
-        for (int k = 0; k < n_row; k++) {
-            if (!s->mask[k + 1])
+/* Segments of samples in[from … to): their rows, and the samples they are of. */
+static int lay_segments(struct packing *p, const uint32_t *sample, const int32_t *prefix, const uint32_t *first, uint32_t from, uint32_t to) {
+    int n = 0, n_seg = 0;
+    for (uint32_t i = from; i < to; i++) {
+        const int shared = prefix ? prefix[i] : 0, own = sample_n_row(&p->d->v[sample[i]]) - shared;
+        if (shared && first[i] == i) {
+            p->seg_sample[n_seg] = sample[i];
+            p->seg[n_seg++] = (struct segment){ .row0 = n, .n_row = shared };
+            n += shared;
+        }
+        p->seg_sample[n_seg] = sample[i];
+        p->seg[n_seg++] = (struct segment){ .row0 = n, .n_row = own, .pos0 = shared };
+        n += own;
+    }
+    return n_seg;
+}
+
+/* The segments as a micro-batch. */
+static void fill_views(struct packing *p, int n_seg, struct batch *b, struct targets *y) {
+    int n = 0, n_target = 0, weighted = 0, has_soft = 0;
+    *b = (struct batch){ .id = p->id, .n_seg = n_seg, .seg = p->seg };
+    for (int i = 0; i < n_seg; i++) {
+        const struct sample *s = &p->d->v[p->seg_sample[i]];
+        const struct segment *g = &p->seg[i];
+        memcpy(p->id + n, s->id + g->pos0, (size_t)g->n_row * sizeof *p->id);
+        for (int k = 0; k < g->n_row && !segment_is_shared(b, i); k++) {
+            const int at = g->pos0 + k + 1;
+            if (!s->mask[at])
                 continue;
             p->row[n_target] = n + k;
-            p->label[n_target] = s->id[k + 1];
+            p->label[n_target] = s->id[at];
             p->weight[n_target] = s->weight;
-            p->soft[n_target] = s->soft ? &s->soft[k + 1] : &NO_SOFT;
+            p->soft[n_target] = s->soft ? &s->soft[at] : &NO_SOFT;
             has_soft |= p->soft[n_target]->n != 0;
             n_target++;
         }
         weighted |= s->weight != 1.0f;
-        n += n_row;
+        n += g->n_row;
     }
-    *b = (struct batch){ .n_row = n, .id = p->id, .n_seg = n_seg, .seg = p->seg };
+    b->n_row = n;
     *y = (struct targets){ .n = n_target, .row = p->row, .label = p->label, .soft = has_soft ? (const struct soft_label *const *)p->soft : NULL,
                            .weight = weighted ? p->weight : NULL };
 }
 
-void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struct batch *b, struct targets *y) {
+static int lay_micro(struct packing *p, int epoch, int i_batch, int i_micro) {
     enter_batch(p, epoch, i_batch);
-    fill_views(p, p->order + p->micro[i_micro], p->micro[i_micro + 1] - p->micro[i_micro], b, y);
+    return lay_segments(p, p->in, p->prefix, p->first, p->micro[i_micro], p->micro[i_micro + 1]);
+}
+
+void packing_micro(struct packing *p, int epoch, int i_batch, int i_micro, struct batch *b, struct targets *y) {
+    fill_views(p, lay_micro(p, epoch, i_batch, i_micro), b, y);
 }
 
 const uint32_t *packing_micro_samples(struct packing *p, int epoch, int i_batch, int i_micro) {
-    enter_batch(p, epoch, i_batch);
-    return p->order + p->micro[i_micro];
+    lay_micro(p, epoch, i_batch, i_micro);
+    return p->seg_sample;
+}
+
+struct epoch_rows packing_epoch_rows(struct packing *p, int epoch) {
+    struct epoch_rows sum = { 0 };
+    for (int i = 0, n = packing_n_batches(p, epoch); i < n; i++) {
+        int rows = 0;
+        for (int k = 0; k < packing_n_micro(p, epoch, i); k++)
+            for (int s = 0, n_seg = lay_micro(p, epoch, i, k); s < n_seg; s++) {
+                rows += p->seg[s].n_row;
+                sum.squares += segment_squares(&p->seg[s]);
+            }
+        sum.rows += rows;
+        sum.most = rows > sum.most ? rows : sum.most;
+    }
+    return sum;
 }
 
 int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample) {
@@ -250,7 +335,9 @@ int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint3
     return (int)(p->batch[i_batch + 1] - p->batch[i_batch]);
 }
 
-void packing_one_sample(struct packing *p, uint32_t sample, struct batch *b, struct targets *y) { fill_views(p, &sample, 1, b, y); }
+void packing_one_sample(struct packing *p, uint32_t sample, struct batch *b, struct targets *y) {
+    fill_views(p, lay_segments(p, &sample, NULL, NULL, 0, 1), b, y);
+}
 
 double packing_weight(struct packing *p, int epoch, int i_batch) {
     enter_epoch(p, epoch);

@@ -210,17 +210,23 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
         return rc;
     const size_t moments = optim_bytes(param, n_weight, &o->optim);
     mem_free(param);
+    const int longest = shape.max_row > val_shape.max_row ? shape.max_row : val_shape.max_row;
+    if (!rc)
+        rc = share_choose(&p->share, d, o, o->batch_tokens > longest ? o->batch_tokens : longest, longest, e);
+    if (rc)
+        return rc;
+    const size_t own_rows = p->share.most ? (size_t)p->share.most : shape.n_rows; /* that can be together */
     const size_t n_param = ad ? ad->n_params : m->n_params, samples = d->mem.used + d->cap * sizeof *d->v;
     size_t of_file, rss = mem_rss(m->gguf ? m->path : NULL, &of_file), known, least = SIZE_MAX, limit = o->memory_bytes ? o->memory_bytes : mem_limit();
     const struct attn_shape attn = layer_attn_shape(m, 0, QT_F32);
     struct pool *pool = gemm_pool(g);
-    struct search s = { .m = m, .ad = ad, .n_rows = shape.n_rows > val_shape.n_rows ? shape.n_rows : val_shape.n_rows,
+    struct search s = { .m = m, .ad = ad, .n_rows = own_rows > val_shape.n_rows ? own_rows : val_shape.n_rows,
                         .n_target = shape.n_target > val_shape.n_target ? shape.n_target : val_shape.n_target, .threads = pool ? pool_threads(pool) : 1 };
-    p->longest = shape.max_row > val_shape.max_row ? shape.max_row : val_shape.max_row;
-    s.longest = (size_t)p->longest;
+    p->longest = longest;
+    s.longest = (size_t)p->share.unit;
     p->lowest = adapter_lowest_layer(ad);
     p->batch = o->batch_tokens > p->longest ? o->batch_tokens : p->longest;
-    const int micro0 = o->micro_tokens > p->longest ? o->micro_tokens : p->longest;
+    const int micro0 = o->micro_tokens > p->share.unit ? o->micro_tokens : p->share.unit;
     s.n_trained = m->hp.n_layer - p->lowest;
     s.keep_states = ad && p->lowest > 0 && o->epochs > 1 && o->states != STATES_OFF;
     s.q8 = ad && (!o->precision || strcmp(o->precision, "exact")) && any_quantised(m) ? g : NULL;
@@ -284,6 +290,10 @@ void plan_describe(const struct train_plan *p, struct sb *b) {
     if (p->tape.lean) sb_addc(b, ", norms and activations are made again");
     if (p->tape.logit_rows) sb_addf(b, ", logits of %d tokens at a time", p->tape.logit_rows);
     if (p->tape.logit_parts) sb_addf(b, ", the vocabulary in parts of %d", VOCAB_PART);
+    if (p->share.mode) {
+        sb_addc(b, ", ");
+        share_describe(&p->share, b);
+    }
     if (p->states != STATES_OFF) sb_addf(b, ", hidden states below layer %d are kept %s", p->lowest, p->states == STATES_RAM ? "in memory" : "on the disk");
     if (p->file_budget) sb_addc(b, ", weights are read from the disk layer by layer");
 }

@@ -3,7 +3,7 @@
 #ifndef ILAB_TRAIN_PLAN_H
 #define ILAB_TRAIN_PLAN_H
 
-#include "train/run.h"
+#include "train/share.h"
 
 /* ---- plan.c ---- */
 struct train_plan {
@@ -11,6 +11,7 @@ struct train_plan {
     size_t total, budget;              /* most that will be in memory, the mapped file included; what may be */
     int micro, batch, max_row, max_target, longest, lowest;
     struct tape_opts tape;             /* pager: set by plan_open */
+    struct share_choice share;
     size_t file_bytes, file_budget;    /* of the weights; > 0: only so many of them stay in memory */
     int states; size_t states_bytes;   /* enum states_place: OFF, RAM or DISK */
     size_t pass_bytes;                 /* see plan_pass_bytes */

@@ -65,29 +65,63 @@ void tape_set_states(struct tape *t, struct states *s, const uint32_t *sample, u
 
 int64_t tape_rows_kept(const struct tape *t) { return t->rows_kept; }
 
+/* States of segments first … end (a sequence, or a tree) to out; 0: some are not kept. below.x is free for a sample's block. */
+static int states_known(struct tape *t, const struct batch *b, int first, int end, float *out)
+{
+    const size_t c = (size_t)t->m->hp.n_embd;
+    const struct segment *root = &b->seg[first];
+    if (end == first + 1) return states_get(t->states, t->sample0 + t->part_sample[first], out + (size_t)root->row0 * c);
+    for (int i = first + 1; i < end; i++) {
+        const struct segment *s = &b->seg[i];
+        const float *block = t->below.x;
+        if (!states_get(t->states, t->sample0 + t->part_sample[i], t->below.x)) return 0;
+        memcpy(out + (size_t)root->row0 * c, block, (size_t)root->n_row * c * sizeof *out);
+        memcpy(out + (size_t)s->row0 * c, block + (size_t)root->n_row * c, (size_t)s->n_row * c * sizeof *out);
+    }
+    return 1;
+}
+
+/* The sample of a segment whose states stand in out: a shared beginning is in each one's block, put together in dnorm, which is free. */
+static void states_keep(struct tape *t, const struct batch *b, int i, int root, const float *out)
+{
+    const size_t c = (size_t)t->m->hp.n_embd, shared = (size_t)b->seg[i].pos0 * c, own = (size_t)b->seg[i].n_row * c;
+    const float *block = out + (size_t)b->seg[i].row0 * c;
+    if (segment_is_shared(b, i)) return;
+    if (shared) {
+        memcpy(t->dnorm, out + (size_t)b->seg[root].row0 * c, shared * sizeof *out);
+        memcpy(t->dnorm + shared, block, own * sizeof *out);
+        block = t->dnorm;
+    }
+    states_put(t->states, t->sample0 + t->part_sample[i], block);
+}
+
 /* The same for samples whose states may be kept: what is there is copied, the others are computed together and kept. */
 static void below_kept(struct tape *t, const struct batch *b, enum pager_walk walk, float *out)
 {
     const size_t c = (size_t)t->m->hp.n_embd;
     struct batch miss = { .id = t->miss_id, .seg = t->miss_seg };
-    for (int i = 0; i < b->n_seg; i++) {
-        const struct segment *s = &b->seg[i];
-        if (states_get(t->states, t->sample0 + t->part_sample[i], out + (size_t)s->row0 * c)) {
-            t->rows_kept += s->n_row;
-            continue;
+    for (int i = 0, end; i < b->n_seg; i = end) {
+        for (end = i + 1; end < b->n_seg && b->seg[end].pos0 > 0; end++) {}
+        const int known = states_known(t, b, i, end, out);
+        for (int k = i; k < end; k++) {
+            const struct segment *s = &b->seg[k];
+            if (known) {
+                t->rows_kept += s->n_row;
+                continue;
+            }
+            memcpy(t->miss_id + miss.n_row, b->id + s->row0, (size_t)s->n_row * sizeof *t->miss_id);
+            t->miss[miss.n_seg] = k;
+            t->miss_seg[miss.n_seg++] = (struct segment){ miss.n_row, s->n_row, s->pos0, s->page };
+            miss.n_row += s->n_row;
         }
-        memcpy(t->miss_id + miss.n_row, b->id + s->row0, (size_t)s->n_row * sizeof *t->miss_id);
-        t->miss[miss.n_seg] = i;
-        t->miss_seg[miss.n_seg++] = (struct segment){ miss.n_row, s->n_row, s->pos0, s->page };
-        miss.n_row += s->n_row;
     }
     if (!miss.n_seg) return;
     below_forward(t, &miss, walk, t->below.x);
-    for (int i = 0; i < miss.n_seg; i++) {
+    for (int i = 0, root = 0; i < miss.n_seg; i++) {
         const struct segment *s = &b->seg[t->miss[i]];
-        const float *x = t->below.x + (size_t)t->miss_seg[i].row0 * c;
-        memcpy(out + (size_t)s->row0 * c, x, (size_t)s->n_row * c * sizeof *x);
-        states_put(t->states, t->sample0 + t->part_sample[t->miss[i]], x);
+        memcpy(out + (size_t)s->row0 * c, t->below.x + (size_t)t->miss_seg[i].row0 * c, (size_t)s->n_row * c * sizeof *out);
+        if (s->pos0 == 0) root = t->miss[i];
+        states_keep(t, b, t->miss[i], root, out);
     }
 }
 

@@ -51,8 +51,13 @@ static int set_up(struct loop *l, ilab_err *e) {
         rc = plan_open(p, r->m, e);
     if (!rc)
         rc = packing_new(&l->packing, r->d, p->batch, p->micro, o->seed, e);
+    if (!rc)
+        rc = packing_share(l->packing, p->share.mode, p->share.unit, e);
     if (!rc && r->val && r->val->n)
         rc = packing_new(&l->val, r->val, p->micro, p->micro, o->seed, e);
+    if (!rc && l->val && p->share.mode)
+        rc = packing_share(l->val, SHARE_MODE_BATCH, p->share.unit, e);
+    const struct epoch_rows epoch = rc ? (struct epoch_rows){ 0 } : packing_epoch_rows(l->packing, 0), val = rc || !l->val ? (struct epoch_rows){ 0 } : packing_epoch_rows(l->val, 0);
     if (!rc)
         packing_split(l->packing, l->comm->rank, l->comm->size);
     if (!rc && l->val)
@@ -103,10 +108,10 @@ static int set_up(struct loop *l, ilab_err *e) {
         ? (int64_t)floor((double)l->schedule.total_steps * (1.0 - (double)l->schedule.decay_share)) : -1;
     l->before = l->s.seconds;
     const struct data_work w = work_of(r->d), v = work_of(r->val);
-    l->clock->epoch_work = run_flops(r->m, r->ad, w.rows, w.squares, w.targets);
-    l->clock->below_work = p->states == STATES_OFF ? 0 : work_below(r->m, r->ad, w.rows, w.squares) / w.rows;
-    l->clock->epoch_rows = w.rows;
-    l->clock->val_work = run_flops(r->m, r->ad, v.rows, v.squares, v.targets) / (r->ad ? 2 : 3); /* forward only */
+    l->clock->epoch_work = run_flops(r->m, r->ad, epoch.rows, epoch.squares, w.targets);
+    l->clock->below_work = p->states == STATES_OFF ? 0 : work_below(r->m, r->ad, epoch.rows, epoch.squares) / epoch.rows;
+    l->clock->epoch_rows = epoch.rows;
+    l->clock->val_work = run_flops(r->m, r->ad, val.rows, val.squares, v.targets) / (r->ad ? 2 : 3); /* forward only */
     return metrics_open(l, e);
 }
 
@@ -176,7 +181,7 @@ static int own_part(struct loop *l, int epoch, int i_batch, struct step_sums *s,
         s->rows += b.n_row;
         s->targets += y.n;
         for (int i = 0; i < b.n_seg; i++)
-            s->squares += (double)b.seg[i].n_row * b.seg[i].n_row;
+            s->squares += segment_squares(&b.seg[i]);
         if (signal_pending() && k + 1 < n_micro) {      /* a step may take minutes: it is done again */
             learnt_drop(l->learnt);
             s->stopped = 1;

@@ -316,6 +316,7 @@ static int run_scratch(struct scratch *s, struct gemm_ctx *g, const struct scrat
     if (rc)
         return rc;
     t.full = 1;
+    t.share = SHARE_OFF;
     t.batch_tokens = (int)c->batch_tokens;
     t.micro_tokens = (int)c->micro_tokens;
     t.max_sample_tokens = (int)c->n_ctx;

@@ -1,7 +1,7 @@
 /* tape.c — memory of a training pass, checking of its input, and its order: embedding, layers, loss, back again.
  *
  * One function (carve) lays all buffers into an arena; run on a counting arena it is the plan that tape_plan reports,
- * so the figures cannot differ. A batch that is too large is cut at segment boundaries into parts that are worked on one
+ * so the figures cannot differ. A batch that is too large is cut between sequences (or trees of them) into parts that are worked on one
  * after the other: gradients are sums over tokens in ascending order, so the cuts do not change a bit.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "train/tape.h"
@@ -14,12 +14,16 @@ enum { SPAN_FLOATS = 1 << 21 };
 
 static float *floats(struct arena *a, size_t rows, size_t cols) { return arena_alloc(a, rows * cols * sizeof(float), 64); }
 
+/* At most: own pages, and those of the beginning for each of TREE_MOST that go on from it. */
+static size_t tree_pages(const struct tape *t) { return (size_t)t->n_page + (size_t)TREE_MOST * (size_t)t->max_row / KERN_PANEL; }
+
 static void carve_pages(struct tape *t, struct arena *a)
 {
     const struct attn_shape shape = layer_attn_shape(t->m, 0, QT_F32);
     const size_t page = attn_page_bytes(&shape) / sizeof(float);
     t->page_mem = floats(a, (size_t)t->n_page, page);
     t->page = arena_alloc(a, (size_t)t->n_page * sizeof *t->page, 64);
+    t->tree_page = arena_alloc(a, tree_pages(t) * sizeof *t->tree_page, 64);
     t->seg = arena_alloc(a, (size_t)t->max_row * sizeof *t->seg, 64);
     for (int i = 0; t->page && t->page_mem && i < t->n_page; i++) t->page[i] = t->page_mem + (size_t)i * page;
 }
@@ -283,19 +287,43 @@ void tape_free(struct tape *t)
 
 /* ---- one pass ---- */
 
+/* Segments of a sequence, or of a beginning and all that go on from it: they are worked on together. */
+static int tree_segments(const struct batch *b, int s)
+{
+    int n = 1;
+    while (s + n < b->n_seg && b->seg[s + n].pos0 > 0) n++;
+    return n;
+}
+
+static int pages_of(const struct segment *s) { return (s->n_row + KERN_PANEL - 1) / KERN_PANEL; }
+
+static int check_segments(const struct tape *t, const struct batch *b, ilab_err *e)
+{
+    int row = 0;
+    for (int s = 0, end; s < b->n_seg; s = end) {
+        const struct segment *root = &b->seg[s];
+        int n_page = 0, n_row = 0;
+        end = s + tree_segments(b, s);
+        for (int i = s; i < end; i++) {
+            const struct segment *g = &b->seg[i];
+            if (g->row0 != row || g->n_row < 1 || (i == s ? g->pos0 != 0 : g->pos0 != root->n_row || g->pos0 % KERN_PANEL))
+                return err_set(e, ILAB_E_INVALID, "training segment %d is not a whole sequence next to the one before", i);
+            row += g->n_row;
+            n_row += g->n_row;
+            n_page += pages_of(g);
+        }
+        if (n_row > t->max_row) return err_set(e, ILAB_E_LIMIT, "training sample of %d tokens, at most %d fit a step", n_row, t->max_row);
+        if (end - s > TREE_MOST + 1 || n_page > t->n_page)
+            return err_set(e, ILAB_E_LIMIT, "%d samples share a beginning, at most %d may", end - s - 1, TREE_MOST);
+    }
+    return row == b->n_row ? 0 : err_set(e, ILAB_E_INVALID, "training segments have %d rows, the batch %d", row, b->n_row);
+}
+
 static int check_input(const struct tape *t, const struct batch *b, const struct targets *y, ilab_err *e)
 {
     const int n_vocab = t->m->hp.n_vocab;
-    int row = 0;
-    for (int s = 0; s < b->n_seg; s++) {
-        const struct segment *g = &b->seg[s];
-        if (g->row0 != row || g->n_row < 1 || g->pos0 != 0)
-            return err_set(e, ILAB_E_INVALID, "training segment %d is not a whole sequence next to the one before", s);
-        if (g->n_row > t->max_row)
-            return err_set(e, ILAB_E_LIMIT, "training sample of %d tokens, at most %d fit a step", g->n_row, t->max_row);
-        row += g->n_row;
-    }
-    if (row != b->n_row) return err_set(e, ILAB_E_INVALID, "training segments have %d rows, the batch %d", row, b->n_row);
+    int rc = check_segments(t, b, e);
+    if (rc) return rc;
     for (int r = 0; r < b->n_row; r++)
         if (b->id[r] < 0 || b->id[r] >= n_vocab)
             return err_set(e, ILAB_E_INVALID, "token id %d in a training sample, the vocabulary has %d", b->id[r], n_vocab);
@@ -313,18 +341,32 @@ static int check_input(const struct tape *t, const struct batch *b, const struct
     return 0;
 }
 
-/* Takes segments from *next on until rows or pages are used up. */
+/* Takes whole sequences and trees from *next on until rows or pages are used up. */
 static struct batch next_part(struct tape *t, const struct batch *b, int *next)
 {
     struct batch part = { .id = b->id + b->seg[*next].row0, .seg = t->seg };
     int n_page = 0;
-    for (; *next < b->n_seg; ++*next) {
-        const struct segment *s = &b->seg[*next];
-        int pages = (s->n_row + KERN_PANEL - 1) / KERN_PANEL;
-        if (part.n_row + s->n_row > t->max_row || n_page + pages > t->n_page) break;
-        t->seg[part.n_seg++] = (struct segment){ part.n_row, s->n_row, 0, t->page + n_page };
-        part.n_row += s->n_row;
-        n_page += pages;
+    size_t n_tree_page = 0;
+    for (int end; *next < b->n_seg; *next = end) {
+        int rows = 0, pages = 0;
+        void **root = t->page + n_page;
+        end = *next + tree_segments(b, *next);
+        for (int i = *next; i < end; i++) rows += b->seg[i].n_row, pages += pages_of(&b->seg[i]);
+        if (part.n_row + rows > t->max_row || n_page + pages > t->n_page) break;
+        for (int i = *next; i < end; i++) {
+            const struct segment *s = &b->seg[i];
+            void **list = t->page + n_page;
+            if (s->pos0 > 0) {
+                const size_t shared = (size_t)(s->pos0 / KERN_PANEL), own = (size_t)pages_of(s);
+                list = t->tree_page + n_tree_page;
+                memcpy(list, root, shared * sizeof *list);
+                memcpy(list + shared, t->page + n_page, own * sizeof *list);
+                n_tree_page += shared + own;
+            }
+            t->seg[part.n_seg++] = (struct segment){ part.n_row, s->n_row, s->pos0, list };
+            part.n_row += s->n_row;
+            n_page += pages_of(s);
+        }
     }
     return part;
 }

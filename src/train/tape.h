@@ -30,6 +30,7 @@ struct tape {
     int64_t rows_kept;               /* rows that did not have to be computed below `lowest` */
     float *x_out;                    /* [T,C] output of the last layer */
     float *page_mem; void **page; int n_page;
+    void **tree_page;                /* page lists of segments that go on from a shared beginning: its pages, then their own */
     struct segment *seg;             /* [T] the part of the batch that is worked on */
     /* Gradients of activations, for one layer at a time. */
     float *dx;                       /* [T,C] residual stream */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 enum { MANIFEST_MAX_BYTES = 64 << 20 };
+static const char *const SHARE_NAME[] = { "none", "batch", "groups" };
 static const char *const SCHEDULE_NAME[] = { "constant", "linear", "cosine", "wsd" };
 
 struct train_opts train_opts_default(void) {
@@ -29,12 +30,14 @@ static void put_float(struct sb *b, const char *key, float x) {
 }
 
 /* What determines the result, and nothing else: threads and micro-batches are free to differ. */
-static void put_settings(struct sb *b, const struct train_opts *o, const char *base, uint64_t data_hash, const struct path *path) {
+static void put_settings(struct sb *b, const struct train_opts *o, const char *base, uint64_t data_hash, const struct path *path, enum share_mode share) {
     const struct { const char *key; float value; } FLOATS[] = {
         { "lr", o->optim.lr }, { "beta1", o->optim.beta1 }, { "beta2", o->optim.beta2 }, { "eps", o->optim.eps },
         { "weight_decay", o->optim.weight_decay }, { "clip_norm", o->optim.clip_norm }, { "final_share", o->schedule.final_share },
         { "decay_share", o->schedule.decay_share }, { "soft_mix", o->loss.soft_mix }, { "learnt", o->learnt } };
     sb_addf(b, "base=%s\ndata=%016llx\nfull=%d\n", base, (unsigned long long)data_hash, o->full);
+    if (share)
+        sb_addf(b, "share_prefix=%s\n", SHARE_NAME[share]);
     if (!o->full) {
         sb_addf(b, "precision=%s\nrank=%d\nwhich=%u\nfirst_layer=%d\n", path->name, o->rank, o->which, o->first_layer);
         put_float(b, "alpha", o->alpha);
@@ -167,6 +170,29 @@ static void write_peft(const struct adapter *ad, const struct model *m, const ch
     mem_free(dir);
 }
 
+/* An unfinished run decided what it shares when it began. */
+static struct train_opts share_as_before(const struct train_opts *o, const char *base, uint64_t data_hash) {
+    struct train_opts own = *o;
+    struct train_found found;
+    char value[32];
+    if (own.share != SHARE_AUTO || !o->resume || train_find_run(o->out_dir, &found) != 1 || !run_stored(o->out_dir, base, data_hash, "seed", value, sizeof value))
+        return own;
+    if (!run_stored(o->out_dir, base, data_hash, "share_prefix", value, sizeof value))
+        own.share = SHARE_OFF;
+    else if (!strcmp(value, SHARE_NAME[SHARE_MODE_GROUPS]))
+        own.share = SHARE_ON;
+    return own;
+}
+
+static void tell_share(const struct train_plan *plan) {
+    struct sb b;
+    sb_init(&b, 4096);
+    share_describe(&plan->share, &b);
+    if (b.n)
+        log_info("%s", b.p);
+    sb_release(&b);
+}
+
 int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
               const struct train_opts *o, struct adapter **ad, struct train_report *rep, ilab_err *e) {
     (void)t;
@@ -191,7 +217,10 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
         rc = train_adapter(&r.ad, m, o, e);
     if (rc)
         return rc;
-    rc = plan_make(&plan, g, m, r.ad, d, val, o, e);
+    const struct train_opts resolved = share_as_before(o, base, r.data_hash);
+    rc = plan_make(&plan, g, m, r.ad, d, val, &resolved, e);
+    if (!rc)
+        tell_share(&plan);
     if (!rc)
         rc = plan_open(&plan, m, e);
     if (!rc)
@@ -204,7 +233,7 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
     r.paths = &paths;
     r.plan = &plan;
     sb_init(&settings, 1 << 16);
-    put_settings(&settings, o, base, r.data_hash, paths.chosen);
+    put_settings(&settings, o, base, r.data_hash, paths.chosen, plan.share.mode);
     r.settings = settings.p;
     rc = settings.failed ? err_set(e, ILAB_E_NOMEM, "no memory for a training run") : run_steps(&r, rep, e);
     plan_close(&plan);

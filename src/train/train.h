@@ -14,6 +14,14 @@
 #include "train/communicator.h"
 
 /* ---- one pass forward and backward (tape.c, backward.c, loss.c) ---- */
+enum { TREE_MOST = 63 };
+/* Is segment s of b a beginning that others share? It has no sample of its own. */
+static inline int segment_is_shared(const struct batch *b, int s)
+{
+    return b->seg[s].pos0 == 0 && s + 1 < b->n_seg && b->seg[s + 1].pos0 > 0;
+}
+/* Positions that its rows attend to, times 2, about: n² for a whole sequence. */
+static inline double segment_squares(const struct segment *s) { return (double)s->n_row * (s->n_row + 2.0 * s->pos0); }
 struct param { char name[96]; float *w, *g; size_t n; int decay; size_t cols; /* of a matrix [n/cols, cols]; 0: a vector */ };         /* decay: weight decay applies (matrices, not norms) */
 enum { SOFT_TOP = 20 };
 /* Teacher's distribution for one target: top-k ids with log-probabilities; the rest of the mass is one bucket. */
@@ -84,6 +92,8 @@ int tape_span_count(const struct adapter *ad);
  * rows of the global batch come before those. Without this call there is one span from row 0. */
 void tape_spans(struct tape *t, int n, const int64_t *end, int64_t first_row);
 /* Adds the gradient of Σ_i weight_i·loss_i · scale to the params' g. Segments' pages are ignored (training packs its own).
+ * A segment is a whole sequence (pos0 0), or, with pos0 > 0, goes on from the last one with pos0 0, which has exactly pos0 rows, a multiple of
+ * KERN_PANEL: several such segments share that beginning (at most TREE_MOST of them, together with it at most max_row rows).
  * *loss_sum += Σ weight_i·loss_i in double, *weight_sum += Σ weight_i. backward = 0: loss only. */
 int tape_step(struct tape *t, const struct batch *b, const struct targets *y, const struct loss_opts *o, float scale,
               int backward, double *loss_sum, double *weight_sum, ilab_err *e);
@@ -124,7 +134,7 @@ int dataset_add_ids(struct dataset *d, const int32_t *id, const uint8_t *mask, i
 void dataset_release(struct dataset *d);
 uint64_t dataset_hash(const struct dataset *d);                              /* over ids, masks, weights, soft labels in order */
 /* Packs samples (shuffled by seed and epoch) into global batches of ≤ batch_tokens tokens, cut into micro-batches of ≤ micro_tokens;
- * each sample is one segment. */
+ * each sample is one segment, or, where samples share a beginning (packing_share), its own end. */
 struct packing;
 int packing_new(struct packing **out, const struct dataset *d, int batch_tokens, int micro_tokens, uint64_t seed, ilab_err *e);
 void packing_free(struct packing *p);
@@ -136,6 +146,7 @@ double packing_weight(struct packing *p, int epoch, int i_batch);            /* 
 
 /* ---- a run (run.c, checkpoint.c) ---- */
 enum recompute { RECOMPUTE_AUTO /* as much as memory needs */, RECOMPUTE_ON, RECOMPUTE_OFF };
+enum share_prefix { SHARE_AUTO /* what samples of one step have in common */, SHARE_ON /* and samples that begin alike come into the same steps */, SHARE_OFF };
 enum states_place { STATES_AUTO /* memory, else the disk, where it pays */, STATES_OFF, STATES_RAM, STATES_DISK };
 struct train_opts {
     int full;                       /* all weights instead of an adapter */
@@ -156,6 +167,7 @@ struct train_opts {
     size_t memory_bytes;            /* most that may be in memory, the mapped model included; 0: ILAB_MEMORY, else what is free */
     float learnt;                   /* > 0: samples whose targets all lose less (nats) and are right rest for some epochs (learnt.c); 0: none does */
     enum recompute recompute; enum states_place states; /* neither changes the result */
+    enum share_prefix share;        /* tokens that samples begin with are computed once (share.c): the same gradients up to rounding */
 };
 struct train_opts train_opts_default(void);
 struct train_report { int64_t steps; double first_loss, last_loss, val_first /* before the first step */, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; struct path_report paths; };
@@ -201,7 +213,9 @@ struct train_estimate {
     double tokens_per_s, seconds_total, share_of_peak, joules;
     int64_t steps, tokens;
     int micro_tokens, recomputed_layers, states, streams; /* what the plan chose; enum states_place */
-    char choices[256];              /* the same in words */
+    double sample_tokens;           /* of an epoch; `tokens` counts shared beginnings once */
+    double share_saved;             /* of them, what shared beginnings save */
+    char choices[512];              /* the same in words */
     struct path_report paths;       /* what the path was chosen by */
 };
 int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct train_opts *o,
