@@ -211,8 +211,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     const size_t moments = optim_bytes(param, n_weight, &o->optim);
     mem_free(param);
     const int longest = shape.max_row > val_shape.max_row ? shape.max_row : val_shape.max_row;
-    if (!rc)
-        rc = share_choose(&p->share, d, o, o->batch_tokens > longest ? o->batch_tokens : longest, longest, e);
+    rc = share_choose(&p->share, d, o, o->batch_tokens > longest ? o->batch_tokens : longest, longest, e);
     if (rc)
         return rc;
     const size_t own_rows = p->share.most ? (size_t)p->share.most : shape.n_rows; /* that can be together */

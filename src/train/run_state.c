@@ -23,8 +23,15 @@ static struct sv setting(struct sv lines, struct sv key) {
 
 /* Adds "rank is 16, was 8" for each setting that differs; keys without `prefix` are left out. Returns their number. */
 static int settings_differ(const char *then, const char *now, const char *prefix, struct sb *out) {
-    struct sv rest = sv_of(now), line;
+    struct sv rest = sv_of(then), line;
     int n = 0;
+    while (sv_split(&rest, '\n', &line)) {      /* what is no longer said */
+        ptrdiff_t at = sv_find(line, SV("="), 0);
+        if (at < 0 || !sv_starts(line, prefix) || setting(sv_of(now), (struct sv){ line.p, (size_t)at }).p)
+            continue;
+        sb_addf(out, "%s%.*s is no longer set, it was '%.*s'", n++ ? "; " : "", (int)at, line.p, (int)(line.n - (size_t)at - 1), line.p + at + 1);
+    }
+    rest = sv_of(now);
     while (sv_split(&rest, '\n', &line)) {
         ptrdiff_t at = sv_find(line, SV("="), 0);
         if (at < 0 || !sv_starts(line, prefix))

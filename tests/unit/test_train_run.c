@@ -27,22 +27,25 @@ static int tear_down(void **state) {
     return child_run(argv, NULL, 4096, NULL, NULL, NULL, &status, NULL);
 }
 
-struct plan { const char *name; int full, tied, threads, micro, resume, steps, stop_at; float lr; int64_t checkpoint_steps; int scratch, adafactor; };
+struct plan { const char *name; int full, tied, threads, micro, resume, steps, stop_at; float lr; int64_t checkpoint_steps; int scratch, adafactor, alike /* samples begin alike */, share; };
 
-/* Sequences that a model can learn: id[i+1] = id[i] + step, modulo the vocabulary. */
-static void make_data(struct dataset *d) {
+/* Sequences that a model can learn: id[i+1] = id[i] + step, modulo the vocabulary. alike: behind one of two beginnings. */
+static void make_data(struct dataset *d, int alike) {
     struct rng r;
     rng_seed(&r, 11);
     *d = (struct dataset){ 0 };
     for (int i = 0; i < 60; i++) {
-        int32_t id[32];
-        uint8_t mask[32];
+        int32_t id[64];
+        uint8_t mask[64] = { 0 };
+        const int common = alike ? 20 : 0;
         int n = 6 + (int)rng_below(&r, 20), step = 1 + (int)rng_below(&r, 3), at = (int)rng_below(&r, 64);
+        for (int k = 0; k < common; k++)
+            id[k] = (i % 2 + 5 * k * k) % 64;
         for (int k = 0; k < n; k++) {
-            id[k] = (at + k * step) % 64;
-            mask[k] = k > 1;
+            id[common + k] = (at + k * step) % 64;
+            mask[common + k] = k > 1;
         }
-        if (dataset_add_ids(d, id, mask, n, i % 5 ? 1.0f : 0.5f, NULL))
+        if (dataset_add_ids(d, id, mask, common + n, i % 5 ? 1.0f : 0.5f, NULL))
             _exit(9);
     }
 }
@@ -61,7 +64,7 @@ static int run(const struct plan *p) {
     ilab_err e = { 0 };
     char out[160], path[192];
     snprintf(out, sizeof out, "%s/%s", root, p->name);
-    make_data(&d);
+    make_data(&d, p->alike);
     struct pool *pool = pool_new(p->threads ? p->threads : 1);
     struct gemm_ctx *g = gemm_ctx_new(kern_get(cpu_detect()), pool);
     if (model_new(&m, &hp, 5, &e))
@@ -72,8 +75,9 @@ static int run(const struct plan *p) {
     o.alpha = 8;
     o.epochs = 0;
     o.max_steps = p->steps ? p->steps : 120;
-    o.batch_tokens = 160;
-    o.micro_tokens = p->micro ? p->micro : 160;
+    o.batch_tokens = p->alike ? 400 : 160;
+    o.micro_tokens = p->micro ? p->micro : o.batch_tokens;
+    o.share = (enum share_prefix)p->share;
     o.optim.lr = p->lr > 0 ? p->lr : 0.01f;
     o.checkpoint_seconds = 0;
     o.checkpoint_steps = p->checkpoint_steps;
@@ -234,7 +238,7 @@ static void estimate_changes_nothing(void **state) {
     ilab_err e = { 0 };
     struct gemm_ctx *g = gemm_ctx_new(kern_get(cpu_detect()), NULL);
     assert_int_equal(model_new(&m, &hp, 5, &e), 0);
-    make_data(&d);
+    make_data(&d, 0);
     uint64_t h = hash64(m->params, m->n_params * sizeof(float), 1);
     for (int full = 0; full < 2; full++) {
         struct train_opts o = train_opts_default();
@@ -251,6 +255,27 @@ static void estimate_changes_nothing(void **state) {
     model_free(m);
     dataset_release(&d);
     gemm_ctx_free(g);
+}
+
+/* Beginnings that samples share: the same bits for threads, micro-batches and a kill; the unfinished run's choice is kept, another one is refused. */
+static void shared_beginnings(void **state) {
+    (void)state;
+    static const char *const NAME[2][2] = { { "swhole", "scut" }, { "gwhole", "gcut" } };
+    for (int share = SHARE_AUTO; share <= SHARE_ON; share++) {
+        struct plan whole = { .name = NAME[share][0], .steps = 40, .alike = 1, .share = share }, cut = whole;
+        cut.name = NAME[share][1], cut.threads = 2, cut.micro = 256, cut.checkpoint_steps = 3, cut.resume = 1;
+        assert_int_equal(in_child(&whole, 0, 0), 0);
+        int rc = in_child(&cut, 15, SIGKILL);
+        assert_killed_or_done(rc);
+        cut.share = SHARE_OFF;
+        if (rc) {
+            assert_int_equal(in_child(&cut, 0, 0), -ILAB_E_INVALID);
+            assert_error(cut.name, "share_prefix");
+        }
+        cut.share = rc ? SHARE_AUTO : share;
+        assert_int_equal(in_child(&cut, 0, 0), 0);
+        assert_same_file(whole.name, cut.name, "adapter.gguf");
+    }
 }
 
 /* ---- a model from nothing ---- */
@@ -442,7 +467,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(damaged_checkpoint), cmocka_unit_test(blames_samples),
         cmocka_unit_test(killed_and_resumed), cmocka_unit_test(killed_full_run), cmocka_unit_test(interrupted),
-        cmocka_unit_test(threads_and_micro_batches), cmocka_unit_test(estimate_changes_nothing), cmocka_unit_test(from_nothing),
+        cmocka_unit_test(shared_beginnings), cmocka_unit_test(threads_and_micro_batches), cmocka_unit_test(estimate_changes_nothing), cmocka_unit_test(from_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
