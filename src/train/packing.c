@@ -229,6 +229,31 @@ void packing_split(struct packing *p, int i, int n) {
     p->i_batch = -1;
 }
 
+/* Rows of the sample or tree that begins at in[i]; *end: the one behind it. */
+static int unit_rows(const struct packing *p, uint32_t i, uint32_t n, uint32_t *end) {
+    int rows = p->prefix[i];
+    for (*end = i; *end < n && p->first[*end] == i; ++*end)
+        rows += sample_n_row(&p->d->v[p->in[*end]]) - p->prefix[*end];
+    return rows;
+}
+
+/* With trees, spans are those of this part's rows as they are computed: a tree belongs to the span in which its middle lies. */
+static void tree_spans(struct packing *p, int epoch, int i_batch, int own, int64_t *end) {
+    enter_batch(p, epoch, i_batch);
+    const uint32_t n = p->n_micro ? p->micro[p->n_micro] : 0;
+    int64_t total = 0, row = 0;
+    for (int i = 0; i < own; i++)
+        end[i] = 0;
+    for (uint32_t i = 0, next; i < n; i = next)
+        total += unit_rows(p, i, n, &next);
+    for (uint32_t i = 0, next; i < n; i = next) {
+        const int64_t rows = unit_rows(p, i, n, &next);
+        for (int64_t k = (2 * row + rows) * own / (2 * total); k < own; k++)
+            end[k] += rows;
+        row += rows;
+    }
+}
+
 int packing_spans(struct packing *p, int epoch, int i_batch, int all, int64_t *end, int64_t *first_row) {
     enter_epoch(p, epoch);
     const int own = all % p->n_part ? 1 : all / p->n_part;
@@ -243,6 +268,8 @@ int packing_spans(struct packing *p, int epoch, int i_batch, int all, int64_t *e
         for (int64_t i = span < 0 ? own : span; i < own; i++)
             end[i] += at.n_row;
     }
+    if (p->share)
+        tree_spans(p, epoch, i_batch, own, end);
     return own;
 }
 

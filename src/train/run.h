@@ -28,11 +28,11 @@ const uint32_t *packing_micro_samples(struct packing *p, int epoch, int i_batch,
 /* From now on micro-batches are those of part i of n of each global batch; a part may be empty. */
 void packing_split(struct packing *p, int i, int n);
 /* Of `all` spans of a global batch (a power of two), those of this part: *first_row rows of the batch come before them, span i ends before
- * row end[i] behind those. Returns their number: all / parts where that comes out even, else 1. */
+ * row end[i] behind those (with trees, of the rows as they are computed). Returns their number: all / parts where that comes out even, else 1. */
 int packing_spans(struct packing *p, int epoch, int i_batch, int all, int64_t *end, int64_t *first_row);
 int packing_max_row(const struct packing *p);                  /* most rows of a micro-batch */
 /* From now on samples that begin alike share these rows (share.c): of a global batch as the shuffle made it, or, GROUPS, of an epoch's
- * order in which such samples are brought together. max_row: of a tree, at most a micro-batch. Before packing_split. */
+ * order in which such samples are brought together. max_row: of a tree, at most a micro-batch. */
 enum share_mode { SHARE_MODE_NONE, SHARE_MODE_BATCH, SHARE_MODE_GROUPS };
 int packing_share(struct packing *p, enum share_mode mode, int max_row, ilab_err *e);
 /* What an epoch computes: rows, Σ of positions that its rows attend to times 2, most rows of a global batch. */

@@ -37,6 +37,25 @@ base=upper
 same states-ram --lora-first-layer 5 --cache-states ram
 same states-disk --lora-first-layer 5 --cache-states disk --max-batch-len 64
 [ ! -e states-disk/states.bin ] && ok states-removed || not_ok states-removed "a finished run leaves its hidden states behind"
+# a document that all samples begin with: computed once a step, the same losses, kept states and dry run included
+for i in 1 2 3 4 5 6 7 8; do
+    printf '{"messages":[{"role":"user","content":"%s %d %d"},{"role":"assistant","content":"h i j %d"}]}\n' "$(printf 'a b c d e f g h %.0s' 1 2 3 4 5 6)" $i $((i * 3)) $i
+done >d.jsonl
+train --effective-batch-size 1024 --ckpt-output-dir apart --share-prefix off >apart.json 2>err || not_ok apart "failed"
+grep -q 'prefix sharing' err && not_ok apart "shares although it is off"
+train --effective-batch-size 1024 --ckpt-output-dir shared >shared.json 2>err || not_ok shared "failed"
+grep -q 'prefix sharing: [0-9,]* tokens computed as [0-9,]*$' err && ok share-log || not_ok share-log "no log line"
+if awk -F'[:,]' '/"loss"/ { if (FNR == NR) want[FNR] = $6; else if ($6 / want[FNR] > 1.002 || $6 / want[FNR] < 0.998) bad = 1; n[FNR == NR]++ } END { exit bad || n[0] != n[1] || n[0] < 2 }' \
+    apart/metrics.jsonl shared/metrics.jsonl; then ok share-losses; else not_ok share-losses "other losses"; fi
+train --effective-batch-size 1024 --dry-run >dry.json 2>err
+computed=$(value computed dry.json) all=$(value epoch_tokens dry.json)
+awk "BEGIN { exit !($computed > 100 && $computed < 0.5 * $all) }" && ok share-dry-run || not_ok share-dry-run "$all tokens as $computed"
+"$ilab" train --share-prefix some >out 2>err && not_ok share-usage "takes any word" || ok share-usage
+base=shared
+same share-micro --effective-batch-size 1024 --max-batch-len 64 --recompute on
+rm -f d.jsonl && for i in 1 2 3 4 5 6 7 8; do
+    printf '{"messages":[{"role":"user","content":"a b c d e f g %d a b c d e f a b c d e f"},{"role":"assistant","content":"h i j %d k l m h i j k"}]}\n' $i $((i * 7))
+done >d.jsonl
 base=free
 least=$(train --memory 1M --dry-run 2>&1 >/dev/null | grep -o 'at least [0-9.]* [kMG]B' | grep -o '[0-9.]* [kMG]B')
 [ -n "$least" ] && ok refused || not_ok refused "no figure of what is needed at least"
