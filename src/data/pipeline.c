@@ -274,14 +274,18 @@ int pipeline_run(struct lm *lm, const struct generate_opts *o, struct generate_r
     rng_seed(&g.rng, o->seed);
     int rc = read_leaves(o, &leaf, &n_leaf, e);
     if (!rc) rc = prepare_folder(&g, &lock, e);
+    struct documents *d = rc ? NULL : mem_calloc(n_leaf, sizeof *d); /* all before any work: the last may be missing */
+    if (!rc && !d) rc = err_set(e, ILAB_E_NOMEM, "no memory for the documents");
     for (size_t i = 0; !rc && i < n_leaf; i++) {
-        struct documents d = { 0 };
         log_info("Selected taxonomy path %s", leaf[i]->path);
-        if (leaf[i]->is_knowledge) rc = documents_load(leaf[i], file_exists(o->taxonomy) == 1 ? "." : o->taxonomy, &d, e);
+        if (leaf[i]->is_knowledge) rc = documents_load(leaf[i], file_exists(o->taxonomy) == 1 ? "." : o->taxonomy, &d[i], e);
         if (!rc) rc = compose_seeds(leaf[i], e);
-        if (!rc) rc = stage_facts(&g, leaf[i], &d, e);
-        documents_release(&d);
     }
+    for (size_t i = 0; d && i < n_leaf; i++) {
+        if (!rc) rc = stage_facts(&g, leaf[i], &d[i], e);
+        documents_release(&d[i]);
+    }
+    mem_free(d);
     if (!rc && !g.n_work) rc = err_set(e, ILAB_E_NOTFOUND, "no fact was found: does the document contain the answers of the seed examples?");
     r->facts = (int)g.n_work;
     if (!rc) rc = stage_wordings(&g, e);

@@ -36,7 +36,7 @@ static int refuse_bomb(struct archive *a, const char *name, double bytes, double
     char size[32], from[32];
     format_bytes(size, sizeof size, bytes);
     format_bytes(from, sizeof from, packed);
-    return build_fail(a->b, ILAB_E_LIMIT, "its part '%s' unfolds from %s to %s: refused as a zip bomb", name, from, size);
+    return build_fail(a->b, ILAB_E_LIMIT, "its part '%s' unfolds from %s to %s: refused as a zip bomb; if it is none, save the document again as HTML or text", name, from, size);
 }
 
 int archive_part(struct archive *a, const char *name, struct sv *out)

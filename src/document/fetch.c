@@ -354,7 +354,7 @@ static int check_names(const struct source_request *r, ilab_err *e)
     int known = !colon;
     for (size_t i = 0; i < ARRAY_LEN(SCHEME); i++) known |= !strncmp(r->repo, SCHEME[i], strlen(SCHEME[i]));
     if (!*r->repo || r->repo[0] == '-' || strstr(r->repo, "::") || strlen(r->repo) > MAX_ADDRESS)
-        return err_set(e, ILAB_E_INVALID, "document.repo '%.200s' is not the address of a repository", r->repo);
+        return err_set(e, ILAB_E_INVALID, "document.repo '%.200s' is not the address of a repository: write https://…, a folder or a file", r->repo);
     if (!known) return err_set(e, ILAB_E_INVALID, "document.repo '%.200s': documents are fetched by https, ssh or git only", r->repo);
     if (strlen(commit) > 255 || commit[0] == '-' || strpbrk(commit, " ~^:?*[\\\177") || strstr(commit, "..") || strstr(commit, "@{"))
         return err_set(e, ILAB_E_INVALID, "document.commit '%.200s' is no commit, branch or tag", commit);

@@ -49,6 +49,24 @@ else
     echo "skip documents/remote documents at hand: git daemon is not installed"
 fi
 
+# Bad documents of a leaf, by each command that reads them: one message with the place in the qna.yaml, and soon.
+mkdir -p tax/knowledge/bad && cp "$docs"/{bomb.docx,encrypted.pdf,scanned.pdf,facts.md} tax/knowledge/bad/ && cp "$docs/facts.md" outside.md
+# refused REPO PATTERN WORDS
+refused() {
+    sed "s|^  repo:.*|  repo: '$1'|; s|^  *- \"\\*.odt\"|    - '$2'|" leaf/qna.yaml >tax/knowledge/bad/qna.yaml
+    local command
+    for command in "diff --documents --taxonomy-base empty --taxonomy-path tax" "generate --quiet --taxonomy-base empty --taxonomy-path tax" "data ingest tax/knowledge/bad/qna.yaml"; do
+        timeout 60 "$ilab" $command >out 2>err </dev/null
+        check "${command%% [-t]*}: $3" "[ $? = 1 ] && [ \$(cat out err | grep -c '$3') = 1 ] && { [[ '$command' = data* ]] || grep -q 'qna.yaml:[0-9]*:1: .*$3' out err; }"
+    done
+}
+refused . bomb.docx "refused as a zip bomb; if it is none"
+refused . encrypted.pdf "the PDF is encrypted: save it without a password"
+refused . scanned.pdf "it needs OCR first"
+refused . "../../../outside.md" "leaves the folder: name a folder further up"
+refused "--upload-pack=touch $work/new" "*.md" "is not the address of a repository: write"
+check "an address with a dash runs nothing" "[ ! -e new ]"
+
 # What runs as a limited program inherits the limits (through pipes: the limit of file size counts for redirections, too).
 limited() { "$ilab" document-program "$@" 2>&1 | cat >out; return "${PIPESTATUS[0]}"; }
 touch readable
