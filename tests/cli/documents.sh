@@ -56,7 +56,7 @@ refused() {
     sed "s|^  repo:.*|  repo: '$1'|; s|^  *- \"\\*.odt\"|    - '$2'|" leaf/qna.yaml >tax/knowledge/bad/qna.yaml
     local command
     for command in "diff --documents --taxonomy-base empty --taxonomy-path tax" "generate --quiet --taxonomy-base empty --taxonomy-path tax" "data ingest tax/knowledge/bad/qna.yaml"; do
-        timeout 60 "$ilab" $command >out 2>err </dev/null
+        timeout 60 "$ilab" --config DEFAULT $command >out 2>err </dev/null
         check "${command%% [-t]*}: $3" "[ $? = 1 ] && [ \$(cat out err | grep -c '$3') = 1 ] && { [[ '$command' = data* ]] || grep -q 'qna.yaml:[0-9]*:1: .*$3' out err; }"
     done
 }

@@ -51,6 +51,15 @@ static void read_leaf(struct sv text, const char *file)
     findings_release(&f);
 }
 
+static int count_words(void *ud, struct sv s)
+{
+    int n = 0;
+    (void)ud;
+    for (size_t i = 0; i < s.n; i++)
+        n += (unsigned char)s.p[i] > ' ' && (i + 1 == s.n || (unsigned char)s.p[i + 1] <= ' ');
+    return n;
+}
+
 static void cut_document(struct sv text)
 {
     struct arena a;
@@ -72,7 +81,18 @@ static void cut_document(struct sv text)
         quiz_judge(v[i], v[n - 1 - i], v[i]);
         expect(rouge_l(v[i], v[0]) <= 1.0);
     }
-    expect(!chunk_split(text, 1 + (int)(text.n % 7), &a, &v, &n, NULL));
+    struct extract x;
+    struct chunk_list l;
+    if (!document_extract_bytes("text", text, "fuzz", &x, NULL)) {
+        const int budget = 1 + (int)(text.n % 7);
+        expect(!chunks_of(&x, budget, count_words, NULL, &l, NULL));
+        for (size_t i = 0; i < l.n; i++) expect(l.v[i].text.n && l.v[i].first <= l.v[i].last && l.v[i].last < x.n && l.v[i].n_tokens <= budget);
+        chunks_release(&l);
+        expect(!chunks_as_reference(&x, 20 + budget, 4096, budget % 2, count_words, NULL, &l, NULL));
+        for (size_t i = 0; i < l.n; i++) expect(l.v[i].text.n && l.v[i].first <= l.v[i].last && l.v[i].last < x.n);
+        chunks_release(&l);
+    }
+    extract_release(&x);
     arena_release(&a);
 }
 
