@@ -50,12 +50,12 @@ else
 fi
 
 # Bad documents of a leaf, by each command that reads them: one message with the place in the qna.yaml, and soon.
-mkdir -p tax/knowledge/bad && cp "$docs"/{bomb.docx,encrypted.pdf,scanned.pdf,facts.md} tax/knowledge/bad/ && cp "$docs/facts.md" outside.md
+mkdir -p spoilt/knowledge/bad && cp "$docs"/{bomb.docx,encrypted.pdf,scanned.pdf,facts.md} spoilt/knowledge/bad/ && cp "$docs/facts.md" outside.md
 # refused REPO PATTERN WORDS
 refused() {
-    sed "s|^  repo:.*|  repo: '$1'|; s|^  *- \"\\*.odt\"|    - '$2'|" leaf/qna.yaml >tax/knowledge/bad/qna.yaml
+    sed "s|^  repo:.*|  repo: '$1'|; s|^  *- \"\\*.odt\"|    - '$2'|" leaf/qna.yaml >spoilt/knowledge/bad/qna.yaml
     local command
-    for command in "diff --documents --taxonomy-base empty --taxonomy-path tax" "generate --quiet --taxonomy-base empty --taxonomy-path tax" "data ingest tax/knowledge/bad/qna.yaml"; do
+    for command in "diff --documents --taxonomy-base empty --taxonomy-path spoilt" "generate --quiet --taxonomy-base empty --taxonomy-path spoilt" "data ingest spoilt/knowledge/bad/qna.yaml"; do
         timeout 60 "$ilab" --config DEFAULT $command >out 2>err </dev/null
         check "${command%% [-t]*}: $3" "[ $? = 1 ] && [ \$(cat out err | grep -c '$3') = 1 ] && { [[ '$command' = data* ]] || grep -q 'qna.yaml:[0-9]*:1: .*$3' out err; }"
     done
