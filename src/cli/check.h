@@ -9,7 +9,7 @@ struct check_args { const char *rules, *format, *compat; int strict, json, quiet
 #define CHECK_OPTS(off) \
     { "yaml-rules", 0, NULL, OPT_STR, off + offsetof(struct check_args, rules), 0, 0, "FILE", NULL, "style rules in yamllint's configuration format (without: its \"relaxed\" rules, lines up to 120)" }, \
     { "strict", 0, NULL, OPT_FLAG, off + offsetof(struct check_args, strict), 0, 0, NULL, NULL, "warnings are errors" }, \
-    { "format", 0, NULL, OPT_STR, off + offsetof(struct check_args, format), 0, 0, "NAME", NULL, "text (with the line and what to do), line (file:line:col: level: message), github (annotations), json" }, \
+    { "format", 0, NULL, OPT_STR, off + offsetof(struct check_args, format), 0, 0, "NAME", NULL, "text (with the line and what to do), line (file:line:col: level: message), github (annotations), json", 0, "text line github json" }, \
     { "json", 0, NULL, OPT_FLAG, off + offsetof(struct check_args, json), 0, 0, NULL, NULL, "findings as JSON (the same as --format json)" }, \
     { "compat", 0, NULL, OPT_STR, off + offsetof(struct check_args, compat), 0, 0, "VERSION", NULL, "verdicts, words and exit codes of InstructLab 0.14 or 0.26", 0, NULL, "ILAB_COMPAT" }, \
     { "quiet", 0, NULL, OPT_FLAG, off + offsetof(struct check_args, quiet), 0, 0, NULL, NULL, "no output; the exit code tells (0 valid, 1 not)" }

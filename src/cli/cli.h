@@ -55,7 +55,7 @@ struct cmd {
     const void *defaults;
     const struct opt *opts;
     int (*run)(struct cli *c, void *args);
-    int needs_config;             /* 1: refuses to start without config.yaml; 0: uses it when it is there; -1: does not read it */
+    int needs_config;             /* 1: refuses to start without config.yaml; 2: under --compat only; 0: uses it when it is there; -1: does not read it */
     int max_words;
     const char *words;            /* how help names the positional arguments */
     const char *summary, *help;   /* help: paragraphs and examples below the options */

@@ -19,7 +19,7 @@ struct chat_args {
 static const struct chat_args DEFAULTS = { .model = "starter", .context = "default", .api_key = "no_api_key" };
 #define O(field) offsetof(struct chat_args, field)
 static const struct opt OPTS[] = {
-    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "NAME", "chat.model", "model that answers: a name below models/ or a file" },
+    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "MODEL", "chat.model", "model that answers: a name below models/ or a file" },
     { "adapter", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "LoRA adapter made for this model (`ilab train` writes training_results/adapter.gguf)" },
     { "context", 'c', NULL, OPT_STR, O(context), 0, 0, "NAME", "chat.context", "named system prompt: default or cli_helper" },
     { "session", 's', NULL, OPT_STR, O(session), 0, 0, "FILE", "chat.session", "start from a saved session" },
@@ -291,7 +291,7 @@ static int run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_CHAT = {
-    .name = "chat", .group = "model", .args_bytes = sizeof(struct chat_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
+    .name = "chat", .group = "model", .needs_config = 2, .args_bytes = sizeof(struct chat_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
     .max_words = 10000, .words = "[QUESTION...]",
     .summary = "Talk to a model, or ask it one question.",
     .help = "Examples:\n  ilab chat                                   a conversation; /h lists its commands\n"

@@ -1,12 +1,13 @@
 /* cmd_completion.c — `ilab completion bash | zsh | fish`: scripts that complete commands, options and their values, printed
  * from the tables of commands and options. Nothing runs ilab while somebody types.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "cli/config.h"
 #include "cli/process.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const FILE_ARGS[] = { "FILE", "PATH", "DIR", "CONFIG", "SOURCE", "FILE|DIR", "DIR|FILE" };
+static const char *const FILE_ARGS[] = { "FILE", "PATH", "DIR", "CONFIG", "SOURCE", "FILE|DIR", "DIR|FILE", "MODEL" };
 
 static int takes_file(const char *arg)
 {
@@ -27,6 +28,22 @@ static void quoted(const char *s, int fish)
     putchar('\'');
 }
 
+/* The values that an option takes, between blanks; "": any. Caller releases. */
+static void values_of(const struct opt *o, struct sb *b)
+{
+    sb_init(b, 1 << 16);
+    if (o->choices) sb_addf(b, "%s", o->choices);
+    for (int i = 0; o->arg && !strcmp(o->arg, "SECTION.KEY") && i < N_CONFIG_KEYS; i++) {
+        const char *name = CONFIG_KEYS[i].name;
+        const size_t n = strlen(name);
+        int works = config_key_works(&CONFIG_KEYS[i]);
+        for (int k = 0; CONFIG_KEYS[i].type == KEY_SECTION && !works && k < N_CONFIG_KEYS; k++)
+            works = !strncmp(CONFIG_KEYS[k].name, name, n) && CONFIG_KEYS[k].name[n] == '.' && config_key_works(&CONFIG_KEYS[k]);
+        if (works) sb_addf(b, "%s%s", b->n ? " " : "", name);
+    }
+    if (!b->p) sb_addf(b, "%s", "");
+}
+
 /* Row i of the options of a command, with those that all have; NULL: no more. */
 static const struct opt *option_at(const struct cmd *c, int i)
 {
@@ -41,6 +58,12 @@ static void names_of(const struct cmd *c, const char *between)
     const struct sv g = cmd_group(c);
     if (g.n) printf("'%.*s %s'", SV_ARG(g), cmd_leaf(c));
     if (!g.n || c->group) printf("%s'%s'", g.n ? between : "", c->name);
+    for (int k = 0; k < N_ALIASES; k++) { /* `ilab check` takes the options of `ilab diff` */
+        char *words[ARRAY_LEN(ALIASES[k].words)];
+        int n = 0, used;
+        for (; ALIASES[k].words[n]; n++) words[n] = (char *)(uintptr_t)ALIASES[k].words[n];
+        if (cmd_find(n, words, &used) == c) printf("%s'%s'", between, ALIASES[k].name);
+    }
 }
 
 static void group_words(void)
@@ -55,6 +78,7 @@ static int stands_alone(const struct cmd *c) { return !c->hidden && (c->group ||
 static void bash_options(const struct cmd *c)
 {
     const struct opt *o;
+    struct sb b;
     printf("        ");
     names_of(c, "|");
     printf(") opts='");
@@ -72,7 +96,9 @@ static void bash_options(const struct cmd *c)
         printf("                --%s", o->name);
         if (o->alias) printf("|-%c", o->alias);
         if (o->alias2) printf("|-%s", o->alias2);
-        printf(") values='%s'; takes=1 ;;\n", o->choices ? o->choices : "");
+        values_of(o, &b);
+        printf(") values='%s'; takes=1 ;;\n", b.p);
+        sb_release(&b);
     }
     printf("            esac ;;\n");
 }
@@ -84,7 +110,7 @@ static void bash(void)
            "    while (( i < COMP_CWORD )); do\n        w=${COMP_WORDS[i]}\n        case $w in\n            --config|--compat) (( i++ )) ;;\n            -*) ;;\n"
            "            *) cmd=${cmd:+$cmd }$w\n               case $cmd in ");
     for (int g = 0; g < N_GROUPS; g++) printf("%s%s", g ? "|" : "", GROUPS[g].name);
-    printf(") ;; *) break ;; esac ;;\n        esac\n        (( i++ ))\n    done\n    COMPREPLY=()\n    case $cmd in\n        '') opts='--config --compat --version --help'; words='");
+    printf(") ;; *) break ;; esac ;;\n        esac\n        (( i++ ))\n    done\n    COMPREPLY=()\n    [[ $cur == = ]] && cur=\n    [[ $prev == = ]] && prev=${COMP_WORDS[COMP_CWORD-2]} # --format=text is three words to bash\n    case $cmd in\n        '') opts='--config --compat --version --help'; words='");
     group_words();
     for (int i = 0; i < N_CMDS; i++)
         if (stands_alone(CMDS[i])) printf(" %s", cmd_leaf(CMDS[i]));
@@ -129,9 +155,12 @@ static void zsh_option(const struct opt *o)
         if (o->kind >= OPT_STR) {
             printf(":");
             zsh_text(o->arg ? o->arg : "VALUE");
-            if (o->choices) printf(":(%s)", o->choices);
+            struct sb b;
+            values_of(o, &b);
+            if (*b.p) printf(":(%s)", b.p);
             else if (takes_file(o->arg)) printf(":_files");
             else printf(": ");
+            sb_release(&b);
         }
         printf("'");
     }
@@ -197,8 +226,11 @@ static void fish_option(const struct cmd *c, const struct opt *o)
     printf("\" -l %s", o->name);
     if (o->alias) printf(" -s %c", o->alias);
     if (o->alias2) printf(" -o %s", o->alias2);
-    if (o->kind >= OPT_STR) printf(o->choices ? " -x -a " : takes_file(o->arg) ? " -r -F" : " -x");
-    if (o->kind >= OPT_STR && o->choices) quoted(o->choices, 1);
+    struct sb b;
+    values_of(o, &b);
+    if (o->kind >= OPT_STR) printf(*b.p ? " -x -a " : takes_file(o->arg) ? " -r -F" : " -x");
+    if (o->kind >= OPT_STR && *b.p) quoted(b.p, 1);
+    sb_release(&b);
     printf(" -d ");
     quoted(o->help, 1);
     putchar('\n');

@@ -18,7 +18,7 @@ extern char **environ;
 struct show_args { const char *key; int plain, all, json; };
 #define O(field) offsetof(struct show_args, field)
 static const struct opt SHOW_OPTS[] = {
-    { "key", 'k', NULL, OPT_STR, O(key), 0, 0, "KEY", NULL, "only this section or key, such as serve or serve.model_path" },
+    { "key", 'k', NULL, OPT_STR, O(key), 0, 0, "SECTION.KEY", NULL, "only this section or key, such as serve or serve.model_path" },
     { "without-comments", 0, "wc", OPT_FLAG, O(plain), 0, 0, NULL, NULL, "only keys and values" },
     { "all", 0, NULL, OPT_FLAG, O(all), 0, 0, NULL, NULL, "also the keys that have no effect in this program" },
     { "json", 0, NULL, OPT_FLAG, O(json), 0, 0, NULL, NULL, "each key with its value and where that comes from, as JSON" },

@@ -16,7 +16,7 @@ struct ingest_args { const char *model, *out, *commit, *taxonomy; struct opt_lis
 static const struct ingest_args DEFAULTS = { .model = "starter", .taxonomy = "taxonomy", .chunk_words = 1000, .ctx = 4096 };
 #define O(field) offsetof(struct ingest_args, field)
 static const struct opt OPTS[] = {
-    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "NAME", "generate.model", "whose tokens are counted: a name below models/ or a file; none: words are counted" },
+    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "MODEL", "generate.model", "whose tokens are counted: a name below models/ or a file; none: words are counted" },
     { "chunk-tokens", 0, NULL, OPT_INT, O(chunk_tokens), 0, 1e6, "N", NULL, "most tokens of a chunk, its path of headings included; 0: as `ilab generate` cuts for this model" },
     { "pattern", 0, NULL, OPT_LIST, O(pattern), 0, 0, "GLOB", NULL, "of a folder or repository: only these files, as document.patterns has them" },
     { "commit", 0, NULL, OPT_STR, O(commit), 0, 0, "REF", NULL, "of a repository: commit, branch or tag; its default branch otherwise" },

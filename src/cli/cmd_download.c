@@ -157,12 +157,12 @@ static int run(struct cli *c, void *args)
     if (!rc && !sha256[0]) rc = sha256_file(to, sha256, &e);
     if (!rc) announce(to, sha256);
     mem_free(to);
-    if (rc) return fail(&e, s.is_hub ? "Downloading model failed with the following Hugging Face Hub error: " : "Downloading failed with the following exception: ");
+    if (rc) return fail(&e, s.is_hub && c->compat != 26 ? "Downloading model failed with the following Hugging Face Hub error: " : "Downloading failed with the following exception: ");
     return EXIT_DONE;
 }
 
 const struct cmd CMD_DOWNLOAD = {
-    .name = "download", .group = "model", .args_bytes = sizeof(struct download_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
+    .name = "download", .group = "model", .needs_config = 2, .args_bytes = sizeof(struct download_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
     .max_words = 1, .words = "[SOURCE]",
     .summary = "Bring a model into models/: the starter, a file, an address, or OWNER/NAME of Hugging Face.",
     .help = "Examples:\n  ilab download                                           the starter model, without network\n"

@@ -17,7 +17,7 @@ static const struct generate_args DEFAULTS = { .model = "starter", .path = "taxo
                                                .chunk_words = 1000, .ctx = 4096, .per_fact = 24, .seed = 1, .rouge = 0.9 };
 #define O(field) offsetof(struct generate_args, field)
 static const struct opt OPTS[] = {
-    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "NAME", "generate.model", "model that writes the data: a name below models/ or a file" },
+    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "MODEL", "generate.model", "model that writes the data: a name below models/ or a file" },
     { "num-instructions", 0, NULL, OPT_INT, O(n), 0, 1e6, "N", "generate.num_instructions", "samples about facts in all; 0: as many as the facts need (ours; the reference's 100 starves long documents)" },
     { "per-fact", 0, NULL, OPT_INT, O(per_fact), 1, 64, "N", NULL, "different questions for each fact" },
     { "taxonomy-path", 0, NULL, OPT_STR, O(path), 0, 0, "PATH", "generate.taxonomy_path", "folder of the taxonomy, or one qna.yaml" },
@@ -78,6 +78,12 @@ static int check_leaves(const struct generate_args *a, const struct cli *c, stru
     return !rc && c->compat && n_knowledge ? check_chunks(a, c->compat, e) : rc;
 }
 
+/* What scripts look for in front of the reason. */
+static const char *failure(const struct cli *c)
+{
+    return c->compat == 26 ? "failed to generate data with exception: " : "Generating dataset failed with the following error: ";
+}
+
 static int run(struct cli *c, void *args)
 {
     const struct generate_args *a = args;
@@ -96,12 +102,13 @@ static int run(struct cli *c, void *args)
     if (rc) {
         check_close(&judge);
         const int none = !c->compat && rc == ILAB_E_NOTFOUND && strstr(e.msg, "Nothing to generate.");
-        fail(&e, "Generating dataset failed with the following error: ");
+        fail(&e, "%s", failure(c));
         if (none) fprintf(stderr, "No leaf in '%s' is new or differs from '%s': `ilab taxonomy list` shows them; --taxonomy-base empty takes every leaf.\n", a->path, a->base);
         return rc == ILAB_E_CANCEL ? EXIT_INTERRUPTED : EXIT_FAILED;
     }
     char *stem = path_stem(a->model);
-    printf("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n", stem, a->path, lm->name);
+    if (c->compat == 26) printf("Generating synthetic data using 'ilab' pipeline, '%s' model, '%s' taxonomy, against %s server\n", stem, a->path, lm->name);
+    else printf("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n", stem, a->path, lm->name);
     printf("Synthesizing new instructions. If you aren't satisfied with the generated instructions, interrupt training (Ctrl-C) and try adjusting your YAML files. Adding more examples may help.\n");
     fflush(stdout);
     const struct generate_opts o = { .taxonomy = a->path, .base = a->base, .check = &judge.o, .out_dir = a->out, .model_name = stem, .num_instructions = a->n,
@@ -111,7 +118,7 @@ static int run(struct cli *c, void *args)
     if (rc == ILAB_E_CANCEL) {
         fprintf(stderr, "Stopped. What was made is kept in '%s'; run the same command again to go on.\n", a->out);
     } else if (rc) {
-        fail(&e, "Generating dataset failed with the following error: ");
+        fail(&e, "%s", failure(c));
     } else {
         if (!a->quiet) print_samples(r.generated);
         int dropped = 0;
@@ -124,6 +131,7 @@ static int run(struct cli *c, void *args)
         for (int i = 0; i < ITEM_KIND_COUNT; i++)
             if (r.by_kind[i]) log_info("%4d %s", r.by_kind[i], ITEM_NAME[i]);
         log_info("Generation took %.2fs", r.seconds);
+        if (c->compat == 26) printf("ᕦ(òᴗóˇ)ᕤ Data generate completed successfully! ᕦ(òᴗóˇ)ᕤ\n");
     }
     lm_close(lm);
     check_close(&judge);

@@ -161,7 +161,7 @@ static int models_run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_MODEL_LIST = {
-    .name = "model list", .args_bytes = sizeof(struct models_args), .opts = MODELS_OPTS, .run = models_run,
+    .name = "model list", .needs_config = 2, .args_bytes = sizeof(struct models_args), .opts = MODELS_OPTS, .run = models_run,
     .summary = "Models that are here: names, sizes, places.",
     .help = "GGUF files, and Hugging Face folders as OWNER/NAME.\n\nExamples:\n  ilab model list\n  ilab model list --model-dirs /data/models --json\n",
 };
@@ -248,7 +248,7 @@ static int remove_run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_MODEL_REMOVE = {
-    .name = "model remove", .args_bytes = sizeof(struct remove_args), .opts = REMOVE_OPTS, .run = remove_run,
+    .name = "model remove", .needs_config = 2, .args_bytes = sizeof(struct remove_args), .opts = REMOVE_OPTS, .run = remove_run,
     .summary = "Delete a model's file or folder, after a question.",
     .help = "Only what `ilab model list` shows is removed.\n\nExamples:\n  ilab model remove -m old-model.gguf\n  ilab model remove -m owner/name --force\n",
 };
@@ -365,7 +365,7 @@ static int data_run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_DATA_LIST = {
-    .name = "data list", .args_bytes = sizeof(struct data_args), .opts = DATA_OPTS, .run = data_run,
+    .name = "data list", .needs_config = 2, .args_bytes = sizeof(struct data_args), .opts = DATA_OPTS, .run = data_run,
     .summary = "Training data that is here, newest run first.",
     .help = "Examples:\n  ilab data list\n  ilab data list --dataset-dirs generated --dataset-dirs old --json\n",
 };

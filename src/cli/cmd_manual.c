@@ -21,10 +21,11 @@ static void text_n(struct page *p, struct sv s, int keep)
             p->bol = 1;
             continue;
         }
-        if (p->bol && (s.p[at] == '.' || s.p[at] == '\'')) file_putf(&p->out, "\\&");
+        if (p->bol && (s.p[at] == '.' || s.p[at] == '\'' || cp == 0x2026)) file_putf(&p->out, "\\&");
         p->bol = 0;
         if (cp < 0) continue;
-        if (cp > 126) file_putf(&p->out, "\\[u%04X]", (unsigned)cp);
+        if (cp == 0x2026) file_putf(&p->out, "..."); /* a terminal without UTF-8 has no ellipsis */
+        else if (cp > 126) file_putf(&p->out, "\\[u%04X]", (unsigned)cp);
         else if (cp == '\\') file_putf(&p->out, "\\e");
         else if (cp == '-') file_putf(&p->out, "\\-");
         else if (cp == '\'') file_putf(&p->out, "\\(aq");

@@ -94,7 +94,7 @@ static int run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_SERVE = {
-    .name = "serve", .group = "model", .args_bytes = sizeof(struct serve_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
+    .name = "serve", .group = "model", .needs_config = 2, .args_bytes = sizeof(struct serve_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
     .summary = "Serve a model to OpenAI-style clients on this computer.",
     .help = "Examples:\n  ilab serve\n  ilab serve --model-path models/ggml-model-f16.gguf --host-port 127.0.0.1:8001\n"
             "  curl http://127.0.0.1:8000/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n\n"

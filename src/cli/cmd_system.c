@@ -23,9 +23,41 @@ struct sysinfo_args { int json; };
 static const struct sysinfo_args SYSINFO_DEFAULTS = { 0 };
 static const struct opt SYSINFO_OPTS[] = { { "json", 0, NULL, OPT_FLAG, offsetof(struct sysinfo_args, json), 0, 0, NULL, NULL, "as JSON" }, { 0 } };
 
+/* NAME="value" of /etc/os-release; "" when it is not there. */
+static void os_release(const char *name, char *out, size_t cap)
+{
+    char *text = NULL;
+    size_t n = 0;
+    out[0] = 0;
+    if (file_read("/etc/os-release", 1 << 16, &text, &n, NULL)) return;
+    struct sv rest = { text, n }, line;
+    while (sv_split(&rest, '\n', &line)) {
+        const size_t len = strlen(name);
+        if (!sv_starts(line, name) || line.n <= len || line.p[len] != '=') continue;
+        const int quotes = line.n > len + 2 && line.p[len + 1] == '"' && line.p[line.n - 1] == '"';
+        snprintf(out, cap, "%.*s", (int)(line.n - len - 1 - (quotes ? 2 : 0)), line.p + len + 1 + quotes);
+    }
+    mem_free(text);
+}
+
+/* In the blocks and keys of release 0.26, as far as they exist without Python. */
+static int sysinfo_late(const struct utsname *os, const char *isa)
+{
+    static const char *const RELEASE[] = { "ID", "VERSION_ID", "PRETTY_NAME", "VARIANT" };
+    const double gib = 1073741824.0, total = (double)mem_total() / gib, available = (double)mem_available() / gib;
+    char v[128];
+    printf("Platform:\n  sys.platform: linux\n  os.name: posix\n  platform.release: %s\n  platform.machine: %s\n  platform.node: %s\n", os->release, os->machine, os->nodename);
+    for (size_t i = 0; i < ARRAY_LEN(RELEASE); i++) {
+        os_release(RELEASE[i], v, sizeof v);
+        if (*v) printf("  os-release.%s: %s\n", RELEASE[i], v);
+    }
+    printf("  platform.cpu_brand: %s\n  memory.total: %.2f GB\n  memory.available: %.2f GB\n  memory.used: %.2f GB\n", cpu_name(v, sizeof v), total, available, total - available);
+    printf("\nInstructLab:\n  ilab.version: %s\n  ilab.kernels: %s\n", ILAB_VERSION, isa);
+    return EXIT_DONE;
+}
+
 static int sysinfo_run(struct cli *c, void *args)
 {
-    (void)c;
     const struct sysinfo_args *a = args;
     char cpu[128];
     struct utsname os;
@@ -35,8 +67,13 @@ static int sysinfo_run(struct cli *c, void *args)
     json_t *v = json_pack("{s:s,s:s,s:i,s:s,s:b,s:b,s:I,s:I,s:I}", "version", ILAB_VERSION, "cpu", cpu_name(cpu, sizeof cpu), "cores", cpu_count(), "kernels",
                           kern_get(has)->isa, "avx512_vnni", (has & CPU_AVX512_VNNI) != 0, "avx_vnni", (has & CPU_AVX_VNNI) != 0, "memory_bytes",
                           (json_int_t)mem_total(), "memory_free_bytes", (json_int_t)mem_available(), "disk_free_bytes", (json_int_t)free_disk);
-    if (!uname(&os)) json_object_set_new(v, "system", json_sprintf("%s %s %s", os.sysname, os.release, os.machine));
+    if (uname(&os)) os = (struct utsname){ 0 };
+    else json_object_set_new(v, "system", json_sprintf("%s %s %s", os.sysname, os.release, os.machine));
     if (a->json) return print_json_value(v);
+    if (c->compat == 26) {
+        json_decref(v);
+        return sysinfo_late(&os, kern_get(has)->isa);
+    }
     char total[32], avail[32], room[32];
     format_bytes(total, sizeof total, (double)mem_total());
     format_bytes(avail, sizeof avail, (double)mem_available());

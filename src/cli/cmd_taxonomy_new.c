@@ -38,7 +38,7 @@ static const struct opt OPTS[] = {
     { "contexts", 0, NULL, OPT_INT, O(n_context), 5, DRAFT_MAX_EXAMPLES, "N", NULL, "examples: passages of the document", 0, NULL, NULL },
     { "questions", 0, NULL, OPT_INT, O(n_pair), 3, DRAFT_MAX_PAIRS, "N", NULL, "questions a passage", 0, NULL, NULL },
     FLAG("suggest", suggest, "let a model propose questions and answers"),
-    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "NAME", NULL, "model that proposes (implies --suggest)  [default: starter]", 0, NULL, NULL },
+    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "MODEL", NULL, "model that proposes (implies --suggest)  [default: starter]", 0, NULL, NULL },
     FLAG("accept", accept, "take what the model proposes without confirmation"),
     FLAG("interactive", interactive, "ask (the default on a terminal)"),
     { "non-interactive", 0, NULL, OPT_NO_FLAG, O(interactive), 0, 0, NULL, NULL, "no questions: options and defaults", 0, NULL, NULL },

@@ -12,7 +12,7 @@ static const struct test_args DEFAULTS = { .data_dir = "taxonomy_data", .model =
 static const struct opt OPTS[] = {
     { "data-dir", 0, NULL, OPT_STR, O(data_dir), 0, 0, "DIR", "train.data_output_dir", "where `ilab train` put test_gen.jsonl" },
     { "test_file", 't', NULL, OPT_STR, O(file), 0, 0, "FILE", NULL, "JSONL with user, assistant and perhaps system" },
-    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "NAME", "generate.model", "base model: a name below models/ or a file" },
+    { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "MODEL", "generate.model", "base model: a name below models/ or a file" },
     { "adapter", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "what was taught; auto: adapter.gguf of train.ckpt_output_dir, None: only the base" },
     { "adapter-file", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "the same" },
     { "trained-model", 0, NULL, OPT_STR, O(trained), 0, 0, "FILE", NULL, "a merged or fully trained model instead of an adapter" },
@@ -125,7 +125,7 @@ static int run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_TEST = {
-    .name = "test", .group = "model", .args_bytes = sizeof(struct test_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
+    .name = "test", .group = "model", .needs_config = 2, .args_bytes = sizeof(struct test_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run,
     .summary = "Show how the base and the taught model answer the seed questions.",
     .help = "Examples:\n  ilab test\n  ilab test --adapter training_results/adapter.gguf --test_file generated/test_starter_2024-05-01T12_00_00.jsonl\n"
             "  ilab test --trained-model models/ggml-model-f16.gguf\n",

@@ -433,7 +433,7 @@ static int run(struct cli *c, void *args)
 }
 
 const struct cmd CMD_TRAIN = {
-    .name = "train", .group = "model", .args_bytes = sizeof(struct train_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run, .detach = "Training",
+    .name = "train", .group = "model", .needs_config = 2, .args_bytes = sizeof(struct train_args), .defaults = &DEFAULTS, .opts = OPTS, .run = run, .detach = "Training",
     .summary = "Teach the model the generated data; shows the remaining time, can be stopped and resumed.",
     .help = "An adapter (LoRA) is trained beside the frozen base and kept as its own file; the merged model is written as F16.\n"
             "The state is saved every minute. Ctrl-C saves and ends with 130, SIGTERM with 0; after those, a kill or a power cut the same\n"

@@ -31,8 +31,15 @@ const struct cmd_alias ALIASES[] = {
     { "list", "DeprecationWarning: Use `ilab diff` instead.", { "diff", "--names-only", NULL } },
     { "convert", NULL, { "model", "convert", NULL } },
     { "check", "DeprecationWarning: Use `ilab diff --quiet` instead.", { "diff", "--quiet", NULL } },
+    { "sysinfo", NULL, { "system", "info", NULL } },
 };
 const int N_ALIASES = ARRAY_LEN(ALIASES);
+
+/* Commands of InstructLab that this program has not, and what does their work here. */
+static const struct { const char *group, *name /* NULL: all of the group */, *instead; } ABSENT[] = {
+    { "rag", NULL, "nothing is looked up while a model answers, it is taught: `ilab data ingest` shows documents as text, `ilab generate` and `ilab train` teach them" },
+    { "model", "upload", "nothing is sent anywhere: `ilab model list` names the file, `ilab model convert` writes a Hugging Face folder of it" },
+};
 
 struct sv cmd_group(const struct cmd *c)
 {
@@ -108,6 +115,13 @@ int command_unknown(int n, char **argv)
     enum { MAX_NAMES = 128 };
     const char *names[MAX_NAMES];
     int count = 0, is_group = 0;
+    for (size_t i = 0; i < ARRAY_LEN(ABSENT); i++) {
+        if (strcmp(argv[0], ABSENT[i].group) || (ABSENT[i].name && (n < 2 || strcmp(argv[1], ABSENT[i].name)))) continue;
+        fputs(tr("Error: "), stderr);
+        fprintf(stderr, tr("this program has no `ilab %s%s%s`: %s"), ABSENT[i].group, ABSENT[i].name ? " " : "", ABSENT[i].name ? ABSENT[i].name : "", tr(ABSENT[i].instead));
+        fputc('\n', stderr);
+        return EXIT_USAGE;
+    }
     for (int g = 0; g < N_GROUPS; g++) is_group |= !strcmp(GROUPS[g].name, argv[0]);
     if (is_group && (n < 2 || argv[1][0] == '-')) {
         group_help(argv[0]);

@@ -46,7 +46,7 @@ static int read_config(struct cli *c)
         { "ERROR", LOG_ERROR }, { "CRITICAL", LOG_ERROR }, { "FATAL", LOG_ERROR },
     };
     const int none = c->cmd->needs_config < 0 || !strcmp(c->config_path, "DEFAULT"), there = !none && file_exists(c->config_path);
-    if (!none && !there && (c->cmd->needs_config > 0 || c->config_named)) return missing_config(c);
+    if (!none && !there && (c->cmd->needs_config == 1 || (c->cmd->needs_config == 2 && c->compat) || c->config_named)) return missing_config(c);
     if (config_load(&c->config, there ? c->config_path : NULL, c->compat == 26, c->compat, &e)) {
         fprintf(stderr, "%s\n", e.msg);
         return EXIT_USAGE;

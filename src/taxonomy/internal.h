@@ -21,7 +21,7 @@ void text_printable(struct sv s, char *out, size_t cap); /* cut, whole character
 const char *syntax_remedy(struct arena *a, struct sv text, const struct yaml_problem *p);
 
 /* marks.c: what is not filled in yet */
-void marks_check(const struct leaf *l, const struct yaml_node *root, struct findings *f);
+void marks_check(const struct yaml_node *root, struct findings *f);
 void marks_check_attribution(const char *qna, struct findings *f); /* attribution.txt beside the file */
 
 /* folder.c: names on the way to a leaf, and its attribution.txt */

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { ATTRIBUTION_MAX = 1 << 20 };
+enum { ATTRIBUTION_MAX = 1 << 20, WHERE_MAX = 512 };
 
 int leaf_text_is_mark(const char *text)
 {
@@ -12,42 +12,32 @@ int leaf_text_is_mark(const char *text)
     return text && !strncmp(text, LEAF_MARK, strlen(LEAF_MARK));
 }
 
-static void mark(struct findings *f, const char *text, int line, const char *where)
+/* node at where[0..n), which is written on; of a pair whose question is still to be written the answer is not named, too. */
+static void find_marks(const struct yaml_node *node, char where[WHERE_MAX], size_t n, struct findings *f)
 {
-    char first[120];
-    if (!leaf_text_is_mark(text)) return;
-    const size_t n = strcspn(text, "\n");
-    snprintf(first, sizeof first, "not filled in yet: '%.*s'", (int)(n < 90 ? n : 90), text);
-    findings_add(f, (struct finding){ .line = line > 0 ? line : 1, .col = 1, .error = 1, .rule = "not-filled-in", .where = where, .text = first, .remedy = "write your own text in place of the mark" });
-}
-
-/* Line of a key at the top of the file. */
-static int line_of(const struct yaml_node *root, const char *key)
-{
-    const struct yaml_node *v = yaml_get(root, key);
-    return v ? v->line : 1;
-}
-
-void marks_check(const struct leaf *l, const struct yaml_node *root, struct findings *f)
-{
-    char where[96];
-    int example = -1, pair = 0;
-    const char *about = l->version > 2 && l->is_knowledge ? ".document_outline" : ".task_description";
-    mark(f, l->created_by, line_of(root, "created_by"), ".created_by");
-    mark(f, l->domain, line_of(root, "domain"), ".domain");
-    mark(f, l->task_description, line_of(root, about + 1), about);
-    for (int i = 0; i < l->n_seed; i++) {
-        const struct seed *s = &l->seed[i];
-        const int nested = l->is_knowledge && l->version > 2, same = nested && i && s->context && l->seed[i - 1].context && !strcmp(s->context, l->seed[i - 1].context);
-        pair = same ? pair + 1 : 0;
-        example += !same;
-        snprintf(where, sizeof where, ".seed_examples[%d]", example);
-        if (!same) mark(f, s->context, s->line, where);
-        if (nested) snprintf(where, sizeof where, ".seed_examples[%d].questions_and_answers[%d]", example, pair);
-        mark(f, leaf_text_is_mark(s->question) ? s->question : s->answer, s->line, where); /* one of the two says it */
+    if (node->kind == YAML_STR && leaf_text_is_mark(node->text.p)) {
+        char first[120];
+        const size_t shown = strcspn(node->text.p, "\n");
+        snprintf(first, sizeof first, "not filled in yet: '%.*s'", (int)(shown < 90 ? shown : 90), node->text.p);
+        findings_add(f, (struct finding){ .line = node->line, .col = node->col, .error = 1, .rule = "not-filled-in", .where = n ? where : ".", .text = first,
+                                          .remedy = "write your own text in place of the mark" });
     }
-    mark(f, l->repo, l->document_line, ".document.repo");
-    mark(f, l->commit, l->document_line, ".document.commit");
+    if (node->kind != YAML_SEQ && node->kind != YAML_MAP) return;
+    const struct yaml_node *question = yaml_get(node, "question");
+    const int open = question && question->kind == YAML_STR && leaf_text_is_mark(question->text.p);
+    for (int i = 0; i < node->n; i++) {
+        if (open && sv_eq_c(node->key[i]->text, "answer")) continue;
+        if (node->kind == YAML_SEQ) snprintf(where + n, WHERE_MAX - n, "[%d]", i);
+        else snprintf(where + n, WHERE_MAX - n, ".%.*s", SV_ARG(node->key[i]->text));
+        find_marks(node->item[i], where, n + strlen(where + n), f);
+        where[n] = 0;
+    }
+}
+
+void marks_check(const struct yaml_node *root, struct findings *f)
+{
+    char where[WHERE_MAX] = "";
+    find_marks(root, where, 0, f);
 }
 
 void marks_check_attribution(const char *qna, struct findings *f)

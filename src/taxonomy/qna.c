@@ -288,7 +288,7 @@ int leaf_check_text(struct sv text, const char *file, const char *taxonomy, cons
         rc = yaml_doc_open(&d, text, &l->mem, YAML_TOKENS) ? err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file) : check_doc(l, &d, taxonomy, o, f, e);
         const int whole = !rc && l->version && !f->n_errors;
         if (whole) rc = l->path ? build(l, d.root, e) : err_set(e, ILAB_E_NOMEM, "no memory to read '%s'", file);
-        if (!rc && whole && !o->compat) marks_check(l, d.root, f);
+        if (!rc && whole && !o->compat) marks_check(d.root, f);
         const int n_marks = f->n_errors;
         if (!rc && o->folder) folder_check(f, file, taxonomy, l->version, o->folder);
         if (!rc && o->folder & FOLDER_FILES) marks_check_attribution(file, f);

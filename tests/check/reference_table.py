@@ -216,6 +216,8 @@ def row_14():
         b.put(NEW, skill())
         b.run(EARLY, "generate", "--taxonomy-base", "main", "--endpoint-url", f"http://127.0.0.1:{server.server_port}/v1")
         case("14 the server answers with an error", b, 1, "Generating dataset failed with the following error: .")
+        b.run(LATE, "data", "generate", "--taxonomy-path", b.tax, "--taxonomy-base", "main", "--endpoint-url", f"http://127.0.0.1:{server.server_port}/v1")
+        case("14 the server answers with an error, 0.26's words", b, 1, "failed to generate data with exception: .")
     server.shutdown()
 
 

@@ -33,6 +33,13 @@ check "options of InstructLab without effect are told" 2 "--sdg-scale-factor has
 check "options of InstructLab: with a value, and shown in the help" 0 "num-epochs: 2 .command line" "--gpus has no effect" "-sq has no effect" -- "$ILAB" --config DEFAULT model train --gpus 2 -sq --num-epochs 2 --debug-params
 check "options of InstructLab that would change the result are errors" 2 "No such option: --4-bit-quant" -- "$ILAB" --config DEFAULT train --4-bit-quant
 check "nearest command of another group" 2 "Did you mean 'model evaluate'" -- "$ILAB" evaluat
+check "commands of InstructLab that are not here: rag" 2 "this program has no .ilab rag.: .*ilab data ingest" -- "$ILAB" rag convert --input-dir x
+check "commands of InstructLab that are not here: upload" 2 "this program has no .ilab model upload.: .*ilab model convert" -- "$ILAB" model upload -m x -d y
+check "sysinfo, the name of 0.16" 0 "^processor" "^memory" -- "$ILAB" sysinfo
+check "0.26: system info in its blocks" 0 "^Platform:$" "^  platform.machine: " "^  memory.total: [0-9.]+ GB$" "^InstructLab:$" -- "$ILAB" --compat 0.26 system info
+check "0.14: every command wants a configuration" 1 "does not exists, please run" -- "$ILAB" --compat 0.14 chat -qq hello
+check "0.26: every command wants a configuration" 2 "does not exist or is not a readable file" "ilab config init" -- "$ILAB" --compat 0.26 model list
+check "0.26: a failed download" 1 "^Downloading failed with the following exception: " -- env HF_ENDPOINT=http://127.0.0.1:9 "$ILAB" --compat 0.26 --config DEFAULT model download -rp instructlab/x --filename y.gguf
 check "compat: unknown version" 2 "not one of '0.14', '0.26'" -- "$ILAB" --compat 0.20 diff
 
 # ---- languages ----

@@ -86,13 +86,13 @@ for p in 'Title of work: Torvik Lamps' 'Link to work: https://example.org/lamps'
 done
 cp t/knowledge/company/lamps/qna.yaml out
 if [ "$(grep -c '  - context: |' out)" = 5 ] && grep -q 'Marta Engelund' out && grep -q 'domain: "company"' out && ! grep -qE ' $|.{121}' out && [ "$(grep -c 'question: "<fill in' out)" = 15 ]; then echo "ok new: the skeleton"; else not_ok "new: the skeleton" "contexts, domain, marks or lines"; fi
-check "new: diff names the marks" 1 'seed_examples\[0\]\.questions_and_answers\[1\]\] not filled in yet: .<fill in: question 1\.2' '15 taxonomy files with errors' -- $I taxonomy diff --taxonomy-path t --taxonomy-base main
+check "new: diff names the marks" 1 'seed_examples\[0\]\.questions_and_answers\[1\]\.question\] not filled in yet: .<fill in: question 1\.2' '15 taxonomy files with errors' -- $I taxonomy diff --taxonomy-path t --taxonomy-base main
 check "new: list shows it" 0 '^unfilled +knowledge +3 +5 +5 +15' -- $I taxonomy list --taxonomy-path t --taxonomy-base main --state unfilled
 sed -i 's/<fill in: \([^>]*\)>/\1/' t/knowledge/company/lamps/qna.yaml
 check "new: filled in, it is valid" 0 'knowledge/company/lamps/qna.yaml' 'is valid :)' -- $I taxonomy diff --taxonomy-path t --taxonomy-base main
 sed -i 's/^domain: .*/domain: "<fill in: the field>"/' t/knowledge/company/lamps/qna.yaml
 printf 'Title of work: <fill in: title>\n' >t/knowledge/company/lamps/attribution.txt
-check "new: a mark is shown where it stands" 1 'qna.yaml:3:1: error: \[.domain\] not filled in yet' '^    3 \| domain: "<fill in' 'qna.yaml:1:1: warning: not filled in yet in attribution.txt: Title of work' '!    1 \| version' -- $I taxonomy diff --taxonomy-path t --taxonomy-base main
+check "new: a mark is shown where it stands" 1 'qna.yaml:3:9: error: \[.domain\] not filled in yet' '^    3 \| domain: "<fill in' 'qna.yaml:1:1: warning: not filled in yet in attribution.txt: Title of work' '!    1 \| version' -- $I taxonomy diff --taxonomy-path t --taxonomy-base main
 check "no taxonomy: what to do" 1 'taxonomy \(nowhere\) does not exist. `ilab init` makes one' -- $I taxonomy tree --taxonomy-path nowhere
 mkdir -p wrong/knowledge/a && echo 'version: 3' >wrong/knowledge/a/qna.yml
 check "qna.yml: what to do" 0 'must be named .qna.yaml.. File will not be checked. `ilab taxonomy fix` renames it' -- $I taxonomy diff --taxonomy-path wrong --taxonomy-base empty
