@@ -12,10 +12,9 @@
 #include "text/text.h"
 
 /* ---- split.c: sentences ---- */
-/* Of one passage; alone: an item, a row or a note, which is a sentence even when it is short, and gets its full stop. */
+/* Of one passage, without marks of footnotes (into the arena). alone: an item, a row or a note, which is a sentence even when it
+ * is short, and gets its full stop. */
 int passage_sentences(struct sv text, int alone, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
-/* Of a text, without Markdown decoration (into the arena). */
-int sentence_split(struct sv text, struct arena *a, struct sv **out, size_t *n, ilab_err *e);
 
 /* ---- fact.c: candidates in sentences ---- */
 struct fact { struct sv subject, value, sentence; int seed; /* index of the seed example that asks for it, -1 */ };

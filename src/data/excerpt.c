@@ -1,6 +1,6 @@
 /* excerpt.c — the passages of a document that make good contexts of a new leaf.
  *
- * A document is cut under its headings into candidates of whole paragraphs (long ones: whole sentences). A candidate is worth more
+ * A document is cut under its headings into candidates of whole passages (long ones: whole sentences). A candidate is worth more
  * the more names, numbers and sentences it has and the nearer it comes to a good length. The document is divided into as many
  * stretches as contexts are wanted, and the best candidate of each is taken: contexts from all over the document.
  *
@@ -44,47 +44,30 @@ static int finish(struct candidates *l, struct candidate *c, int same_section, i
     return rc;
 }
 
-static int is_heading(struct sv line) { return line.n > 1 && line.p[0] == '#' && (line.p[1] == '#' || line.p[1] == ' '); }
-
-/* Candidates of one section (no headings in it). */
-static int cut_section(struct candidates *l, struct sv text, struct arena *a, ilab_err *e)
+static int cut_document(struct candidates *l, const struct extract *x, struct arena *a, ilab_err *e)
 {
     struct candidate c = { 0 };
-    const size_t before = l->n;
-    struct sv rest = text;
+    size_t before = l->n; /* candidates of earlier sections */
     int rc = 0;
-    while (!rc && rest.n) {
-        size_t end = 0; /* a paragraph: up to a blank line */
-        while (end < rest.n && !(rest.p[end] == '\n' && end + 1 < rest.n && (rest.p[end + 1] == '\n' || (rest.p[end + 1] == '\r')))) end++;
-        const struct sv block = { rest.p, end };
-        rest = (struct sv){ rest.p + end + (end < rest.n), rest.n - end - (end < rest.n) };
+    for (size_t i = 0; !rc && i < x->n; i++) {
         struct sv *s = NULL;
         size_t n = 0, words = 0;
-        rc = sentence_split(block, a, &s, &n, e);
-        for (size_t i = 0; !rc && i < n; i++) words += count_words(s[i]);
+        if (x->v[i].kind == PASSAGE_HEADING) {
+            rc = finish(l, &c, l->n > before, e);
+            before = l->n;
+        }
+        if (x->v[i].kind == PASSAGE_HEADING || x->v[i].kind == PASSAGE_CODE || rc) continue;
+        rc = passage_sentences(x->v[i].text, x->v[i].kind != PASSAGE_PARAGRAPH, a, &s, &n, e);
+        for (size_t k = 0; !rc && k < n; k++) words += count_words(s[k]);
         if (!rc && c.n && (c.words + words > MAX_WORDS || c.words >= GOOD_WORDS)) rc = finish(l, &c, l->n > before, e);
-        for (size_t i = 0; !rc && i < n; i++) {
-            if (c.words >= GOOD_WORDS && c.words + count_words(s[i]) > MAX_WORDS) rc = finish(l, &c, l->n > before, e);
-            if (!rc) rc = add_sentence(&c, s[i], e);
+        for (size_t k = 0; !rc && k < n; k++) {
+            if (c.words >= GOOD_WORDS && c.words + count_words(s[k]) > MAX_WORDS) rc = finish(l, &c, l->n > before, e);
+            if (!rc) rc = add_sentence(&c, s[k], e);
         }
     }
     if (!rc) rc = finish(l, &c, l->n > before, e);
     mem_free(c.sentence);
     return rc;
-}
-
-static int cut_document(struct candidates *l, struct sv text, struct arena *a, ilab_err *e)
-{
-    struct sv rest = text, line;
-    const char *from = text.p;
-    int rc = 0, in_code = 0;
-    while (!rc && sv_split(&rest, '\n', &line)) {
-        if (sv_starts(line, "```") || sv_starts(line, "~~~")) in_code = !in_code;
-        if (in_code || !is_heading(line)) continue;
-        rc = cut_section(l, (struct sv){ from, (size_t)(line.p - from) }, a, e);
-        from = line.p + line.n;
-    }
-    return rc ? rc : cut_section(l, (struct sv){ from, (size_t)(text.p + text.n - from) }, a, e);
 }
 
 static int weigh(struct candidate *c, struct arena *a, ilab_err *e)
@@ -129,9 +112,7 @@ static int take(const struct candidate *c, struct arena *a, struct excerpt *out,
     sb_init(&b, (size_t)1 << 20);
     for (size_t i = 0; i < c->n; i++) {
         if (i) sb_addch(&b, ' ');
-        const struct sv s = c->sentence[i];
-        for (size_t k = 0; k < s.n; k++) /* \' and \" are Markdown, too */
-            if (s.p[k] != '\\' || k + 1 == s.n || !strchr("'\"&$^~", s.p[k + 1])) sb_addch(&b, s.p[k]);
+        sb_add(&b, c->sentence[i]);
     }
     const char *p = b.failed || !b.p ? NULL : arena_strndup(a, b.p, b.n);
     *out = (struct excerpt){ .text = { p, p ? b.n : 0 }, .n_words = (int)c->words };
@@ -144,11 +125,7 @@ int excerpts_choose(const struct documents *d, int want, struct arena *a, struct
     struct candidates l = { 0 };
     int rc = 0, more = 1;
     *n_out = 0;
-    for (size_t i = 0; !rc && i < d->n; i++) {
-        struct document_about about;
-        rc = document_about(&(struct sv){ d->v[i].text, d->v[i].n }, d->v[i].name, a, &about, e);
-        if (!rc) rc = cut_document(&l, about.body, a, e);
-    }
+    for (size_t i = 0; !rc && i < d->n; i++) rc = cut_document(&l, d->v[i].extract, a, e);
     while (!rc && l.n && (int)l.n < want && more) {
         more = split_longest(&l, e);
         if (more < 0) rc = more;
@@ -235,6 +212,8 @@ static void front_matter(struct document_about *d, struct sv text, struct arena 
     while (at < text.n && text.p[at] != '\n') at++;
     d->body = (struct sv){ text.p + at, text.n - at };
 }
+
+static int is_heading(struct sv line) { return line.n > 1 && line.p[0] == '#' && (line.p[1] == '#' || line.p[1] == ' '); }
 
 static struct sv heading_text(struct arena *a, struct sv line)
 {

@@ -32,7 +32,7 @@ static int find_spans(struct sv passage, struct arena *a, struct span out[MAX_SP
     struct sv *s = NULL;
     size_t n = 0;
     *n_out = 0;
-    int rc = sentence_split(passage, a, &s, &n, e);
+    int rc = passage_sentences(passage, 0, a, &s, &n, e);
     for (int turn = 0; !rc && turn < 3; turn++)
         for (size_t i = 0; !rc && i < n && *n_out < MAX_SPANS; i++) {
             struct sv *v = NULL;

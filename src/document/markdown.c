@@ -32,6 +32,24 @@ static int is_emphasis(struct sv s, size_t i)
     return !(is_space(before) && is_space(behind));
 }
 
+static int all_digits(struct sv s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] < '0' || s.p[i] > '9') return 0;
+    return s.n > 0;
+}
+
+/* Index behind the target of a link whose text ends before s[i]: "(address)" or "[name]"; i when there is none. What follows "1969"
+ * in "1969[1][2]" or "1969[1][^a]" are marks of notes. */
+static size_t behind_target(struct sv s, size_t i)
+{
+    const char c = i < s.n ? s.p[i] : 0;
+    if (c != '(' && c != '[') return i;
+    const size_t end = behind_bracket(s, i, c, c == '(' ? ')' : ']');
+    const struct sv inner = { s.p + i + 1, end > i + 1 ? end - i - 2 : 0 };
+    return c == '[' && (sv_starts(inner, "^") || all_digits(inner)) ? i : end;
+}
+
 /* A bracket at s[i]: picture, footnote, link, or brackets of the text. Appends what stays, returns the index behind it. */
 static size_t bracket(struct builder *b, struct sv s, size_t i, struct sb *out)
 {
@@ -46,12 +64,12 @@ static size_t bracket(struct builder *b, struct sv s, size_t i, struct sb *out)
         build_note_ref(b, (struct sv){ inner.p + 1, inner.n - 1 });
         return end;
     }
-    const char next = end < s.n ? s.p[end] : 0;
-    const size_t target = next == '(' ? behind_bracket(s, end, '(', ')') : next == '[' ? behind_bracket(s, end, '[', ']') : end;
+    const size_t target = behind_target(s, end);
     if (picture) {
         build_lost(b, LOST_IMAGES, 1);
         return target;
     }
+    if (target > end + 1 && all_digits(inner) && s.p[end] == '(' && s.p[end + 1] == '#') return target; /* "[1](#cite_note-1)" */
     if (target == end && inner.n < 4) { /* "[12]" of a scientific text stays, so does "[x]" */
         sb_add(out, (struct sv){ s.p + at, end - at });
         return end;
@@ -62,10 +80,7 @@ static size_t bracket(struct builder *b, struct sv s, size_t i, struct sb *out)
 /* Does ']' at s[i] close a link's text? Then index behind its target, else i + 1. */
 static size_t behind_link(struct sv s, size_t i)
 {
-    const char next = i + 1 < s.n ? s.p[i + 1] : 0;
-    if (next == '(') return behind_bracket(s, i + 1, '(', ')') > i + 1 ? behind_bracket(s, i + 1, '(', ')') : i + 1;
-    if (next == '[') return behind_bracket(s, i + 1, '[', ']') > i + 1 ? behind_bracket(s, i + 1, '[', ']') : i + 1;
-    return i + 1;
+    return behind_target(s, i + 1);
 }
 
 /* A tag, comment or address in angle brackets at s[i]; index behind it, or i when it is none. */
