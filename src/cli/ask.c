@@ -10,14 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
-/* One byte of standard input. 1; 0 at its end, or when the user wants no more. */
-static int next_byte(char *c)
+int ask_byte(char *c)
 {
     for (;;) {
         struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
-        if (signal_pending()) return 0;
+        if (signal_pending()) return -1;
         const int ready = poll(&in, 1, 200);
-        if (ready < 0 && errno != EINTR) return 0;
+        if (ready < 0 && errno != EINTR) return -1;
         if (ready <= 0) continue;
         const ssize_t n = read(STDIN_FILENO, c, 1);
         if (n < 0 && errno == EINTR) continue;
@@ -31,7 +30,7 @@ int ask_line(char *line, size_t cap)
     int any = 0;
     char c;
     fflush(stdout);
-    while (next_byte(&c)) {
+    while (ask_byte(&c) > 0) {
         any = 1;
         if (c == '\n') break;
         if (n + 1 < cap) line[n++] = c;

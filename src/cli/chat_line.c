@@ -6,7 +6,6 @@
 #include "cli/chat.h"
 #include "net/net.h"
 
-#include <errno.h>
 #include <histedit.h>
 #include <locale.h>
 #include <signal.h>
@@ -69,14 +68,9 @@ static int read_character(EditLine *el, wchar_t *out)
     char buf[4];
     size_t have = 0, want = 1;
     while (have < want) {
-        if (signal_pending()) {
-            l->interrupted = 1;
-            return -1;
-        }
-        const ssize_t n = read(STDIN_FILENO, buf + have, 1);
-        if (n == 0) return 0;
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return -1;
+        const int n = ask_byte(buf + have);
+        l->interrupted = n < 0 && signal_pending();
+        if (n <= 0) return n;
         const unsigned char b = (unsigned char)buf[0];
         if (!have++) want = b >= 0xF0 ? 4 : b >= 0xE0 ? 3 : b >= 0xC0 ? 2 : 1;
     }
@@ -148,13 +142,14 @@ static enum line_end end_of_signal(void) { return signal_pending() == SIGTERM ? 
 
 static enum line_end plain_line(struct sb *out)
 {
-    int c, any = 0;
-    while ((c = getc(stdin)) != EOF && c != '\n') {
+    char c = 0;
+    int n, any = 0;
+    while ((n = ask_byte(&c)) > 0 && c != '\n') {
         any = 1;
-        sb_addch(out, (char)c);
+        sb_addch(out, c);
     }
-    if (c == EOF && signal_pending()) return end_of_signal();
-    return c == EOF && !any ? LINE_EOF : LINE_OK;
+    if (n < 0 && signal_pending()) return end_of_signal();
+    return n <= 0 && !any ? LINE_EOF : LINE_OK;
 }
 
 static enum line_end edited_line(struct line_editor *l, struct sb *out)

@@ -120,6 +120,7 @@ int lm_for_command(const struct cli *c, const char *model, const char *adapter, 
                    struct lm **out, ilab_err *e);
 
 /* ask.c */
+int ask_byte(char *c);                                                /* of standard input: 1; 0: it has ended; -1: signal_pending(), or it cannot be read */
 int ask_line(char *line, size_t cap);                                 /* one line of standard input without its end; 0: input has ended, or Ctrl-C */
 enum { ASK_NO_ANSWER = -1 };
 int ask_agreed(int dflt);                                             /* yes or no, asked again until it is one; ASK_NO_ANSWER as above */

@@ -115,6 +115,8 @@ fi
 # the terminal: editing, history, Ctrl-C, several lines
 if command -v python3 >/dev/null; then
     python3 "$root/tests/cli/chat_terminal.py" "$ilab" "$model" || failed=1
+    TERM=xterm python3 "$root/tests/cli/terminal.py" 'see:>>> .*default' kill:TERM -- "$ilab" chat -m "$model" >out 2>&1
+    check cli/chat-terminal-sigterm $? 0
 else
     echo "skip cli/chat-terminal: python3 is not installed"
 fi
