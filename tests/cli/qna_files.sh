@@ -101,6 +101,15 @@ good | sed 's/It is 2\./@home  /' >$q; cp $q before
 check "fix: what does not parse is left alone" 0 "cannot start any token" -- $I fix --yes $q
 if cmp -s $q before; then ok "… byte for byte"; else not_ok "… byte for byte" "it changed"; fi
 
+# ---- what people wrote most often: the hint names it ----
+hint() { printf "$3" >hint.yaml; check "hint: $1" 1 "syntax error" "→ $2" -- $I check --format text hint.yaml; }
+hint "no blank behind a dash" 'a blank is missing behind the dash in line 2: write `- source: …`' 'attribution:\n-source: a\n license: b\n'
+hint "no blank behind a colon" 'a blank is missing behind the colon in line 3: write `license: MIT`' 'a:\n  - source: a\n   license:MIT\n'
+hint "a key one column beside" '`answer` begins in column 4, but `question` above it .line 2. in column 5' 'a:\n  - question: x\n   answer: y\n'
+hint "a key one column too deep" '`license` begins in column 6, but `source` above it .line 2. in column 5: put them in one column' 'a:\n  - source: x\n     license: y\n'
+hint "an apostrophe in single quotes" "the apostrophe in \`can't\` ends the text" "a:\n  - answer: 'Why can't you?'\n"
+hint "a text that is not indented" 'the text below `answer: .` must begin deeper .*line 3' 'a:\n- answer: |\n```\nx\n'
+
 # ---- files of real people that are no YAML: each gets a place, its line and a hint ----
 if [ -d "$shared/contributions-invalid-yaml" ]; then
     n=0 bad=
