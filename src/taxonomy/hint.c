@@ -148,6 +148,7 @@ static int apostrophe(struct scene *s)
 
 #define NOT_INDENTED \
     "the text below `%1$s: |` must begin deeper than `%1$s` itself: put two more blanks in front of each of its lines (line %3$d), like\n          %1$s: |\n            %2$s"
+#define NO_DASH_BLANK "a blank is missing behind the dash in line %5$d: write `- %1$s: …`"
 /* %1$s the key, %2$s the beginning of its value, %3$d the line where the context begins; of a key above %4$s its name, %5$d its line,
  * %6$d its column; %7$d the column of the key. */
 static const struct { const char *context, *problem; look_fn *look; const char *hint; } ROWS[] = {
@@ -159,6 +160,7 @@ static const struct { const char *context, *problem; look_fn *look; const char *
     { "simple key", "':'", NULL, "line %3$d is neither a key nor part of the text above it: write `key: text` (with a blank behind the colon), or indent the line two blanks deeper than the key whose text it goes on with" },
     { "", "mapping values", second_colon,
       "the text of `%1$s` holds a colon followed by a blank, which YAML takes for another key: put the whole text in double quotes, or write\n          %1$s: |\n            %2$s …" },
+    { "", "mapping values", dash_without_blank, NO_DASH_BLANK },
     { "", "mapping values", beside_key, "`%1$s` begins in column %7$d, but `%4$s` above it (line %5$d) in column %6$d: put them in one column, with blanks; or the text of `%4$s` belongs in quotes" },
     { "", "mapping values", NULL, "this key is indented deeper than the keys above it: move it to their column; or the line above belongs in quotes" },
     { "", "any token", has_tab, "there is a tab in this line: replace it by blanks; YAML allows tabs only inside of quotes and of `|` texts (`ilab taxonomy fix` does it where it is safe)" },
@@ -170,7 +172,7 @@ static const struct { const char *context, *problem; look_fn *look; const char *
     { "double-quoted", "", NULL, "inside of double quotes a backslash begins an escape: write \\\\ for a backslash, or use single quotes" },
     { "block mapping", "'<scalar>'", apostrophe,
       "the apostrophe in `%1$s'%2$s` ends the text, which is in single quotes: write it twice (`%1$s''%2$s`) there, or put the whole text in double quotes" },
-    { "block", "", dash_without_blank, "a blank is missing behind the dash in line %5$d: write `- %1$s: …`" },
+    { "block", "", dash_without_blank, NO_DASH_BLANK },
     { "block", "'<scalar>'", colon_without_blank, "a blank is missing behind the colon in line %5$d: write `%1$s: %2$s`" },
     { "block", "", beside_key,
       "`%1$s` begins in column %7$d, but `%4$s` above it (line %5$d) in column %6$d: if both belong to one entry, put them in one column, with blanks; if not, check the quotes of the text between them" },
