@@ -24,7 +24,7 @@ enum {
     QG_SUB = 32,                  /* … in a block of activations */
     QG_ROWS = 6,                  /* rows of A that a level's kernel takes at most at once */
     QG_PAIR = 2,                  /* panels that a kernel takes at once: 32 columns of C */
-    QG_ROW_AHEAD = 8192           /* bytes: how far ahead a product with one row of A fetches */
+    QG_ROW_AHEAD = 6144           /* bytes: how far ahead a product with one row of A fetches */
 };
 
 /* Rounded activations: one row, one chunk. Elements beyond n_k are zero. */

@@ -85,7 +85,10 @@ INLINE __m512 low_halves(vi v) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(v)
 INLINE __m512 high_halves(vi v) { return low_halves(_mm512_srli_epi32(v, 16)); }
 
 /* ---- the walk ---- */
-enum { MOST_GROUPS = 32, LONGEST = 840 /* bytes of a group, any type */ };
+enum {
+    MOST_GROUPS = 32, LONGEST = 840 /* bytes of a group, any type */,
+    END_LINES = 8, END_GROUPS = 8 /* fetched during so many groups' ends, so that memory does not rest */
+};
 /* Sixteen rows, one group of blocks: integers and scales as the type's group_fn leaves them. */
 struct partial { vi dot[ROWS], more[ROWS], half[FOUR]; };
 /* Fetched QG_ROW_AHEAD bytes on, one line at a time between the steps of the work: a burst holds it up. Rows lie one after the other. */
@@ -116,8 +119,11 @@ INLINE void walk(float *c, int load, const struct qact *act, int64_t act_step, c
             for (int g = 0; g < whole; g++, a += chunk_step, p += group_bytes) group(&part[g], r, a, act_step, p, blocks);
             if (whole < n) rest(&part[whole], r, a, act_step, p, last);
         }
-        for (int g = 0; g < n; g++)
+        const uint8_t *after = here + ROWS * row;
+        for (int g = 0; g < n; g++, after += END_LINES * LINE) {
+            if (g < END_GROUPS) fetch_rest(after, 0, END_LINES * LINE);
             acc = finish(acc, &part[g], act + (g0 + g) * chunk_step, act_step, g < whole ? blocks : last);
+        }
     }
     _mm512_storeu_ps(c, acc);
 }
@@ -158,22 +164,31 @@ INLINE void q8_0_group(struct partial *out, int r, const struct qact *act, int64
 NOINLINE __m512 q8_0_finish(__m512 acc, const struct partial *part, const struct qact *act, int64_t act_step, int n)
 {
     const vi down = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi32(16), 1);
-    vi dot[ROWS], scale[ROWS];
-#pragma GCC unroll 16
-    for (int r = 0; r < ROWS; r++) dot[r] = part->dot[r];
-    transpose(dot);
+    const vi first = _mm512_setr_epi64(0, 1, 8, 9, 2, 3, 10, 11), second = _mm512_setr_epi64(4, 5, 12, 13, 6, 7, 14, 15);
+    vi dot[ROWS], s[8], scale[2][FOUR];
 #pragma GCC unroll 8
     for (int r = 0; r < ROWS; r += 2) { /* two rows a dword: 0xaaaaaaaa takes the high words from the second */
         const vi low = _mm512_srlv_epi32(part->more[r], down), high = _mm512_srlv_epi32(part->more[r + 1], down);
-        scale[r / 2] = _mm512_mask_blend_epi16(0xaaaaaaaa, low, _mm512_slli_epi32(high, 16));
-        scale[8 + r / 2] = _mm512_setzero_si512();
+        s[r / 2] = _mm512_mask_blend_epi16(0xaaaaaaaa, low, _mm512_slli_epi32(high, 16));
     }
-    transpose(scale); /* eight dwords each */
-    for (int b = 0; b < n; b++) {
-        const int odd = b % 2, k = b % 8;
-        const struct qact *a = act + b / 8 * act_step;
-        const vi whole = _mm512_add_epi32(dot[b / 8 * 8 + 4 * odd + k / 2], _mm512_set1_epi32(a->neg32[k] * 16)); /* -128·Σa */
-        const __m512 d = _mm512_cvtph_ps(_mm512_castsi512_si256(scale[8 * odd + b / 2]));
+    transpose_in_lanes(s);
+    transpose_in_lanes(s + 4);
+#pragma GCC unroll 4
+    for (int i = 0; i < FOUR; i++) { /* block 2i of the first chunk below that of the second; odd blocks likewise */
+        scale[0][i] = _mm512_permutex2var_epi64(s[i], first, s[4 + i]);
+        scale[1][i] = _mm512_permutex2var_epi64(s[i], second, s[4 + i]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; r++) dot[r] = part->dot[r];
+    transpose(dot);
+#pragma GCC unroll 16
+    for (int b = 0; b < Q8_0_GROUP; b++) {
+        if (b >= n) break;
+        const int odd = b % 2, k = b % 8, c = b / 8;
+        const struct qact *a = act + c * act_step;
+        const vi whole = _mm512_add_epi32(dot[8 * c + 4 * odd + k / 2], _mm512_slli_epi32(_mm512_set1_epi32(a->neg32[k]), 4)); /* -128·Σa */
+        const vi both = scale[odd][k / 2];
+        const __m512 d = _mm512_cvtph_ps(c ? _mm512_extracti64x4_epi64(both, 1) : _mm512_castsi512_si256(both));
         acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), _mm512_mul_ps(d, _mm512_set1_ps(a->u.b.scale[k])), acc);
     }
     return acc;
@@ -268,7 +283,9 @@ NOINLINE __m512 q4_k_finish(__m512 acc, const struct partial *part, const struct
 #pragma GCC unroll 4
     for (int i = 0; i < FOUR; i++) low[i] = lanes_of_4(part->more + 4 * i);
     transpose_lanes(low);
-    for (int j = 0; 8 * j < n; j++) {
+#pragma GCC unroll 4
+    for (int j = 0; j < FOUR; j++) {
+        if (8 * j >= n) break;
         const __m512 by = _mm512_set1_ps(act[j * act_step].scale);
         acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[j]), _mm512_mul_ps(low_halves(half[j]), by), acc);
         acc = _mm512_fnmadd_ps(_mm512_cvtepi32_ps(low[j]), _mm512_mul_ps(high_halves(half[j]), by), acc);
@@ -321,8 +338,11 @@ NOINLINE __m512 q6_k_finish(__m512 acc, const struct partial *part, const struct
     vi dot[FOUR], half[FOUR];
     super_dots(dot, part->dot);
     super_dwords(half, part->half);
-    for (int j = 0; 8 * j < n; j++)
+#pragma GCC unroll 4
+    for (int j = 0; j < FOUR; j++) {
+        if (8 * j >= n) break;
         acc = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot[j]), _mm512_mul_ps(high_halves(half[j]), _mm512_set1_ps(act[j * act_step].scale)), acc);
+    }
     return acc;
 }
 ENTRY(q6_k, SUPER_GROUP, FOUR * Q6_K_BYTES)
