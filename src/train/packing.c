@@ -21,7 +21,7 @@ struct packing {
     uint32_t *batch; int n_batch;            /* batch i: order[batch[i] … batch[i+1]) */
     packing_rest_fn *rests; void *rests_ud;
     int epoch;                               /* -1: none yet */
-    uint32_t *in;                            /* the samples of the batch at hand in their order: trees together */
+    uint32_t *in, n_in;                      /* the samples of the batch at hand in their order: trees together */
     uint32_t *micro; int n_micro, i_batch;   /* micro-batch k: in[micro[k] … micro[k+1]); i_batch -1: none yet */
     enum share_mode share; int tree_rows; struct share find;
     int32_t *prefix; uint32_t *first;        /* of in[i]: rows it shares (0: none), where its tree begins; NULL: nothing is shared */
@@ -182,44 +182,45 @@ void packing_leave_out(struct packing *p, packing_rest_fn *rests, void *ud) {
     p->epoch = p->i_batch = -1;
 }
 
-/* A walk over a batch that is cut into n parts by rows: a sample belongs to the part in which its middle lies. Starts as { .n = n }. */
-struct place { int n; uint32_t i; int64_t part, row, n_row, total; };
-static int next_place(const struct packing *p, int i_batch, struct place *at) {
-    const uint32_t from = p->batch[i_batch], to = p->batch[i_batch + 1];
-    if (!at->total)
-        for (uint32_t i = from; i < to; i++)
-            at->total += sample_n_row(&p->d->v[p->order[i]]);
-    at->i = at->n_row ? at->i + 1 : from;
+/* Rows of the sample or tree that begins at in[i]; *end: the one behind it. */
+static int unit_rows(const struct packing *p, uint32_t i, uint32_t n, uint32_t *end) {
+    int rows = 0;
+    for (*end = i; *end == i || (p->first && *end < n && p->first[*end] == i); ++*end)
+        rows += sample_n_row(&p->d->v[p->in[*end]]) - (p->prefix ? p->prefix[*end] : 0);
+    return rows + (p->prefix ? p->prefix[i] : 0);
+}
+
+/* A walk over a batch that is cut into n parts by rows: a sample or tree belongs to the part in which its middle lies. Starts as { .n = n }. */
+struct place { int n; uint32_t i, next; int64_t part, row, n_row, total; };
+static int next_place(const struct packing *p, struct place *at) {
+    for (uint32_t i = 0, next; !at->next && i < p->n_in; i = next)
+        at->total += unit_rows(p, i, p->n_in, &next);
+    at->i = at->next;
     at->row += at->n_row;
-    if (at->i >= to)
+    if (at->i >= p->n_in)
         return 0;
-    at->n_row = sample_n_row(&p->d->v[p->order[at->i]]);
+    at->n_row = unit_rows(p, at->i, p->n_in, &at->next);
     at->part = (2 * at->row + at->n_row) * at->n / (2 * at->total);
     return 1;
 }
 
+/* Trees are made of the whole batch, so they do not depend on its parts. */
 static void enter_batch(struct packing *p, int epoch, int i_batch) {
     enter_epoch(p, epoch);
     if (p->i_batch == i_batch)
         return;
-    uint32_t from = p->batch[i_batch], to = p->batch[i_batch + 1];
-    if (p->n_part > 1) {
-        struct place at = { .n = p->n_part };
-        uint32_t first = to, end = to;
-        while (next_place(p, i_batch, &at)) {
-            if (at.part >= p->part && first == to)
-                first = at.i;
-            if (at.part > p->part && end == to)
-                end = at.i;
-        }
-        from = first < end ? first : end;
-        to = end;
-    }
-    const uint32_t n = to - from;
-    memcpy(p->in, p->order + from, n * sizeof *p->in);
+    const uint32_t n = p->n_in = p->batch[i_batch + 1] - p->batch[i_batch];
+    memcpy(p->in, p->order + p->batch[i_batch], n * sizeof *p->in);
     if (p->share)
         share_arrange(&p->find, p->d, p->in, n, p->tree_rows, INT32_MAX, p->prefix, p->first);
-    p->n_micro = n ? cut_runs(p, p->in, 0, n, p->micro_tokens, p->prefix, p->first, p->micro) : 0;
+    uint32_t from = n, to = n;
+    for (struct place at = { .n = p->n_part }; next_place(p, &at);) {
+        if (at.part >= p->part && from == n)
+            from = at.i;
+        if (at.part > p->part && to == n)
+            to = at.i;
+    }
+    p->n_micro = from < to ? cut_runs(p, p->in, from, to, p->micro_tokens, p->prefix, p->first, p->micro) : 0;
     p->i_batch = i_batch;
 }
 
@@ -229,47 +230,19 @@ void packing_split(struct packing *p, int i, int n) {
     p->i_batch = -1;
 }
 
-/* Rows of the sample or tree that begins at in[i]; *end: the one behind it. */
-static int unit_rows(const struct packing *p, uint32_t i, uint32_t n, uint32_t *end) {
-    int rows = p->prefix[i];
-    for (*end = i; *end < n && p->first[*end] == i; ++*end)
-        rows += sample_n_row(&p->d->v[p->in[*end]]) - p->prefix[*end];
-    return rows;
-}
-
-/* With trees, spans are those of this part's rows as they are computed: a tree belongs to the span in which its middle lies. */
-static void tree_spans(struct packing *p, int epoch, int i_batch, int own, int64_t *end) {
-    enter_batch(p, epoch, i_batch);
-    const uint32_t n = p->n_micro ? p->micro[p->n_micro] : 0;
-    int64_t total = 0, row = 0;
-    for (int i = 0; i < own; i++)
-        end[i] = 0;
-    for (uint32_t i = 0, next; i < n; i = next)
-        total += unit_rows(p, i, n, &next);
-    for (uint32_t i = 0, next; i < n; i = next) {
-        const int64_t rows = unit_rows(p, i, n, &next);
-        for (int64_t k = (2 * row + rows) * own / (2 * total); k < own; k++)
-            end[k] += rows;
-        row += rows;
-    }
-}
-
 int packing_spans(struct packing *p, int epoch, int i_batch, int all, int64_t *end, int64_t *first_row) {
-    enter_epoch(p, epoch);
+    enter_batch(p, epoch, i_batch);
     const int own = all % p->n_part ? 1 : all / p->n_part;
-    struct place at = { .n = own * p->n_part };
     *first_row = 0;
     for (int i = 0; i < own; i++)
         end[i] = 0;
-    while (next_place(p, i_batch, &at)) {
+    for (struct place at = { .n = own * p->n_part }; next_place(p, &at);) {
         const int64_t span = at.part - (int64_t)own * p->part;
         if (span < 0)
             *first_row += at.n_row;
         for (int64_t i = span < 0 ? own : span; i < own; i++)
             end[i] += at.n_row;
     }
-    if (p->share)
-        tree_spans(p, epoch, i_batch, own, end);
     return own;
 }
 

@@ -4,7 +4,7 @@
  * are those of whole samples (up to the order of additions in the gradient; a row's forward pass has the same bits). Shared are whole
  * pages of KERN_PANEL positions in front of the first token that pays loss. Samples are sorted by what they may share; of all cuts of
  * the sorted row into trees and single samples the one that saves most is taken (dynamic programming). Which samples form a
- * tree depends on the global batch (of several processes: each one's part) alone, never on micro-batches or memory.  SPDX-License-Identifier: Apache-2.0 */
+ * tree depends on the global batch alone, never on micro-batches, memory or other processes.  SPDX-License-Identifier: Apache-2.0 */
 #include "train/share.h"
 
 #include <stdlib.h>

@@ -26,10 +26,11 @@ if par 2 "${train[@]}" --ckpt-output-dir two >out 2>&1; then ok "two processes t
 if grep -q "2 processes train together" out && [ "$(grep -c '^Trained' out)" -eq 1 ]; then ok "rank 0 alone speaks"; else not_ok "rank 0 alone speaks"; fi
 par 4 "${train[@]}" --ckpt-output-dir four >out 2>&1
 if cmp -s one/adapter.gguf two/adapter.gguf && cmp -s one/adapter.gguf four/adapter.gguf; then ok "2 and 4 processes: the bits of one, 8-bit path"; else not_ok "2 and 4 processes: the bits of one, 8-bit path"; fi
-more=(--lora-dropout 0.1 --skip-learnt 5 --lora-first-layer 2 --num-epochs 8 --learning-rate 6e-3)
+sed 's/^{/{"system": "You know the towns of the north and those who lead them. Answer in one short sentence, and say when you do not know.", /' some.jsonl >begin.jsonl
+more=(--data-path begin.jsonl --share-prefix on --lora-dropout 0.1 --skip-learnt 5 --lora-first-layer 2 --num-epochs 8 --learning-rate 6e-3)
 "${train[@]}" "${more[@]}" --ckpt-output-dir one-more >out 2>&1
 par 2 "${train[@]}" "${more[@]}" --cache-states disk --ckpt-output-dir two-more >out 2>&1
-if cmp -s one-more/adapter.gguf two-more/adapter.gguf && grep -q "Trained [12][0-9] steps" out; then ok "dropout, kept states, learnt samples: the bits of one"; else not_ok "dropout, kept states, learnt samples: the bits of one"; fi
+if cmp -s one-more/adapter.gguf two-more/adapter.gguf && grep -q "Trained [1-6][0-9] steps" out; then ok "dropout, kept states, shared beginnings, learnt samples: the bits of one"; else not_ok "dropout, kept states, shared beginnings, learnt samples: the bits of one"; fi
 "${train[@]}" --precision exact --ckpt-output-dir one --fresh >out 2>&1
 par 3 "${train[@]}" --precision exact --ckpt-output-dir three >out 2>&1
 cat >same.py <<'P'
