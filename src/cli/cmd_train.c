@@ -189,7 +189,7 @@ static int from_scratch(const struct train_args *a, struct gemm_ctx *g)
     const int rc = train_from_scratch(g, &o, &r, &e);
     if (rc == ILAB_E_CANCEL) return stopped(&e);
     if (rc) return fail(&e, "Training failed: ");
-    if (a->json) train_report_json(&r, NULL, NULL);
+    if (a->json) train_report_json(&r, NULL, NULL, r.seconds);
     return EXIT_DONE;
 }
 
@@ -358,6 +358,7 @@ static int ask_resume(const struct train_args *a, int *fresh)
 static int run(struct cli *c, void *args)
 {
     const struct train_args *a = args;
+    const double begin = now_seconds();
     int fresh = 0, code = contradictions(c, a);
     if (code) return code;
     ilab_err e = { 0 };
@@ -407,7 +408,9 @@ static int run(struct cli *c, void *args)
     if (!rc && a->warmup > 0) o.schedule.warmup_steps = (int64_t)(a->warmup * (double)a->epochs * (double)s.d.n_tokens / a->batch) + 1;
     if (!rc && a->dry_run) {
         struct train_estimate est = { 0 };
-        rc = train_estimate(s.g, s.m, s.t, &s.d, &o, &est, &e);
+        const double loaded = now_seconds() - begin;
+        rc = train_estimate(s.g, s.m, &s.d, s.val.n ? &s.val : NULL, &o, &est, &e);
+        if (est.seconds_total > 0) est.seconds_total += loaded + (a->no_merge ? 0 : train_merge_seconds(s.m, mix, s.g, &est));
         if (!rc && first) print_estimate(&est, a->json);
         if (rc) return give_up(&s, fail(&e, "Dry run failed: "));
         session_release(&s);
@@ -424,7 +427,7 @@ static int run(struct cli *c, void *args)
     }
     if (!rc && first) {
         const struct train_result end = { .g = s.g, .m = s.m, .t = s.t, .ad = s.ad, .d = &s.d, .val = &s.val, .base = s.base, .data = s.data, .test = s.test, .out = a->out,
-                                          .save = a->no_merge ? NULL : s.save, .mix = mix, .quiet = a->quiet, .json = a->json, .report = &r };
+                                          .save = a->no_merge ? NULL : s.save, .mix = mix, .quiet = a->quiet, .json = a->json, .begin = begin, .report = &r };
         rc = train_result(&end, &e);
     }
     if (rc) return give_up(&s, fail(&e, "Training failed: "));

@@ -163,7 +163,7 @@ static void add_number(struct sb *b, const char *key, double v) /* JSON has no N
     else sb_addc(b, "null, ");
 }
 
-void train_report_json(const struct train_report *r, const char *adapter, const char *merged)
+void train_report_json(const struct train_report *r, const char *adapter, const char *merged, double seconds_total)
 {
     struct sb b;
     sb_init(&b, 1 << 20);
@@ -175,6 +175,7 @@ void train_report_json(const struct train_report *r, const char *adapter, const 
     add_number(&b, "val_first", r->val_first);
     add_number(&b, "val_loss", r->val_loss);
     add_number(&b, "seconds", r->seconds);
+    add_number(&b, "seconds_total", seconds_total);
     add_number(&b, "tokens_per_s", r->tokens_per_s);
     add_number(&b, "gflops", r->gflops);
     add_number(&b, "peak_rss_bytes", (double)r->peak_rss_bytes);
@@ -196,7 +197,7 @@ int train_result(const struct train_result *o, ilab_err *e)
     if (!rc && o->save && is_rounded(o)) rc = rounding_loss(o, loss, e);
     if (!rc && !o->quiet && !o->json && o->test && o->ad) rc = before_after(o, &answers, e);
     if (!rc) rc = complete_manifest(o, loss, answers, e);
-    if (!rc && o->json) train_report_json(o->report, o->ad ? adapter : NULL, o->save);
+    if (!rc && o->json) train_report_json(o->report, o->ad ? adapter : NULL, o->save, now_seconds() - o->begin);
     else if (!rc) show_end(o, adapter);
     json_decref(answers);
     mem_free(adapter);

@@ -9,12 +9,12 @@ struct train_result {
     const struct dataset *d, *val;                                /* val without samples: there are none */
     const char *base, *data, *test /* questions; NULL: none */, *out;
     const char *save; int mix;                                    /* merged model; save NULL: none is wanted */
-    int quiet, json;
+    int quiet, json; double begin;                                /* now_seconds() when the command began */
     const struct train_report *report;
 };
 /* Merges, measures what rounding cost, shows answers before and after, completes manifest.json, prints the end. */
 int train_result(const struct train_result *o, ilab_err *e);
-void train_report_json(const struct train_report *r, const char *adapter, const char *merged);
+void train_report_json(const struct train_report *r, const char *adapter, const char *merged, double seconds_total);
 int terminal_is_utf8(void);
 
 #endif

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 static const char MAGIC[8] = "ILABCKPT";
-enum { CHECKPOINT_VERSION = 2, SETTINGS_MAX = 1 << 20, PIECE = 1 << 20 };
+enum { CHECKPOINT_VERSION = 2, SETTINGS_MAX = 1 << 20, PIECE = CHECKPOINT_BUFFER };
 
 /* The hash is chained over pieces of PIECE bytes of the file, wherever the parts begin. */
 struct writer { struct file_out o; uint64_t hash; uint8_t *piece; size_t n; };

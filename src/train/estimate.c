@@ -1,14 +1,20 @@
-/* estimate.c — what a run will need: memory by buffer from the same plan that allocates, time from two real steps on copies
- * (more where they are short). The first one also brings weights and buffers into memory; it counts once.
+/* estimate.c — what a run will need: memory by buffer from the same plan that allocates, time from real steps on copies.
  *
+ * One step to warm up (it brings weights and buffers into memory; what it takes longer counts once), then two, or as many as a second
+ * holds. Layers below the lowest adapted one have their own pace: where hidden states are kept, they are computed in the first epoch only.
+ * The gate and the buffers are timed as they are made, validation counts as forward passes, and where much will be written, the disk is tried.
  * The machine's peak is measured, not looked up: the product's own tile kernel on operands that stay in L1, all threads at once.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "train/plan.h"
+#include "train/tape.h"
 
+#include <math.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2, MOST_STEPS = 40 };
-static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 1 /* of measuring, where steps are short */, WRITE_BYTES_A_SECOND = 4e8;
+enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2 /* after the first */, MOST_STEPS = 40, TRIED_BYTES = 1 << 25 };
+static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 1 /* of measuring, where steps are short */, WRITE_BYTES_A_SECOND = 4e8 /* where it was not tried */,
+                    MERGED_A_SECOND = 1.5e8 /* weights a thread: unpacked, added, rounded */;
 
 struct peak { const struct kern *k; float *mem; size_t floats; int n_row, two; double flops[256]; };
 
@@ -48,13 +54,13 @@ static double measure_peak(struct gemm_ctx *g) {
 }
 
 /* What measuring holds, and what it gave. */
-struct measured { struct packing *p; struct tape *tape; struct optim *optim; float *kept; double first, first_work, rest, rest_work, rows, seconds, joules; };
+struct lap { struct pace all, below; };
+struct measured { struct packing *p; struct tape *tape; struct optim *optim; float *kept; struct lap first, rest; double seconds, joules, before; };
 
-/* One step as the run would do it; *rows, *work. */
-static int one_step(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, int i_batch, double *rows, double *work, ilab_err *e) {
+/* One step as the run would do it. */
+static int one_step(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, double below_work, int i_batch, struct lap *lap, ilab_err *e) {
     float scale = (float)(1.0 / packing_weight(s->p, 0, i_batch));
-    double sum = 0, weight = 0;
-    *rows = *work = 0;
+    double sum = 0, weight = 0, begin = now_seconds(), below = tape_below_seconds(s->tape);
     int64_t end[SPANS_MAX], first_row;
     const int n_span = packing_spans(s->p, 0, i_batch, tape_span_count(ad), end, &first_row);
     tape_spans(s->tape, n_span, end, first_row);
@@ -69,29 +75,28 @@ static int one_step(struct measured *s, const struct model *m, const struct adap
             return rc;
         for (int j = 0; j < b.n_seg; j++)
             squares += segment_squares(&b.seg[j]);
-        *rows += b.n_row;
-        *work += run_flops(m, ad, b.n_row, squares, y.n);
+        lap->all.work += run_flops(m, ad, b.n_row, squares, y.n);
+        lap->below.work += b.n_row * below_work;
     }
     tape_finish_grad(s->tape);
     optim_step(s->optim, 0);
+    lap->all.seconds += now_seconds() - begin;
+    lap->below.seconds += tape_below_seconds(s->tape) - below;
     return 0;
 }
 
 static int measure(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, ilab_err *e) {
     const int n_batch = packing_n_batches(s->p, 0);
+    const struct epoch_rows w = packing_epoch_rows(s->p, 0);
     double joules = 0;
     const int reports = !energy_joules(&joules);
-    const double begin = now_seconds();
-    for (int i = 0; i < MOST_STEPS && (i < LEAST_STEPS || s->first + s->rest < LEAST_SECONDS); i++) {
-        double rows, work, t0 = now_seconds();
+    const double begin = now_seconds(), below = work_below(m, ad, w.rows, w.squares) / w.rows;
+    for (int i = 0; i < MOST_STEPS && (i <= LEAST_STEPS || s->rest.all.seconds < LEAST_SECONDS); i++) {
         if (signal_pending())
             return err_set(e, ILAB_E_CANCEL, "stopped");
-        int rc = one_step(s, m, ad, o, i % n_batch, &rows, &work, e);
+        int rc = one_step(s, m, ad, o, below, i % n_batch, i ? &s->rest : &s->first, e);
         if (rc)
             return rc;
-        *(i ? &s->rest : &s->first) += now_seconds() - t0;
-        *(i ? &s->rest_work : &s->first_work) += work;
-        s->rows += rows;
     }
     s->seconds = now_seconds() - begin;
     if (reports && !energy_joules(&s->joules))
@@ -99,13 +104,71 @@ static int measure(struct measured *s, const struct model *m, const struct adapt
     return 0;
 }
 
-/* Work of all steps: epochs of equal size, the part below the adapter only once where its result is kept. */
-static double work_total(const struct model *m, const struct adapter *ad, const struct epoch_rows *r, double targets, const struct train_plan *p, double epochs) {
-    const double all = run_flops(m, ad, r->rows, r->squares, targets), below = p->states == STATES_OFF ? 0 : work_below(m, ad, r->rows, r->squares);
-    return epochs * all - (epochs > 1 ? (epochs - 1) * below : 0);
+/* Seconds of some work with these paces. */
+static double lap_seconds(const struct lap *l, double all, double below) {
+    const struct pace rest = { l->all.work - l->below.work, l->all.seconds - l->below.seconds };
+    return pace_seconds(&rest, all - below) + pace_seconds(&l->below, below);
 }
 
-static void fill(struct train_estimate *out, const struct measured *s, const struct model *m, const struct adapter *ad, const struct dataset *d,
+/* Steps, validation, checkpoints. */
+static double loop_seconds(const struct measured *s, const struct model *m, const struct adapter *ad, const struct dataset *d, const struct dataset *val,
+                           const struct train_plan *p, const struct train_opts *o, double epochs, int64_t steps, double bytes_per_s) {
+    const struct data_work v = work_of(val);
+    const struct epoch_rows w = packing_epoch_rows(s->p, 0);
+    const double all = run_flops(m, ad, w.rows, w.squares, work_of(d).targets), below = work_below(m, ad, w.rows, w.squares),
+                 computed = p->states == STATES_OFF || epochs < 1 ? epochs : 1;
+    struct lap l = s->rest;
+    double late = s->first.all.seconds - lap_seconds(&l, s->first.all.work, s->first.below.work);
+    if (late < 0) { /* the first step was no slower: that was noise */
+        l.all.work += s->first.all.work, l.all.seconds += s->first.all.seconds;
+        l.below.work += s->first.below.work, l.below.seconds += s->first.below.seconds;
+        late = 0;
+    }
+    double seconds = late + lap_seconds(&l, epochs * (all - below) + computed * below, computed * below);
+    if (v.rows > 0) { /* before the first step, every so often, and after the last */
+        const int64_t every = o->val_steps > 0 ? o->val_steps : steps / 10 + 1;
+        const double forward = run_flops(m, ad, v.rows, v.squares, v.targets) / (ad ? 2 : 3);
+        seconds += (double)(1 + (steps + every - 1) / every) * pace_seconds(&l.all, forward);
+    }
+    const size_t n_param = ad ? ad->n_params : m->n_params;
+    const double save = 3.0 * sizeof(float) * (double)n_param / bytes_per_s, often = save * 20 > o->checkpoint_seconds ? save * 20 : o->checkpoint_seconds,
+                 saves = (o->checkpoint_seconds > 0 ? floor(seconds / often) : 0) + (o->checkpoint_steps > 0 ? (double)(steps / o->checkpoint_steps) : 0) + 1;
+    return seconds + save * saves + (ad ? 2.0 * sizeof(float) * (double)n_param / bytes_per_s : 0);
+}
+
+/* How fast the disk of a folder (or of what is there of it) takes bytes for good. */
+static double disk_rate(const char *dir) {
+    char *parent = mem_strndup(dir, strlen(dir)), *path = NULL, *piece = mem_calloc(1, TRIED_BYTES / 16);
+    while (parent && *parent && file_exists(parent) != 2) {
+        char *slash = strrchr(parent, '/');
+        *(!slash ? parent : slash == parent ? slash + 1 : slash) = 0;
+    }
+    struct file_out f;
+    double rate = WRITE_BYTES_A_SECOND;
+    if (parent && piece && (path = path_join(*parent ? parent : ".", ".ilab-disk-rate")) && !file_create(&f, path, NULL)) {
+        const double begin = now_seconds();
+        for (int i = 0; i < 16; i++)
+            file_put(&f, piece, TRIED_BYTES / 16);
+        if (!file_commit(&f, NULL))
+            rate = TRIED_BYTES / (now_seconds() - begin + 1e-6);
+        unlink(path);
+    }
+    mem_free(piece);
+    mem_free(path);
+    mem_free(parent);
+    return rate;
+}
+
+double train_merge_seconds(const struct model *m, int mix, struct gemm_ctx *g, const struct train_estimate *s) {
+    const struct qtype_info *q = qtype_info(mix_base_type(mix));
+    struct pool *pool = gemm_pool(g);
+    double n = 0;
+    for (int i = 0; i < m->n_weight; i++)
+        n += (double)tensor_elems(&m->weight[i].t);
+    return n / (MERGED_A_SECOND * (pool ? pool_threads(pool) : 1)) + n * (double)q->bytes / (double)q->elems / (s->bytes_per_s > 0 ? s->bytes_per_s : WRITE_BYTES_A_SECOND);
+}
+
+static void fill(struct train_estimate *out, const struct measured *s, const struct model *m, const struct adapter *ad, const struct dataset *d, const struct dataset *val,
                  const struct train_plan *p, const struct train_opts *o, struct gemm_ctx *g) {
     const size_t n_param = ad ? ad->n_params : m->n_params;
     out->steps = run_total_steps(s->p, o);
@@ -114,25 +177,25 @@ static void fill(struct train_estimate *out, const struct measured *s, const str
     out->tokens = (int64_t)(epochs * rows.rows);
     out->sample_tokens = (double)packing_n_rows(s->p);
     out->share_saved = out->sample_tokens - rows.rows;
-    if (s->seconds <= 0)
+    if (s->rest.all.seconds <= 0)
         return;
-    /* The first step is slower than the others by what it reads and touches; when it is not, that was noise. */
-    const double slow = s->first / s->first_work, steady = s->rest / s->rest_work, a_work = slow < steady ? (s->first + s->rest) / (s->first_work + s->rest_work) : steady;
-    const double work = work_total(m, ad, &rows, work_of(d).targets, p, epochs), seconds = work * a_work + (slow > steady ? s->first - s->first_work * steady : 0);
-    const double save = 3.0 * sizeof(float) * (double)n_param / WRITE_BYTES_A_SECOND, saves = o->checkpoint_seconds > 0 ? seconds / o->checkpoint_seconds + 1 : 1;
-    out->seconds_total = seconds + save * saves;
-    out->tokens_per_s = (double)out->tokens / seconds;
+    if (o->out_dir && n_param * 3 * sizeof(float) + (m->gguf ? (size_t)gguf_file_bytes(m->gguf) : 0) > 4 * (size_t)TRIED_BYTES)
+        out->bytes_per_s = disk_rate(o->out_dir);
+    const double loop = loop_seconds(s, m, ad, d, val, p, o, epochs, out->steps, out->bytes_per_s > 0 ? out->bytes_per_s : WRITE_BYTES_A_SECOND);
+    out->seconds_before = s->before;
+    out->seconds_total = s->before + loop;
+    out->tokens_per_s = (double)out->tokens / loop;
     const double peak = measure_peak(g);
-    out->share_of_peak = peak > 0 ? 1 / a_work / peak : 0;
+    out->share_of_peak = peak > 0 ? s->rest.all.work / s->rest.all.seconds / peak : 0;
     out->joules = s->joules > 0 ? s->joules / s->seconds * out->seconds_total : 0;
-    /* Measured; but the steps had neither the hidden states of all samples, nor the run a copy of the weights. */
+    /* Measured; but the steps had neither the hidden states of all samples nor a checkpoint's buffer, and the run has no copy of the weights. */
     const size_t kept = s->kept ? n_param * sizeof(float) : 0, measured = mem_peak_rss();
-    out->peak_rss_bytes = (measured > kept ? measured - kept : 0) + (p->states == STATES_RAM ? p->states_bytes : 0);
+    out->peak_rss_bytes = (measured > kept ? measured - kept : 0) + CHECKPOINT_BUFFER + (p->states == STATES_RAM ? p->states_bytes : 0);
 }
 
-int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct train_opts *o,
+int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d, const struct dataset *val, const struct train_opts *o,
                    struct train_estimate *out, ilab_err *e) {
-    (void)t;
+    const double begin = now_seconds();
     struct adapter *ad = NULL;
     struct measured s = { 0 };
     struct train_plan plan = { 0 };
@@ -141,7 +204,7 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *
         return err_set(e, ILAB_E_INVALID, "model '%s' was not opened for training of all weights", m->name);
     int rc = o->full ? 0 : train_adapter(&ad, m, o, e);
     if (!rc)
-        rc = plan_make(&plan, g, m, ad, d, NULL, o, e);
+        rc = plan_make(&plan, g, m, ad, d, val, o, e);
     if (!rc)
         rc = packing_new(&s.p, d, plan.batch, plan.micro, o->seed, e);
     if (!rc)
@@ -182,11 +245,12 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *
             int n = tape_params(s.tape, &param);
             rc = optim_new(&s.optim, g, param, n, &o->optim, e);
         }
+        s.before = now_seconds() - begin;
         if (!rc)
             rc = measure(&s, m, ad, o, e);
     }
     if (!rc)
-        fill(out, &s, m, ad, d, &plan, o, g);
+        fill(out, &s, m, ad, d, val, &plan, o, g);
     if (s.kept)
         memcpy(m->params, s.kept, n_param * sizeof(float));
 done:

@@ -245,7 +245,7 @@ static struct tape_opts gate_opts(const struct model *m, int n_row, const struct
     /* A large model's activations are not all kept: this is not the time for the highest use of memory. */
     const double kept = (double)n_row * m->hp.n_layer * 4.0 * (6.0 * m->hp.n_embd + 4.0 * m->hp.n_ff);
     const int tight = kept > KEEP_BYTES || (plan && plan->tape.recompute > 0);
-    return (struct tape_opts){ .recompute = tight ? m->hp.n_layer : 0, .lean = 1, .logit_rows = plan ? plan->tape.logit_rows : 0,
+    return (struct tape_opts){ .recompute = tight ? m->hp.n_layer : 0, .lean = 1, .logit_rows = plan ? plan->tape.logit_rows : 0, .logit_parts = plan ? plan->tape.logit_parts : 0,
                                .pager = plan ? plan->tape.pager : NULL };
 }
 

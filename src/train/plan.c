@@ -243,6 +243,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     plan_add(p, "program, vocabulary", rss > known ? rss - known : 0);
     plan_add(p, o->optim.storage == OPTIM_BF16 ? "optimiser (BF16)" : "optimiser", moments);
     plan_add(p, "products' and attention's scratch", (size_t)s.threads * attn_backward_floats(&attn, p->longest) * sizeof(float));
+    plan_add(p, "buffer of a checkpoint", CHECKPOINT_BUFFER);
     s.fixed = p->total;
     const size_t free_now = (size_t)((double)mem_available() * AUTO_SHARE) + mem_rss(NULL, NULL);
     const int by_user = limit && limit < free_now;

@@ -33,14 +33,20 @@ double work_below(const struct model *m, const struct adapter *ad, double rows, 
 double work_layer_again(const struct model *m);                                                  /* a token's recomputation of a layer */
 
 /* What remains of a run, from what was measured in it: work, validations, checkpoints. */
+struct pace { double work, seconds; };
 struct clock {
     double epoch_work, epoch_rows;     /* of an epoch */
     double below_work;                 /* of a row, what kept hidden states save from the second epoch on */
     double val_work;
-    double work, seconds;              /* of the last steps, older ones fading */
+    /* Of the last steps, older ones fading: the layers below the lowest adapted one (forward alone), and the rest, which has another pace. */
+    struct pace below, rest;
+    int n_step;
     double val_seconds, save_seconds;
 };
-void clock_step(struct clock *c, double work, double seconds);
+/* One step: work and seconds of all, and those of the layers below. A first step that was slower than the second (it brings weights
+ * and buffers into memory) is forgotten. */
+void clock_step(struct clock *c, struct pace all, struct pace below);
+double pace_seconds(const struct pace *p, double work);                                         /* 0: nothing is known */
 /* epochs: those that remain, fractions included; kept: of them, those that find hidden states kept; n_val validations; save_every
  * seconds between checkpoints. */
 double clock_left(const struct clock *c, double epochs, double kept, int n_val, double save_every);

@@ -64,6 +64,7 @@ void tape_set_states(struct tape *t, struct states *s, const uint32_t *sample, u
 }
 
 int64_t tape_rows_kept(const struct tape *t) { return t->rows_kept; }
+double tape_below_seconds(const struct tape *t) { return t->below_seconds; }
 
 /* States of segments first … end (a sequence, or a tree) to out; 0: some are not kept. below.x is free for a sample's block. */
 static int states_known(struct tape *t, const struct batch *b, int first, int end, float *out)
@@ -130,8 +131,10 @@ void layers_forward(struct tape *t, const struct batch *b, int backward)
     const int n_layer = t->m->hp.n_layer;
     const enum pager_walk walk = backward ? PAGER_UP : PAGER_CIRCLE;
     const int64_t kept = t->rows_kept;
+    const double begin = now_seconds();
     if (t->part_sample) below_kept(t, b, walk, tape_acts(t, t->lowest)->x);
     else below_forward(t, b, walk, tape_acts(t, t->lowest)->x);
+    if (t->lowest > 0) t->below_seconds += now_seconds() - begin;
     /* Where nothing was computed below, nothing will be the next time. */
     pager_way(t->o.pager, t->rows_kept - kept == b->n_row ? t->lowest : 0, t->lowest);
     for (int l = t->lowest; l < n_layer; l++) {

@@ -109,7 +109,7 @@ static int set_up(struct loop *l, ilab_err *e) {
     l->before = l->s.seconds;
     const struct data_work w = work_of(r->d), v = work_of(r->val);
     l->clock->epoch_work = run_flops(r->m, r->ad, epoch.rows, epoch.squares, w.targets);
-    l->clock->below_work = p->states == STATES_OFF ? 0 : work_below(r->m, r->ad, epoch.rows, epoch.squares) / epoch.rows;
+    l->clock->below_work = work_below(r->m, r->ad, epoch.rows, epoch.squares) / epoch.rows;
     l->clock->epoch_rows = epoch.rows;
     l->clock->val_work = run_flops(r->m, r->ad, val.rows, val.squares, v.targets) / (r->ad ? 2 : 3); /* forward only */
     return metrics_open(l, e);
@@ -198,6 +198,7 @@ static int one_step(struct loop *l, ilab_err *e) {
     struct step_sums s = { 0 };
     double start = now_seconds();
     const int64_t kept = tape_rows_kept(l->tape);
+    const double below_before = tape_below_seconds(l->tape);
     if (!next_batch(l)) {                               /* the others rest: the run is shorter than was planned */
         l->s.total_steps = l->s.step;
         return 0;
@@ -227,9 +228,9 @@ static int one_step(struct loop *l, ilab_err *e) {
     l->session_tokens += rows;
     l->step_seconds += seconds;
     l->rate = l->rate > 0 ? 0.9 * l->rate + 0.1 * rate : rate;
-    const double flops = run_flops(r->m, r->ad, s.rows, s.squares, s.targets) - (double)(tape_rows_kept(l->tape) - kept) * l->clock->below_work;
+    const double n_kept = (double)(tape_rows_kept(l->tape) - kept), flops = run_flops(r->m, r->ad, s.rows, s.squares, s.targets) - n_kept * l->clock->below_work;
     l->flops += flops;
-    clock_step(l->clock, flops, seconds);
+    clock_step(l->clock, (struct pace){ flops, seconds }, (struct pace){ (s.rows - n_kept) * l->clock->below_work, tape_below_seconds(l->tape) - below_before });
     if (r->o->metrics_steps < 2 || l->s.step % r->o->metrics_steps == 0 || l->s.step == l->s.total_steps)
         metrics_step(l, loss, (double)lr, norm, seconds, rows);
     return 0;
@@ -262,7 +263,8 @@ static double seconds_left(const struct loop *l, int64_t val_steps) {
     l->clock->save_seconds = l->save_seconds;
     /* Of this epoch's rest, nothing is kept yet when it is the first of this session. */
     const double epochs = (double)left / batches, first = l->session_tokens < (int64_t)l->clock->epoch_rows ? 1 - (double)l->session_tokens / l->clock->epoch_rows : 0;
-    return clock_left(l->clock, epochs, epochs > first ? epochs - first : 0, (int)n_val, l->r->o->checkpoint_seconds);
+    const double kept = l->plan->states == STATES_OFF || epochs < first ? 0 : epochs - first;
+    return clock_left(l->clock, epochs, kept, (int)n_val, l->r->o->checkpoint_seconds);
 }
 
 static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {

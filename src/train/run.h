@@ -43,6 +43,7 @@ int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint3
 void packing_one_sample(struct packing *p, uint32_t sample, struct batch *b, struct targets *y);
 
 /* ---- checkpoint.c ---- */
+enum { CHECKPOINT_BUFFER = 1 << 20 /* while one is written */ };
 /* All that a run needs to go on beside weights and moments. No random state: shuffles follow from seed and epoch. */
 struct run_state {
     int64_t step, total_steps, decay_start; /* decay_start: first step of the WSD decay, -1: none */

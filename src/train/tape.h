@@ -28,6 +28,7 @@ struct tape {
     struct states *states; const uint32_t *sample, *part_sample; uint32_t sample0; /* tape_set_states */
     int32_t *miss_id; struct segment *miss_seg; int *miss; /* [T] segments whose states are not kept */
     int64_t rows_kept;               /* rows that did not have to be computed below `lowest` */
+    double below_seconds;            /* spent there */
     float *x_out;                    /* [T,C] output of the last layer */
     float *page_mem; void **page; int n_page;
     void **tree_page;                /* page lists of segments that go on from a shared beginning: its pages, then their own */
@@ -77,6 +78,7 @@ struct tape {
 struct states;
 void tape_set_states(struct tape *t, struct states *s, const uint32_t *sample, uint32_t sample0);
 int64_t tape_rows_kept(const struct tape *t);
+double tape_below_seconds(const struct tape *t);                    /* of all forward passes below the lowest adapted layer, so far */
 /* The next tape_step writes each target's cross-entropy to loss[0 … y->n), −1 where another token was likelier. */
 void tape_tell_losses(struct tape *t, float *loss);
 

@@ -205,12 +205,14 @@ void train_curve_text(const struct train_curve *c, struct sb *out, int width, in
 struct scratch_opts { const char *config; int quiet; int fresh; /* forget the state of an earlier run */ };
 int train_from_scratch(struct gemm_ctx *g, const struct scratch_opts *o, struct train_report *r, ilab_err *e);
 
-/* Memory by buffer and time from real steps on copies; changes nothing. seconds_total: steps, validation and checkpoints; an upper bound
+/* Memory by buffer and time from real steps on copies; changes nothing. seconds_total: all that train_run does, an upper bound
  * where learnt items are left out. joules 0: the machine does not report energy. */
 struct train_estimate {
     struct plan_row row[28]; int n_row;
     size_t total_bytes /* planned */, peak_rss_bytes /* of the run: measured here, and what is still to come */;
     double tokens_per_s, seconds_total, share_of_peak, joules;
+    double seconds_before;          /* of seconds_total: what a run does before its first step (gate, buffers) */
+    double bytes_per_s;             /* that the disk of out_dir takes; 0: little is to be written, it was not measured */
     int64_t steps, tokens;
     int micro_tokens, recomputed_layers, states, streams; /* what the plan chose; enum states_place */
     double sample_tokens;           /* of an epoch; `tokens` counts shared beginnings once */
@@ -218,7 +220,9 @@ struct train_estimate {
     char choices[512];              /* the same in words */
     struct path_report paths;       /* what the path was chosen by */
 };
-int train_estimate(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct train_opts *o,
+int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d, const struct dataset *val /* NULL */, const struct train_opts *o,
                    struct train_estimate *out, ilab_err *e);
+/* To merge m's weights with an adapter into a file of a mix. */
+double train_merge_seconds(const struct model *m, int mix, struct gemm_ctx *g, const struct train_estimate *s);
 
 #endif

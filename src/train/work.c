@@ -52,17 +52,29 @@ struct data_work work_of(const struct dataset *d) {
     return w;
 }
 
-void clock_step(struct clock *c, double work, double seconds) {
+double pace_seconds(const struct pace *p, double work) { return p->work > 0 ? work / p->work * p->seconds : 0; }
+
+static void pace_add(struct pace *p, double work, double seconds) {
     static const double KEEP = 0.95;
-    c->work = KEEP * c->work + work;
-    c->seconds = KEEP * c->seconds + seconds;
+    if (work <= 0)
+        return;
+    p->work = KEEP * p->work + work;
+    p->seconds = KEEP * p->seconds + seconds;
+}
+
+void clock_step(struct clock *c, struct pace all, struct pace below) {
+    const double work = all.work - below.work, seconds = all.seconds - below.seconds;
+    if (c->n_step++ == 1 && pace_seconds(&c->rest, work) > seconds)
+        c->rest = c->below = (struct pace){ 0 };
+    pace_add(&c->rest, work, seconds);
+    pace_add(&c->below, below.work, below.seconds);
 }
 
 double clock_left(const struct clock *c, double epochs, double kept, int n_val, double save_every) {
-    double left = epochs * c->epoch_work - kept * c->below_work * c->epoch_rows;
-    if (c->work <= 0 || c->seconds <= 0)
+    const double below = c->below_work * c->epoch_rows;
+    if (c->rest.work <= 0 || c->rest.seconds <= 0)
         return 0;
-    double seconds = left / c->work * c->seconds;
-    seconds += n_val * (c->val_seconds > 0 ? c->val_seconds : c->val_work / c->work * c->seconds);
+    double seconds = pace_seconds(&c->rest, epochs * (c->epoch_work - below)) + pace_seconds(c->below.work > 0 ? &c->below : &c->rest, (epochs - kept) * below);
+    seconds += n_val * (c->val_seconds > 0 ? c->val_seconds : pace_seconds(&c->rest, c->val_work));
     return seconds * (save_every > 0 ? 1 + c->save_seconds / save_every : 1) + c->save_seconds;
 }
