@@ -120,6 +120,8 @@ struct progress {
     int quiet, tty, width;
     char text[160];
 };
+/* Labels and words of all progress lines in another language; NULL: as they are. Once, before threads. */
+void progress_words(const char *(*words)(const char *english));
 void progress_start(struct progress *p, const char *label, int64_t total, int64_t already_done);
 void progress_at(struct progress *p, int64_t done, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void progress_end(struct progress *p);                       /* leaves the last state as a finished line */

@@ -36,7 +36,10 @@ int dir_make(const char *path, ilab_err *e) {
         at += strcspn(at, "/");
         char kept = *at;
         *at = 0;
-        if (mkdir(p, 0777) && file_exists(p) != 2) errnum = errno == EEXIST ? ENOTDIR : errno;
+        if (mkdir(p, 0777)) {
+            const int why = errno; /* before anything else asks the system */
+            if (file_exists(p) != 2) errnum = why == EEXIST ? ENOTDIR : why;
+        }
         *at = kept;
     }
     mem_free(p);

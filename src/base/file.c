@@ -42,13 +42,14 @@ static int fail(ilab_err *e, int errnum, const char *verb, const char *path) {
 static int open_retry(const char *path, int flags, mode_t mode) {
     int fd;
     do fd = open(path, flags | O_CLOEXEC, mode);
-    while (fd < 0 && errno == EINTR);
+    while (fd < 0 && errno == EINTR && !(flags == O_RDONLY && signal_pending())); /* a pipe that nobody writes to: Ctrl-C ends the wait */
     return fd;
 }
 
 /* Opens for reading and refuses folders. The descriptor or a negative code. */
 static int open_for_reading(const char *path, struct stat *st, ilab_err *e) {
     int fd = open_retry(path, O_RDONLY, 0);
+    if (fd < 0 && errno == EINTR) return err_set(e, ILAB_E_CANCEL, "interrupted while \"%s\" was opened", path);
     if (fd < 0) return fail(e, errno, "open", path);
     int errnum = fstat(fd, st) ? errno : S_ISDIR(st->st_mode) ? EISDIR : 0;
     if (errnum == 0) return fd;
@@ -89,6 +90,7 @@ int file_read(const char *path, size_t max, char **out, size_t *n, ilab_err *e) 
         if (got == 0) break;
         if (got > 0) len += (size_t)got;
         else if (errno != EINTR) rc = fail(e, errno, "read", path);
+        else if (signal_pending()) rc = err_set(e, ILAB_E_CANCEL, "interrupted while \"%s\" was read", path);
     }
     close(fd);
     if (rc) {

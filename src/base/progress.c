@@ -36,8 +36,13 @@ static int terminal_width(void) {
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &w) == 0 && w.ws_col > 20 ? w.ws_col : 80;
 }
 
+static const char *as_it_is(const char *english) { return english; }
+static const char *(*say)(const char *english) = as_it_is;
+
+void progress_words(const char *(*words)(const char *english)) { say = words ? words : as_it_is; }
+
 void progress_start(struct progress *p, const char *label, int64_t total, int64_t already_done) {
-    *p = (struct progress){ .label = label, .start = now_seconds(), .last = -1e9, .total = total, .first = already_done,
+    *p = (struct progress){ .label = say(label), .start = now_seconds(), .last = -1e9, .total = total, .first = already_done,
                             .done = already_done, .shown = -1, .plain_seconds = 10, .tty = isatty(STDERR_FILENO) };
     const char *term = p->tty ? getenv("TERM") : NULL;
     if (term && strcmp(term, "dumb") == 0) p->tty = 0;
@@ -62,13 +67,13 @@ static void draw(struct progress *p, double now) {
     if (p->total > 0)
         sb_addf(&b, "%" PRId64 "/%" PRId64 " (%d %%)", p->done, p->total, (int)(100 * (double)p->done / (double)p->total));
     else sb_addf(&b, "%" PRId64, p->done);
-    if (p->text[0]) sb_addf(&b, "  %s", p->text);
+    if (p->text[0]) sb_addf(&b, "  %s", say(p->text));
     format_duration(time_text, sizeof time_text, spent);
     sb_addf(&b, "  %s", time_text);
     if (p->done < p->total && p->done > p->first) {
         double left = p->left > 0 ? p->left : spent * (double)(p->total - p->done) / (double)(p->done - p->first);
         format_duration(time_text, sizeof time_text, left);
-        sb_addf(&b, ", %s left", time_text);
+        sb_addf(&b, ", %s %s", time_text, say("left"));
     }
     if (p->tty) {
         cut(b.cap ? b.p : time_text, p->width - 1);

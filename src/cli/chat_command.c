@@ -1,5 +1,6 @@
 /* chat_command.c — the slash commands of the chat, a row each.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/chat.h"
+#include "cli/messages.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -179,7 +180,7 @@ int chat_command(struct chat *ch, const char *line)
     for (size_t i = 1; i < n; i++)
         if (!isalpha((unsigned char)all.p[i])) return 0; /* a path, perhaps */
     char text[96];
-    snprintf(text, sizeof text, "There is no command %s. /h lists the commands.", word);
+    snprintf(text, sizeof text, tr("There is no command %s. /h lists the commands."), word);
     chat_show(ch, "system", text);
     return 1;
 }

@@ -1,6 +1,7 @@
 /* check.c — what `diff` and `taxonomy check` share: the judge made of options, findings on their way out.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/check.h"
+#include "cli/messages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +28,7 @@ int check_open(struct check *c, const struct cli *cli, const struct check_args *
         return EXIT_USAGE;
     }
     if (!a->compat && cli->compat) c->o.compat = cli->compat == 26 ? COMPAT_0_26 : COMPAT_0_14;
-    if (c->o.compat) c->o.folder = 0;
+    if (c->o.compat) c->o.folder = 0, messages_init(1); /* scripts read it */
     if (a->rules && c->o.compat == COMPAT_0_14 && file_exists(a->rules) != 1) log_debug("Cannot find %s. Using default rules.", a->rules);
     else if (a->rules && lint_config_read(a->rules, &c->lint, &e)) return fail(&e, "Error: --yaml-rules: "), EXIT_USAGE;
     if (!c->lint && !c->o.compat) c->lint = lint_config_relaxed(LINT_MAX_LINE); /* once for all files */
@@ -43,18 +44,24 @@ static void to_log(void *ud, int error, const char *line)
     else log_warn("%s", line);
 }
 
-void check_print(struct check *c, const char *file, const struct findings *f)
+void findings_print(FILE *to, const char *file, struct findings *f, enum finding_format format)
+{
+    struct sb b;
+    if (format != FINDINGS_GITHUB) findings_reword(f, words_of_user);
+    sb_init(&b, (size_t)64 << 20);
+    findings_write(&b, file, f, format);
+    if (b.p) fputs(b.p, to);
+    sb_release(&b);
+}
+
+void check_print(struct check *c, const char *file, struct findings *f)
 {
     if (c->json) {
         for (size_t i = 0; i < f->n; i++) json_array_append_new(c->all, finding_json(file, &f->v[i]));
     } else if (c->o.compat) {
         compat_report(file, f, c->o.compat, to_log, NULL);
     } else if (!c->quiet) {
-        struct sb b;
-        sb_init(&b, (size_t)64 << 20);
-        findings_write(&b, file, f, c->format);
-        if (b.p) fputs(b.p, c->to);
-        sb_release(&b);
+        findings_print(c->to, file, f, c->format);
     }
 }
 

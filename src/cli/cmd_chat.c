@@ -4,6 +4,7 @@
  * stdin from a file or pipe every line is a question. When a conversation no longer fits the model's context, its oldest
  * messages go (never the system prompt, other than the reference).  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/chat.h"
+#include "cli/messages.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -151,7 +152,7 @@ static int ask(struct chat *ch, const char *question, ilab_err *e)
         *e = (ilab_err){ 0 };
         rc = complete(ch, &r, e);
     }
-    snprintf(elapsed, sizeof elapsed, "elapsed %.3f seconds", now_seconds() - start);
+    snprintf(elapsed, sizeof elapsed, tr("elapsed %.3f seconds"), now_seconds() - start);
     if (rc) {
         if (rc == ILAB_E_LIMIT) err_set(e, rc, "Message too large for context size.");
         turns_drop(&ch->now, ch->now.n - 1);
@@ -199,7 +200,7 @@ static int converse(struct chat *ch, const char *first, int vi)
         struct sb name;
         sb_init(&name, sizeof title);
         for (const char *p = ch->model; *p; p++) sb_addch(&name, *p >= 'a' && *p <= 'z' ? (char)(*p - 32) : *p);
-        snprintf(title, sizeof title, "Welcome to InstructLab Chat w/ %.120s (type /h for help)", name.p ? name.p : "");
+        snprintf(title, sizeof title, tr("Welcome to InstructLab Chat w/ %.120s (type /h for help)"), name.p ? name.p : "");
         chat_show(ch, "system", title);
         sb_release(&name);
     }

@@ -1,7 +1,7 @@
 /* cmd_data_ingest.c — `ilab data ingest`: what documents become: passages, tokens, chunks, and what is lost on the way.
  *
  * Teaches nothing and changes nothing: it shows what `generate` will see.  SPDX-License-Identifier: Apache-2.0 */
-#include "cli/cli.h"
+#include "cli/check.h"
 #include "document/document.h"
 #include "model/model.h"
 #include "taxonomy/taxonomy.h"
@@ -87,11 +87,7 @@ static int add_leaf(struct ingest *g, const char *path, ilab_err *e)
     static const struct check_opts VERDICT = { .no_style = 1 };
     int rc = leaf_check(path, g->a->taxonomy, &VERDICT, &leaf, &found, e);
     if (!rc && (!leaf || found.n_errors)) {
-        struct sb b;
-        sb_init(&b, (size_t)16 << 20);
-        findings_write(&b, path, &found, FINDINGS_TEXT);
-        fputs(b.p ? b.p : "", stderr);
-        sb_release(&b);
+        findings_print(stderr, path, &found, FINDINGS_TEXT);
         rc = err_set(e, ILAB_E_FORMAT, "%s: %s", path, found.n_errors ? "correct it first, as shown above" : "the file is empty");
     }
     if (!rc && !leaf->is_knowledge) rc = err_set(e, ILAB_E_INVALID, "%s is a skill: it has no documents", path);

@@ -1,5 +1,6 @@
 /* cmd_diff.c — `ilab diff`: what changed in the taxonomy, and is it valid?  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/check.h"
+#include "cli/messages.h"
 
 #include <string.h>
 
@@ -80,12 +81,19 @@ static void conclude(const struct report *r)
     if (c->json) check_print_json(c, (int)r->l->n, r->n_errors);
     if (r->silent || c->format != FINDINGS_TEXT) return;
     if (r->n_away && !c->o.compat)
-        printf("%d document%s in a repository elsewhere %s not at hand and not checked: `ilab taxonomy diff --documents` fetches and checks.\n", r->n_away,
-               r->n_away == 1 ? "" : "s", r->n_away == 1 ? "is" : "are");
+        printf(r->n_away == 1 ? tr("%d document in a repository elsewhere is not at hand and not checked: `ilab taxonomy diff --documents` fetches and checks.\n")
+                              : tr("%d documents in a repository elsewhere are not at hand and not checked: `ilab taxonomy diff --documents` fetches and checks.\n"), r->n_away);
     sb_init(&b, 1 << 16);
-    if (!r->n_errors && (r->single || c->o.compat == COMPAT_0_26)) sb_addf(&b, "Taxonomy in %s is valid :)", path);
-    else if (!r->n_errors) sb_addf(&b, "Taxonomy in /%.*s/ is valid :)", (int)(len - slash), path + skip);
-    else compat_total(&b, c->o.compat, r->single, r->n_errors, r->n_files);
+    if (!r->n_errors && (r->single || c->o.compat == COMPAT_0_26)) sb_addf(&b, tr("Taxonomy in %s is valid :)"), path);
+    else if (!r->n_errors) sb_addf(&b, tr("Taxonomy in /%.*s/ is valid :)"), (int)(len - slash), path + skip);
+    else if (c->o.compat) compat_total(&b, c->o.compat, r->single, r->n_errors, r->n_files);
+    else {
+        struct sb verdict;
+        sb_init(&verdict, 1 << 12);
+        compat_verdict(&verdict, COMPAT_NONE, r->single, r->n_errors, r->n_files);
+        message_add(&b, tr("Reading taxonomy failed with the following error: "), verdict.p ? verdict.p : "");
+        sb_release(&verdict);
+    }
     printf("%s\n", b.p ? b.p : "");
     sb_release(&b);
 }

@@ -1,5 +1,6 @@
 /* cmd_generate.c — `ilab generate`: training data from the changed leaves.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/check.h"
+#include "cli/messages.h"
 #include "data/data.h"
 #include "document/document.h"
 #include "lm/lm.h"
@@ -61,7 +62,7 @@ static int check_chunks(const struct generate_args *a, int compat, ilab_err *e)
 }
 
 /* Findings go to the story, not into the answer. */
-static void on_found(void *ud, const char *file, const struct findings *f, const char *problem)
+static void on_found(void *ud, const char *file, struct findings *f, const char *problem)
 {
     struct check *c = ud;
     if (problem) check_print_problem(c, file, problem);
@@ -81,7 +82,7 @@ static int check_leaves(const struct generate_args *a, const struct cli *c, stru
 /* What scripts look for in front of the reason. */
 static const char *failure(const struct cli *c)
 {
-    return c->compat == 26 ? "failed to generate data with exception: " : "Generating dataset failed with the following error: ";
+    return c->compat == 26 ? "failed to generate data with exception: " : tr("Generating dataset failed with the following error: ");
 }
 
 static int run(struct cli *c, void *args)
@@ -103,20 +104,20 @@ static int run(struct cli *c, void *args)
         check_close(&judge);
         const int none = !c->compat && rc == ILAB_E_NOTFOUND && strstr(e.msg, "Nothing to generate.");
         fail(&e, "%s", failure(c));
-        if (none) fprintf(stderr, "No leaf in '%s' is new or differs from '%s': `ilab taxonomy list` shows them; --taxonomy-base empty takes every leaf.\n", a->path, a->base);
+        if (none) fprintf(stderr, tr("No leaf in '%s' is new or differs from '%s': `ilab taxonomy list` shows them; --taxonomy-base empty takes every leaf.\n"), a->path, a->base);
         return rc == ILAB_E_CANCEL ? EXIT_INTERRUPTED : EXIT_FAILED;
     }
     char *stem = path_stem(a->model);
     if (c->compat == 26) printf("Generating synthetic data using 'ilab' pipeline, '%s' model, '%s' taxonomy, against %s server\n", stem, a->path, lm->name);
-    else printf("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n", stem, a->path, lm->name);
-    printf("Synthesizing new instructions. If you aren't satisfied with the generated instructions, interrupt training (Ctrl-C) and try adjusting your YAML files. Adding more examples may help.\n");
+    else printf(tr("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n"), stem, a->path, lm->name);
+    printf(tr("Synthesizing new instructions. If you aren't satisfied with the generated instructions, interrupt training (Ctrl-C) and try adjusting your YAML files. Adding more examples may help.\n"));
     fflush(stdout);
     const struct generate_opts o = { .taxonomy = a->path, .base = a->base, .check = &judge.o, .out_dir = a->out, .model_name = stem, .num_instructions = a->n,
                                      .chunk_words = a->chunk_words, .chunk_tokens = a->chunk_tokens, .reference_chunks = c->compat, .server_ctx = a->ctx, .rouge_threshold = a->rouge, .per_fact = a->per_fact, .seed = (uint64_t)a->seed,
                                      .quiet = a->quiet, .resume = !a->restart, .system_prompt = system_prompt_for(c) };
     rc = pipeline_run(lm, &o, &r, &e);
     if (rc == ILAB_E_CANCEL) {
-        fprintf(stderr, "Stopped. What was made is kept in '%s'; run the same command again to go on.\n", a->out);
+        fprintf(stderr, tr("Stopped. What was made is kept in '%s'; run the same command again to go on.\n"), a->out);
     } else if (rc) {
         fail(&e, "%s", failure(c));
     } else {

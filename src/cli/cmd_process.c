@@ -68,7 +68,7 @@ static int list_run(struct cli *c, void *args)
         json_decref(all);
         return EXIT_USAGE;
     }
-    if (registry_open(&r, c->compat == 26, &e)) return json_decref(all), fail(&e, "%s", "");
+    if (registry_open(&r, REGISTRY_LOOK | (c->compat == 26 ? REGISTRY_KEEP_STATES : 0u), &e)) return json_decref(all), fail(&e, "%s", "");
     const size_t n_all = json_object_size(r.all);
     const char **cell = mem_calloc(n_all * COLS + 1, sizeof *cell);
     char(*text)[2][32] = mem_calloc(n_all + 1, sizeof *text);
@@ -140,7 +140,7 @@ static json_t *entry_of(const struct cli *c, const struct one_args *a, char uuid
         return NULL;
     }
     *code = EXIT_FAILED;
-    if (registry_open(&r, 0, &e)) return fail(&e, "%s", ""), NULL;
+    if (registry_open(&r, REGISTRY_LOOK, &e)) return fail(&e, "%s", ""), NULL;
     json_t *entry = registry_find(&r, id, &key, &e);
     if (entry) copy = json_deep_copy(entry);
     snprintf(uuid, 64, "%s", key);
@@ -176,7 +176,7 @@ static int report_end(const struct cli *c, struct one_args *a, const char *uuid)
         if (known) return value;
         pause_ms(100);
     }
-    printf("The run has ended; its exit code is not known.\n");
+    printf(tr("The run has ended; its exit code is not known.\n"));
     return EXIT_FAILED;
 }
 
@@ -221,7 +221,7 @@ const struct cmd CMD_PROCESS_ATTACH = {
 static void mark_stopping(const char *uuid)
 {
     struct registry r;
-    if (registry_open(&r, 1, NULL)) return;
+    if (registry_open(&r, REGISTRY_KEEP_STATES, NULL)) return;
     const char *key;
     json_t *entry = registry_find(&r, uuid, &key, NULL);
     if (entry) {
@@ -262,7 +262,7 @@ static int stop_run(struct cli *c, void *args)
     const int alive = process_alive(entry);
     json_decref(entry);
     if (code) fprintf(stderr, "cannot stop process %d: %s\n", (int)pid, strerror(code));
-    else if (alive) fprintf(stderr, "It was told to stop and still runs: `ilab process attach %.8s` follows it, `ilab process stop --kill` ends it at once\n", uuid);
+    else if (alive) fprintf(stderr, tr("It was told to stop and still runs: `ilab process attach %.8s` follows it, `ilab process stop --kill` ends it at once\n"), uuid);
     else report_end(c, a, uuid);
     return code || alive ? EXIT_FAILED : EXIT_DONE;
 }
@@ -289,7 +289,7 @@ static int prune_run(struct cli *c, void *args)
     const char *uuid;
     void *next;
     json_t *entry;
-    int n = 0, rc = registry_open(&r, 0, &e);
+    int n = 0, rc = registry_open(&r, REGISTRY_LOOK, &e);
     if (rc) return fail(&e, "%s", "");
     char *logs = user_dir("data", "logs/", &e);
     json_object_foreach_safe(r.all, next, uuid, entry) {
@@ -299,7 +299,7 @@ static int prune_run(struct cli *c, void *args)
         json_object_del(r.all, uuid);
         n++;
     }
-    rc = registry_save(&r, &e);
+    if (n) rc = registry_save(&r, &e);
     registry_close(&r);
     mem_free(logs);
     if (rc) return fail(&e, "%s", "");

@@ -1,5 +1,6 @@
 /* cmd_serve.c — `ilab serve`: a model behind the OpenAI interface on this computer.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
+#include "cli/messages.h"
 #include "infer/infer.h"
 #include "serve/serve.h"
 
@@ -68,7 +69,7 @@ static int run(struct cli *c, void *args)
     if (!path) return EXIT_FAILED;
     log_info("Using model '%s' with %d gpu-layers and %d max context size.", path, a->layers, a->ctx);
     if (a->layers > 0) log_info("--gpu-layers %d is ignored: this program computes on the CPU", a->layers);
-    const struct serve_opts o = { .host = host, .port = port, .api_key = a->api_key, .model_id = path, .max_queue = a->queue };
+    const struct serve_opts o = { .host = host, .port = port, .api_key = a->api_key, .model_id = path, .words = in_german, .max_queue = a->queue };
     struct address at = { host, strchr(host, ':') != NULL };
     int rc = serve_bind(&s, &o, &e);
     const int taken = rc == ILAB_E_IO;

@@ -1,6 +1,7 @@
 /* cmd_taxonomy_fix.c — `ilab taxonomy fix`: shows what would be mended, asks, keeps a backup, writes at once or not at all.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/check.h"
+#include "cli/messages.h"
 
 #include <string.h>
 #include <strings.h>
@@ -71,7 +72,7 @@ static int agreed(const struct fix_args *a)
 {
     if (a->yes) return 1;
     if (!isatty(0)) return 0;
-    printf("Make these changes? [y/N] ");
+    printf(tr("Make these changes? [y/N] "));
     return ask_agreed(0) == 1;
 }
 
@@ -93,7 +94,7 @@ static int put(const char *file, const char *target, struct sv old, struct sv te
     if (!rc) rc = backup ? file_write(backup, old.p, old.n, e) : err_set(e, ILAB_E_NOMEM, "no memory for a path");
     if (!rc) rc = file_write(target, text.p, text.n, e);
     if (!rc && strcmp(file, target) && unlink(file)) rc = err_set(e, ILAB_E_IO, "cannot remove '%s', whose text is now in '%s'", file, target);
-    if (!rc) printf("  written; the old text is in %s\n", backup);
+    if (!rc) printf(tr("  written; the old text is in %s\n"), backup);
     mem_free(now);
     mem_free(backup);
     return rc;
@@ -103,13 +104,10 @@ static void report_open(const char *file, struct sv text, const struct lint_conf
 {
     const struct check_opts o = { .lint = lint };
     struct findings f;
-    struct sb b;
     if (leaf_check_text(text, file, "", &o, NULL, &f, NULL)) return;
     t->open += (int)f.n;
-    sb_init(&b, (size_t)16 << 20);
-    findings_write(&b, file, &f, FINDINGS_TEXT);
-    if (f.n) printf("Left for you:\n%s", b.p ? b.p : "");
-    sb_release(&b);
+    if (f.n) printf("%s", tr("Left for you:\n"));
+    findings_print(stdout, file, &f, FINDINGS_TEXT);
     findings_release(&f);
 }
 

@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 #include "cli/convert.h"
 #include "cli/train_result.h"
+#include "cli/messages.h"
 #include "train/train.h"
 
 #include <signal.h>
@@ -145,14 +146,14 @@ static void print_estimate(const struct train_estimate *s, int json)
     format_bytes(bytes, sizeof bytes, (double)s->peak_rss_bytes);
     printf("  %-40s %12s\n\n  %s\n", "measured in the first steps", bytes, s->choices);
     if (s->seconds_total <= 0) {
-        printf("  %lld steps, %lld tokens; too little memory is free to measure the time\n", (long long)s->steps, (long long)s->tokens);
+        printf(tr("  %lld steps, %lld tokens; too little memory is free to measure the time\n"), (long long)s->steps, (long long)s->tokens);
         return;
     }
     format_duration(time, sizeof time, s->seconds_total);
     time_local_after(end, sizeof end, "%a %H:%M", s->seconds_total);
-    printf("  %lld steps, %lld tokens, %.0f tokens/s (%.0f %% of this machine's FP32 peak): about %s, until %s\n", (long long)s->steps,
+    printf(tr("  %lld steps, %lld tokens, %.0f tokens/s (%.0f %% of this machine's FP32 peak): about %s, until %s\n"), (long long)s->steps,
            (long long)s->tokens, s->tokens_per_s, 100 * s->share_of_peak, time, end);
-    if (s->joules > 0) printf("  %.0f Wh by the processor's own count\n", s->joules / 3600);
+    if (s->joules > 0) printf(tr("  %.0f Wh by the processor's own count\n"), s->joules / 3600);
 }
 
 /* --memory, --recompute, --cache-states, --share-prefix. */
@@ -345,7 +346,7 @@ static int ask_resume(const struct train_args *a, int *fresh)
     }
     if (found != 1 || a->fresh || a->resume || a->json || a->dry_run || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) return 0;
     format_duration(time, sizeof time, f.seconds);
-    fprintf(stderr, "There is an unfinished run in '%s': step %lld of %lld, %s of work. Go on with it? [Y/n] ", a->out, (long long)f.step, (long long)f.total_steps, time);
+    fprintf(stderr, tr("There is an unfinished run in '%s': step %lld of %lld, %s of work. Go on with it? [Y/n] "), a->out, (long long)f.step, (long long)f.total_steps, time);
     const int agreed = ask_agreed(1);
     if (agreed == ASK_NO_ANSWER) {
         fprintf(stderr, "\n");

@@ -130,6 +130,81 @@ const struct message MESSAGES[] = {
     { "\nNo longer following; the run goes on. `ilab process stop %.8s` ends it.\n", "\nDer Lauf geht weiter. `ilab process stop %.8s` beendet ihn.\n" },
     { "%s has ended already.\n", "%s ist schon zu Ende.\n" },
     { "%d runs that have ended were removed from the list.\n", "%d beendete Läufe wurden aus der Liste entfernt.\n" },
+    /* results of diff, generate, train, chat, fix */
+    { "Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n", "Trainingsdaten entstehen mit dem Modell '%s' aus der Taxonomie '%s'; %s\n" },
+    { "Synthesizing new instructions. If you aren't satisfied with the generated instructions, interrupt training (Ctrl-C) and try adjusting your YAML files. Adding more examples may help.\n",
+      "Fragen und Antworten werden geschrieben. Wer mit ihnen nicht zufrieden ist: Strg-C, die YAML-Dateien ändern; mehr Beispiele helfen.\n" },
+    { "Stopped. What was made is kept in '%s'; run the same command again to go on.\n",
+      "Angehalten. Was fertig ist, liegt in '%s'; derselbe Befehl macht weiter.\n" },
+    { "No leaf in '%s' is new or differs from '%s': `ilab taxonomy list` shows them; --taxonomy-base empty takes every leaf.\n",
+      "Kein Blatt in '%s' ist neu oder anders als '%s': `ilab taxonomy list` zeigt sie; --taxonomy-base empty nimmt alle.\n" },
+    { "Trained %lld steps in %s (%.0f tokens/s)", "%lld Schritte in %s trainiert (%.0f Token/s)" },
+    { "This run was complete already: %lld steps in %s", "Dieser Lauf war schon fertig: %lld Schritte in %s" },
+    { "; loss %.3f -> %.3f", "; Verlust %.3f -> %.3f" },
+    { "; on the test questions %.3f -> %.3f", "; an den Testfragen %.3f -> %.3f" },
+    { "Adapter: %s  (use it with --adapter)\n", "Adapter: %s  (mit --adapter benutzen)\n" },
+    { "Save trained model to %s\n", "Das trainierte Modell liegt in %s\n" },
+    { "\nWhat to do next:\n", "\nSo geht es weiter:\n" },
+    { "  ilab chat --model %s                 ask it\n  ilab serve --model-path %s           let other programs ask it\n",
+      "  ilab chat --model %s                 es fragen\n  ilab serve --model-path %s           andere Programme fragen lassen\n" },
+    { "  ilab chat --model %s --adapter %s    ask it\n", "  ilab chat --model %s --adapter %s    es fragen\n" },
+    { "  ilab model evaluate --benchmark quiz --model %s%s%s --input-questions FILE   count right answers\n",
+      "  ilab model evaluate --benchmark quiz --model %s%s%s --input-questions DATEI   richtige Antworten zählen\n" },
+    { "  ilab model plot %s                   the curves (also %s/loss.svg)\n", "  ilab model plot %s                   die Kurven (auch %s/loss.svg)\n" },
+    { "The loss on the test questions rose: try fewer --num-epochs or a lower --learning-rate.\n",
+      "Der Verlust an den Testfragen ist gestiegen: weniger --num-epochs oder eine kleinere --learning-rate versuchen.\n" },
+    { "  %lld steps, %lld tokens; too little memory is free to measure the time\n",
+      "  %lld Schritte, %lld Token; zum Messen der Zeit ist zu wenig Speicher frei\n" },
+    { "  %lld steps, %lld tokens, %.0f tokens/s (%.0f %% of this machine's FP32 peak): about %s, until %s\n",
+      "  %lld Schritte, %lld Token, %.0f Token/s (%.0f %% des FP32-Höchstwerts dieses Rechners): etwa %s, bis %s\n" },
+    { "  %.0f Wh by the processor's own count\n", "  %.0f Wh nach der Zählung des Prozessors\n" },
+    { "There is an unfinished run in '%s': step %lld of %lld, %s of work. Go on with it? [Y/n] ",
+      "In '%s' liegt ein unfertiger Lauf: Schritt %lld von %lld, %s Arbeit. Damit weitermachen? [J/n] " },
+    { "The run has ended; its exit code is not known.\n", "Der Lauf ist zu Ende; sein Exitcode ist nicht bekannt.\n" },
+    { "It was told to stop and still runs: `ilab process attach %.8s` follows it, `ilab process stop --kill` ends it at once\n",
+      "Er soll enden und läuft noch: `ilab process attach %.8s` folgt ihm, `ilab process stop --kill` beendet ihn sofort\n" },
+    { "Make these changes? [y/N] ", "Diese Änderungen machen? [j/N] " },
+    { "  written; the old text is in %s\n", "  geschrieben; der alte Text liegt in %s\n" },
+    { "There is no command %s. /h lists the commands.", "Den Befehl %s gibt es nicht. /h nennt die Befehle." },
+    { "Welcome to InstructLab Chat w/ %.120s (type /h for help)", "Willkommen im Gespräch mit %.120s (/h: Hilfe)" },
+    { "elapsed %.3f seconds", "nach %.3f Sekunden" },
+    { "%d document in a repository elsewhere is not at hand and not checked: `ilab taxonomy diff --documents` fetches and checks.\n",
+      "%d Dokument in einem fremden Repositorium liegt nicht vor und ist nicht geprüft: `ilab taxonomy diff --documents` holt und prüft es.\n" },
+    { "%d documents in a repository elsewhere are not at hand and not checked: `ilab taxonomy diff --documents` fetches and checks.\n",
+      "%d Dokumente in fremden Repositorien liegen nicht vor und sind nicht geprüft: `ilab taxonomy diff --documents` holt und prüft sie.\n" },
+    { "Taxonomy in %s is valid :)", "Die Taxonomie in %s ist gültig :)" },
+    { "Taxonomy in /%.*s/ is valid :)", "Die Taxonomie in /%.*s/ ist gültig :)" },
+    { "Reading taxonomy failed with the following error: ", "Die Taxonomie hat Fehler: " },
+    { "Generating dataset failed with the following error: ", "Es entstehen keine Trainingsdaten: " },
+    { "Training failed: ", "Das Training ist gescheitert: " },
+    { "Dry run failed: ", "Der Probelauf ist gescheitert: " },
+    { "Executing chat failed with: ", "Das Gespräch ist gescheitert: " },
+    { "Left for you:\n", "Das bleibt für Sie:\n" },
+    /* labels of progress lines */
+    { "finding facts", "Fakten finden" },
+    { "checking facts", "Fakten prüfen" },
+    { "reading answers", "Antworten lesen" },
+    { "statements", "Aussagen" },
+    { "writing questions", "Fragen schreiben" },
+    { "checking questions", "Fragen prüfen" },
+    { "weighing questions", "Fragen abwägen" },
+    { "a second look", "ein zweiter Blick" },
+    { "asking about nobody", "nach niemandem fragen" },
+    { "asking what is not said", "nach Ungesagtem fragen" },
+    { "checking what is not said", "Ungesagtes prüfen" },
+    { "own questions", "eigene Fragen" },
+    { "own answers", "eigene Antworten" },
+    { "neighbours", "Nachbarn" },
+    { "neighbours' answers", "Antworten der Nachbarn" },
+    { "training", "Training" },
+    { "encoding", "Kodieren" },
+    { "reading documents", "Dokumente lesen" },
+    { "proposing questions", "Fragen vorschlagen" },
+    { "waiting until it has saved", "warten, bis gesichert ist" },
+    { "quiz", "Fragen stellen" },
+    { "requests", "Anfragen" },
+    { "Downloading", "Herunterladen" },
+    { "left", "übrig" },
 };
 const int N_MESSAGES = ARRAY_LEN(MESSAGES);
 
@@ -143,8 +218,9 @@ void messages_init(int plain)
         const char *v = getenv(VARIABLES[i]);
         if (!v || !*v) continue;
         german = !strncmp(v, "de", 2) && (!v[2] || v[2] == '_' || v[2] == '.' || v[2] == '-');
-        return;
+        break;
     }
+    progress_words(german ? tr : NULL);
 }
 
 const char *tr(const char *english)
@@ -153,3 +229,89 @@ const char *tr(const char *english)
         if (!strcmp(MESSAGES[i].english, english)) return MESSAGES[i].german;
     return english;
 }
+
+/* ---- sentences that are formatted already ---- */
+enum { MAX_HOLES = 8 };
+struct holes { struct sv v[MAX_HOLES]; };
+
+/* `%s`, `%.*s`, `%lld`, `%2$d` at p: its length, which hole it is (from 0), its last letter; 0: none. */
+static size_t conversion(const char *p, int *next, int *which, char *kind)
+{
+    size_t n = 1;
+    if (p[0] != '%' || p[1] == '%') return 0;
+    *which = p[1] >= '1' && p[1] <= '9' && p[2] == '$' ? (n = 3, p[1] - '1') : (*next)++;
+    while (p[n] && strchr(".*0123456789l", p[n])) n++;
+    *kind = p[n];
+    return *kind && *which < MAX_HOLES ? n + 1 : 0;
+}
+
+static int fits(const char *row, const char *text, int next, struct holes *h)
+{
+    while (*row) {
+        int which;
+        char kind;
+        const size_t n = conversion(row, &next, &which, &kind);
+        if (!n) {
+            if (row[0] == '%' && row[1] == '%') row++;
+            if (*row++ != *text++) return 0;
+            continue;
+        }
+        struct sv *hole = &h->v[which];
+        if (hole->p) { /* it stood before: the same again */
+            if (strncmp(text, hole->p, hole->n)) return 0;
+            return fits(row + n, text + hole->n, next, h);
+        }
+        for (size_t k = 0;; k++) {
+            *hole = (struct sv){ text, k };
+            if (!(kind == 'd' && !k) && fits(row + n, text + k, next, h)) return 1;
+            if (!text[k] || (kind == 'd' && (text[k] < '0' || text[k] > '9') && text[k] != '-')) break;
+        }
+        *hole = (struct sv){ 0 };
+        return 0;
+    }
+    return !*text;
+}
+
+static const char *fill(struct arena *mem, const char *row, const struct holes *h)
+{
+    struct sb b;
+    int next = 0;
+    sb_init(&b, 1 << 16);
+    for (const char *p = row; *p;) {
+        int which;
+        char kind;
+        const size_t n = conversion(p, &next, &which, &kind);
+        if (n && h->v[which].p) {
+            const char *inner = arena_strndup(mem, h->v[which].p, h->v[which].n);
+            sb_addc(&b, inner ? in_german(mem, inner) : ""); /* what a sentence quotes of another one */
+        }
+        if (!n && p[0] == '%' && p[1] == '%') p++;
+        if (!n) sb_addch(&b, *p);
+        p += n ? n : 1;
+    }
+    const char *out = b.failed || !b.p ? NULL : arena_strndup(mem, b.p, b.n);
+    sb_release(&b);
+    return out;
+}
+
+const char *in_german(struct arena *mem, const char *english)
+{
+    enum { MAX_SENTENCE = 2000 };
+    for (int i = 0; *english && strlen(english) < MAX_SENTENCE && i < N_FINDING_MESSAGES; i++) {
+        struct holes h = { 0 };
+        if (!fits(FINDING_MESSAGES[i].english, english, 0, &h)) continue;
+        const char *out = fill(mem, FINDING_MESSAGES[i].german, &h);
+        return out ? out : english;
+    }
+    return english;
+}
+
+void message_add(struct sb *b, const char *prefix, const char *english)
+{
+    struct arena mem;
+    arena_init(&mem, 1 << 16);
+    sb_addf(b, "%s%s", prefix, words_of_user(&mem, english));
+    arena_release(&mem);
+}
+
+const char *words_of_user(struct arena *mem, const char *english) { return german ? in_german(mem, english) : english; }

@@ -105,15 +105,20 @@ static int lock_registry(const char *path, ilab_err *e)
     return fd;
 }
 
-int registry_open(struct registry *r, int keep_states, ilab_err *e)
+int registry_open(struct registry *r, unsigned how, ilab_err *e)
 {
     const char *uuid;
     json_t *entry;
     ilab_err own = { 0 };
     if (!e) e = &own;
     char *dir = user_dir("data", "internal", e);
-    int rc = dir ? dir_make(dir, e) : e->code, changed = 0;
     *r = (struct registry){ .fd = -1 };
+    if (how & REGISTRY_LOOK && dir && !file_exists(dir)) { /* perhaps it cannot be made, and nothing is in it */
+        mem_free(dir);
+        r->all = json_object();
+        return 0;
+    }
+    int rc = dir ? dir_make(dir, e) : e->code, changed = 0;
     if (!rc) {
         r->path = path_join(dir, "process_registry.json");
         r->fd = lock_registry(r->path, e);
@@ -130,7 +135,7 @@ int registry_open(struct registry *r, int keep_states, ilab_err *e)
     }
     json_object_foreach(r->all, uuid, entry) {
         const char *status = json_str(entry, "status");
-        if (keep_states || (status && strcmp(status, "Running")) || process_alive(entry)) continue;
+        if (how & REGISTRY_KEEP_STATES || (status && strcmp(status, "Running")) || process_alive(entry)) continue;
         set_end(entry, "Errored"); /* whoever should have told its end is gone, too */
         changed = 1;
     }
@@ -225,7 +230,7 @@ static void record_end(const char *uuid, int code)
     struct registry r;
     ilab_err e = { 0 };
     const char *key;
-    if (registry_open(&r, 1, &e)) {
+    if (registry_open(&r, REGISTRY_KEEP_STATES, &e)) {
         fprintf(stderr, "%s\n", e.msg); /* into the log */
         return;
     }

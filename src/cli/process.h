@@ -12,7 +12,8 @@
 
 struct registry { json_t *all; char *path; int fd; };
 /* Locks and reads; waits at most two seconds for another program. Entries of runs that are gone get their state. */
-int registry_open(struct registry *r, int keep_states, ilab_err *e);
+enum { REGISTRY_KEEP_STATES = 1 /* … no, they keep it */, REGISTRY_LOOK = 2 /* without a folder for it there are no runs; it is not made */ };
+int registry_open(struct registry *r, unsigned how, ilab_err *e);
 int registry_save(struct registry *r, ilab_err *e);
 void registry_close(struct registry *r);
 /* The run whose UUID starts with id ("latest": the newest); *uuid is borrowed. NULL: *e tells. */

@@ -1,6 +1,7 @@
 /* shared.c — what several commands need: finding models and data, choosing where a model runs, ending with a message.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "cli/config.h"
+#include "cli/messages.h"
 #include "infer/infer.h"
 #include "lm/lm.h"
 #include "model/model.h"
@@ -11,9 +12,12 @@ int fail(const ilab_err *e, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    vfprintf(stderr, tr(fmt), ap);
     va_end(ap);
-    fprintf(stderr, "%s\n", e->msg);
+    struct arena mem;
+    arena_init(&mem, 1 << 16);
+    fprintf(stderr, "%s\n", words_of_user(&mem, e->msg));
+    arena_release(&mem);
     return e->code == ILAB_E_CANCEL ? EXIT_INTERRUPTED : EXIT_FAILED;
 }
 

@@ -2,6 +2,7 @@
  * the manifest, and what to do next.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 #include "cli/train_result.h"
+#include "cli/messages.h"
 #include "infer/infer.h"
 #include "lm/lm.h"
 
@@ -137,23 +138,23 @@ static void show_end(const struct train_result *o, const char *adapter)
     const struct train_report *r = o->report;
     char time[32];
     format_duration(time, sizeof time, r->seconds);
-    if (r->tokens_per_s > 0) printf("Trained %lld steps in %s (%.0f tokens/s)", (long long)r->steps, time, r->tokens_per_s);
-    else printf("This run was complete already: %lld steps in %s", (long long)r->steps, time); /* no step was left */
-    printf("; loss %.3f -> %.3f", r->first_loss, r->last_loss);
-    if (o->val->n) printf("; on the test questions %.3f -> %.3f", r->val_first, r->val_loss);
+    if (r->tokens_per_s > 0) printf(tr("Trained %lld steps in %s (%.0f tokens/s)"), (long long)r->steps, time, r->tokens_per_s);
+    else printf(tr("This run was complete already: %lld steps in %s"), (long long)r->steps, time); /* no step was left */
+    printf(tr("; loss %.3f -> %.3f"), r->first_loss, r->last_loss);
+    if (o->val->n) printf(tr("; on the test questions %.3f -> %.3f"), r->val_first, r->val_loss);
     printf("\n");
     if (!o->quiet) show_curve(o);
-    if (o->ad) printf("Adapter: %s  (use it with --adapter)\n", adapter);
-    if (o->save) printf("Save trained model to %s\n", o->save);
-    printf("\nWhat to do next:\n");
+    if (o->ad) printf(tr("Adapter: %s  (use it with --adapter)\n"), adapter);
+    if (o->save) printf(tr("Save trained model to %s\n"), o->save);
+    printf(tr("\nWhat to do next:\n"));
     if (o->save)
-        printf("  ilab chat --model %s                 ask it\n  ilab serve --model-path %s           let other programs ask it\n", o->save, o->save);
+        printf(tr("  ilab chat --model %s                 ask it\n  ilab serve --model-path %s           let other programs ask it\n"), o->save, o->save);
     else
-        printf("  ilab chat --model %s --adapter %s    ask it\n", o->base, adapter);
-    printf("  ilab model evaluate --benchmark quiz --model %s%s%s --input-questions FILE   count right answers\n", o->save ? o->save : o->base, o->save ? "" : " --adapter ", o->save ? "" : adapter);
-    printf("  ilab model plot %s                   the curves (also %s/loss.svg)\n", o->out, o->out);
+        printf(tr("  ilab chat --model %s --adapter %s    ask it\n"), o->base, adapter);
+    printf(tr("  ilab model evaluate --benchmark quiz --model %s%s%s --input-questions FILE   count right answers\n"), o->save ? o->save : o->base, o->save ? "" : " --adapter ", o->save ? "" : adapter);
+    printf(tr("  ilab model plot %s                   the curves (also %s/loss.svg)\n"), o->out, o->out);
     if (r->val_first > 0 && r->val_loss > r->val_first)
-        printf("The loss on the test questions rose: try fewer --num-epochs or a lower --learning-rate.\n");
+        printf(tr("The loss on the test questions rose: try fewer --num-epochs or a lower --learning-rate.\n"));
 }
 
 static void add_number(struct sb *b, const char *key, double v) /* JSON has no NaN: a loss that was not measured is null */

@@ -64,7 +64,7 @@ enum item_kind { ITEM_FORWARD, ITEM_STATEMENT, ITEM_REVERSE, ITEM_CHECK, ITEM_WR
                  ITEM_UNKNOWN_ATTRIBUTE, ITEM_KNOWN, ITEM_REPLAY, ITEM_KIND_COUNT };
 extern const char *const ITEM_NAME[ITEM_KIND_COUNT];
 /* What is wrong with a file: findings, or one problem (with findings NULL) that kept it from being read. */
-typedef void generate_found_fn(void *ud, const char *file, const struct findings *f, const char *problem);
+typedef void generate_found_fn(void *ud, const char *file, struct findings *f, const char *problem);
 struct generate_opts {
     const struct check_opts *check;                         /* the judge of `diff`; NULL: the default one */
     generate_found_fn *found; void *found_ud;               /* NULL: nobody is told */

@@ -177,7 +177,7 @@ static int prepare_folder(struct gen *g, int *lock, ilab_err *e)
 
 struct leaf_reading { const struct generate_opts *o; struct leaf **v; size_t n; int n_errors, n_files; };
 
-static void tell(struct leaf_reading *r, const char *file, const struct findings *f, const char *problem)
+static void tell(struct leaf_reading *r, const char *file, struct findings *f, const char *problem)
 {
     const int n = problem ? 1 : f->n_errors;
     r->n_errors += n;

@@ -174,7 +174,7 @@ static void report_syntax(const struct yaml_doc *d, const struct check_opts *o, 
 {
     const struct yaml_problem *p = &d->problem;
     const char *remedy = syntax_remedy(&l->mem, d->text, p);
-    char context[120] = "", whole[700];
+    char whole[700];
     if (o->compat) { /* as PyYAML prints its exception */
         size_t n = 0;
         if (p->context) n += (size_t)snprintf(whole, sizeof whole, "%s\n", p->context);
@@ -183,8 +183,8 @@ static void report_syntax(const struct yaml_doc *d, const struct check_opts *o, 
         finding_at(f, p->at.line + 1, p->at.col + 1, 1, "syntax", remedy, "%s", whole);
         return;
     }
-    if (p->has_from) snprintf(context, sizeof context, " (%s that starts at %d:%d)", p->context, p->from.line + 1, p->from.col + 1);
-    finding_at(f, p->at.line + 1, p->at.col + 1, 1, "syntax", remedy, "syntax error: %s%s", p->text, context);
+    if (!p->has_from) finding_at(f, p->at.line + 1, p->at.col + 1, 1, "syntax", remedy, "syntax error: %s", p->text);
+    else finding_at(f, p->at.line + 1, p->at.col + 1, 1, "syntax", remedy, "syntax error: %s (%s that starts at %d:%d)", p->text, p->context, p->from.line + 1, p->from.col + 1);
 }
 
 /* The first style finding at or behind a syntax error often is the same mistake: it is left out, as yamllint does. */

@@ -3,7 +3,7 @@
 # every file, plain, strict and in the reference's words.  SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-export ILAB=$PWD/${BUILD:-build}/ilab MODEL=$PWD/models/starter.gguf SHARED=$PWD/../shared/data/taxonomy
+export SOURCE=$PWD/src ILAB=$PWD/${BUILD:-build}/ilab MODEL=$PWD/models/starter.gguf SHARED=$PWD/../shared/data/taxonomy
 [ -x "$ILAB" ] || { echo "skip one_validator: $ILAB is missing"; exit 0; }
 command -v python3 >/dev/null || { echo "skip one_validator: python3 is not installed"; exit 0; }
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-one-XXXXXX") || exit 1
@@ -26,9 +26,9 @@ if not real: print("skip one_validator/real files: ../shared/data/taxonomy is mi
 for path in real: files["real " + os.path.basename(os.path.dirname(path))] = open(path, "rb").read()
 
 STAMP = re.compile(r"^(ERROR|WARNING|INFO|DEBUG) \S+ \S+ \S+ ")
-ours = lambda line: not line.startswith(("INFO", "Generating ", "Error", "Nothing to"))
-def run(*args, stdin=None):
-    r = subprocess.run([ILAB, "--config", "DEFAULT", *args], input=stdin, capture_output=True, timeout=60)
+ours = lambda line: not line.startswith(("INFO", "Generating ", "failed to generate", "Error", "Nothing to"))
+def run(*args, stdin=None, env={}):
+    r = subprocess.run([ILAB, "--config", "DEFAULT", *args], input=stdin, capture_output=True, timeout=60, env={**os.environ, **env})
     return r.returncode, r.stdout.decode("utf-8", "replace"), r.stderr.decode("utf-8", "replace")
 def log(text): return [STAMP.sub("", l) for l in text.splitlines() if STAMP.match(l) and not l.startswith("INFO")]
 
@@ -70,11 +70,25 @@ for name, content in files.items():
             got = ask(text=text, file=path, strict=bool(mode))
             same("server", name, want, got["findings"])
             if not mode: same("server's verdict", name, not code, got["valid"])
+    # In German: the same places, levels and rules, and no sentence left in English.
+    pick = lambda text: [re.match(r"(.*?:\d+:\d+: \w+: )(\[\S*\] )?(.*) (\(.*\))$", l) for l in text.splitlines()]
+    english, german = (pick(run("taxonomy", "check", "--format", "line", path, env={"ILAB_LANG": l})[1]) for l in ("en", "de"))
+    if all(english) and all(german):
+        same("German", name, [(m[1], m[2], m[4]) for m in english], [(m[1], m[2], m[4]) for m in german])
+        same("German words", name, [], [a[3] for a, b in zip(english, german) if a[3] == b[3]])
+        remedies = [[l.strip() for l in run("taxonomy", "check", path, env={"ILAB_LANG": l})[1].splitlines() if "  → " in l] for l in ("en", "de")]
+        same("German remedies", name, [], [a for a, b in zip(*remedies) if a == b])
     for release in ("0.14", "0.26"):
         code, out, err = run("--compat", release, "diff", "--taxonomy-path", path)
         gcode, _, gerr = run("--compat", release, "generate", "--taxonomy-path", path, "--model", "absent.gguf")
-        refused = re.search(r"^Generating dataset failed with the following error: (?!.*(absent.gguf|Nothing to generate))", gerr, re.M) is not None
+        refused = re.search(r"^(?:Generating dataset failed with the following error|failed to generate data with exception): (?!.*(absent.gguf|Nothing to generate))", gerr, re.M) is not None
         same("generate as " + release, name, (code, [l for l in log(err) if "due to taxonomy files" not in l]), (int(refused), log(gerr)))
+# Every English sentence of the table stands in the source as it is there (adjacent literals of C are one).
+source = "".join(open(f).read() for f in glob.glob(os.environ["SOURCE"] + "/*/*.c") if not f.endswith("messages_findings.c"))
+table = open(os.environ["SOURCE"] + "/cli/messages_findings.c").read()
+for english in re.findall(r'^    \{ "((?:[^"\\]|\\.)*)",', table, re.M):
+    part = re.sub(r"^expected (.*), but .*|^(sequence entries) are .*|^more than %d (levels .*)", lambda m: m[1] or m[2] or m[3], english).replace("'%s' that", "%s that")
+    same("a row without its sentence", english, True, part in source)
 if server:
     server.terminate()
     server.wait()
