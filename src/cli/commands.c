@@ -117,10 +117,12 @@ int command_unknown(int n, char **argv)
     int count = 0, is_group = 0;
     for (size_t i = 0; i < ARRAY_LEN(ABSENT); i++) {
         if (strcmp(argv[0], ABSENT[i].group) || (ABSENT[i].name && (n < 2 || strcmp(argv[1], ABSENT[i].name)))) continue;
-        fputs(tr("Error: "), stderr);
-        fprintf(stderr, tr("this program has no `ilab %s%s%s`: %s"), ABSENT[i].group, ABSENT[i].name ? " " : "", ABSENT[i].name ? ABSENT[i].name : "", tr(ABSENT[i].instead));
-        fputc('\n', stderr);
-        return EXIT_USAGE;
+        const int help = !strcmp(argv[n - 1], "--help");
+        FILE *to = help ? stdout : stderr;
+        if (!help) fputs(tr("Error: "), to);
+        fprintf(to, tr("this program has no `ilab %s%s%s`: %s"), ABSENT[i].group, ABSENT[i].name ? " " : "", ABSENT[i].name ? ABSENT[i].name : "", tr(ABSENT[i].instead));
+        fputc('\n', to);
+        return help ? EXIT_DONE : EXIT_USAGE;
     }
     for (int g = 0; g < N_GROUPS; g++) is_group |= !strcmp(GROUPS[g].name, argv[0]);
     if (is_group && (n < 2 || argv[1][0] == '-')) {

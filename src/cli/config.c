@@ -275,7 +275,7 @@ int config_load(struct config **out, const char *path, int late, int compat, ila
     *out = NULL;
     sb_init(&found, CONFIG_MAX_FILE);
     if (path) {
-        rc = read_file(&c, path, compat ? CONFIG_LENIENT : 0, &found, &n, e);
+        rc = read_file(&c, path, (compat ? CONFIG_LENIENT : 0) | (compat == 26 ? CONFIG_PARTIAL : 0), &found, &n, e);
     } else if ((c = mem_calloc(1, sizeof *c)) != NULL) {
         arena_init(&c->mem, (size_t)64 << 20);
         c->late = late;
