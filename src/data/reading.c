@@ -7,9 +7,15 @@
 
 #include <string.h>
 
+enum { LARGE_BYTES = 1 << 20 /* more takes a second */ };
+
+/* Cutting a large document counts tokens for a while: the counts are its progress. */
+struct counter { struct lm *lm; struct progress bar; int64_t n_bytes; };
 static int count_tokens(void *ud, struct sv text)
 {
-    const int n = lm_count_tokens(ud, text);
+    struct counter *c = ud;
+    const int n = lm_count_tokens(c->lm, text);
+    progress_at(&c->bar, c->n_bytes += (int64_t)text.n, "bytes measured");
     return n < 0 ? (int)(text.n / 4 + 1) : n; /* an endpoint that does not tell */
 }
 
@@ -68,13 +74,13 @@ static int add_sentences(struct gen *g, size_t document, const struct extract *x
 }
 
 /* The reference's chunks may be longer than this model reads: then they are as long as ours would be. */
-static int reference_words(struct gen *g, const struct documents *d, int *words, ilab_err *e)
+static int reference_words(struct gen *g, const struct documents *d, struct counter *c, int *words, ilab_err *e)
 {
     const int n_ctx = lm_n_ctx(g->lm);
     int rc = 0, most = 0;
     for (size_t i = 0; !rc && i < d->n; i++) {
         struct chunk_list l;
-        rc = chunks_as_reference(d->v[i].extract, *words, g->o->server_ctx, g->o->reference_chunks != 14, count_tokens, g->lm, &l, e);
+        rc = chunks_as_reference(d->v[i].extract, *words, g->o->server_ctx, g->o->reference_chunks != 14, count_tokens, c, &l, e);
         for (size_t k = 0; !rc && k < l.n; k++) most = l.v[k].n_tokens > most ? l.v[k].n_tokens : most;
         if (!rc) chunks_release(&l);
     }
@@ -90,17 +96,23 @@ int reading_make(struct gen *g, const struct documents *d, struct reading *s, il
     const struct generate_opts *o = g->o;
     const int budget = o->chunk_tokens ? o->chunk_tokens : chunk_budget(lm_n_ctx(g->lm), o->chunk_words);
     int words = o->chunk_words, rc = 0;
+    struct counter c = { .lm = g->lm };
+    size_t n_bytes = 0;
     *s = (struct reading){ .d = d };
-    if (o->reference_chunks) rc = reference_words(g, d, &words, e);
+    for (size_t i = 0; i < d->n; i++) n_bytes += d->v[i].n;
+    progress_start(&c.bar, "cutting documents", 0, 0);
+    c.bar.quiet |= n_bytes < LARGE_BYTES;
+    if (o->reference_chunks) rc = reference_words(g, d, &c, &words, e);
     for (size_t i = 0; !rc && i < d->n; i++) {
         const struct extract *x = d->v[i].extract;
         struct chunk_list l;
-        rc = o->reference_chunks ? chunks_as_reference(x, words, o->server_ctx, o->reference_chunks != 14, count_tokens, g->lm, &l, e)
-                                 : chunks_of(x, budget, count_tokens, g->lm, &l, e);
+        rc = o->reference_chunks ? chunks_as_reference(x, words, o->server_ctx, o->reference_chunks != 14, count_tokens, &c, &l, e)
+                                 : chunks_of(x, budget, count_tokens, &c, &l, e);
         if (rc) break;
         rc = add_sentences(g, i, x, &l, s, e);
         chunks_release(&l);
     }
+    progress_end(&c.bar);
     if (!rc && g->no_memory) rc = err_set(e, ILAB_E_NOMEM, "no memory for the documents");
     return rc;
 }
