@@ -76,7 +76,7 @@ void request_list_release(struct request_list *l);
 
 /* reading.c: a leaf's documents as sentences in chunks */
 struct reading_chunk { struct sv heading, text; int n_tokens; };
-struct sentence { struct sv text; size_t document, passage, chunk; };
+struct sentence { struct sv text; size_t document, passage, chunk; int is_code; /* may hold a seed's answer, is no sentence */ };
 struct reading { const struct documents *d; struct sentence *v; size_t n, cap; struct reading_chunk *chunk; size_t n_chunk, cap_chunk; };
 int reading_make(struct gen *g, const struct documents *d, struct reading *out, ilab_err *e); /* release it also after an error */
 void reading_free(struct reading *s);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { LARGE_BYTES = 1 << 20 /* more takes a second */ };
+enum { LARGE_BYTES = 1 << 20 /* more takes a second */, CODE_LINE_MAX = 2000 };
 
 /* Cutting a large document counts tokens for a while: the counts are its progress. */
 struct counter { struct lm *lm; struct progress bar; int64_t n_bytes; };
@@ -52,6 +52,22 @@ static int add_chunks(struct gen *g, const struct chunk_list *l, struct reading 
     return 0;
 }
 
+/* The lines of a piece of code, as they stand. */
+static int code_lines(struct gen *g, struct sv text, struct sv **out, size_t *n, ilab_err *e)
+{
+    struct sv rest = text, line;
+    size_t most = 1;
+    for (size_t i = 0; i < text.n; i++) most += text.p[i] == '\n';
+    struct sv *v = *out = arena_alloc(&g->mem, most * sizeof *v, sizeof(void *));
+    *n = 0;
+    if (!v) return err_set(e, ILAB_E_NOMEM, "no memory for the sentences");
+    while (sv_split(&rest, '\n', &line)) {
+        const struct sv s = sv_trim(line);
+        if (s.n && s.n <= CODE_LINE_MAX) v[(*n)++] = copy(g, s);
+    }
+    return 0;
+}
+
 static int add_sentences(struct gen *g, size_t document, const struct extract *x, const struct chunk_list *l, struct reading *s, ilab_err *e)
 {
     const size_t before = s->n_chunk;
@@ -61,13 +77,13 @@ static int add_sentences(struct gen *g, size_t document, const struct extract *x
         const enum passage_kind kind = x->v[i].kind;
         struct sv *v = NULL;
         size_t n = 0;
-        if (kind == PASSAGE_HEADING || kind == PASSAGE_CODE) continue;
-        rc = passage_sentences(x->v[i].text, kind != PASSAGE_PARAGRAPH, &g->mem, &v, &n, e);
+        if (kind == PASSAGE_HEADING) continue;
+        rc = kind == PASSAGE_CODE ? code_lines(g, x->v[i].text, &v, &n, e) : passage_sentences(x->v[i].text, kind != PASSAGE_PARAGRAPH, &g->mem, &v, &n, e);
         while (from < l->n && l->v[from].last < i) from++;
         for (size_t k = 0; !rc && k < n; k++) {
             const size_t at = chunk_of(l, i, v[k], from);
             if (mem_grow((void **)&s->v, &s->cap, s->n + 1, sizeof *s->v)) rc = err_set(e, ILAB_E_NOMEM, "no memory for the sentences");
-            else s->v[s->n++] = (struct sentence){ v[k], document, i, at < l->n ? before + at : SIZE_MAX };
+            else s->v[s->n++] = (struct sentence){ v[k], document, i, at < l->n ? before + at : SIZE_MAX, kind == PASSAGE_CODE };
         }
     }
     return rc;

@@ -135,9 +135,9 @@ static int seed_facts(struct gen *g, const struct leaf *l, const struct reading 
         const struct seed *seed = &l->seed[i];
         const struct sv value = seed_value(g, seed, lower_text), low = utf8_lower(&g->mem, value);
         size_t best = n;
-        double best_score = -1;
+        double best_score = -2;
         for (size_t j = 0; j < n; j++) {
-            const double score = text_has(lower[j], low) ? rouge_l(s->v[j].text, sv_of(seed->question)) : -1;
+            const double score = text_has(lower[j], low) ? rouge_l(s->v[j].text, sv_of(seed->question)) - s->v[j].is_code : -2;
             if (score > best_score) best = j, best_score = score;
         }
         const int in_context = seed->context && text_has(utf8_lower(&g->mem, sv_of(seed->context)), low);
@@ -154,7 +154,7 @@ static int seed_facts(struct gen *g, const struct leaf *l, const struct reading 
         w->cite = (struct cite){ .document = sv_of(l->file), .line = seed->line };
         w->question[w->n_question++] = sv_trim(sv_of(seed->question));
         if (best < n) {
-            w->f.sentence = with_subject(g, s->v[best].text, w->f.subject);
+            if (!s->v[best].is_code) w->f.sentence = with_subject(g, s->v[best].text, w->f.subject);
             w->window = reading_window(g, s, best, w->f.subject);
             w->cite = reading_cite(g, s, best);
         } else if (seed->context) {
@@ -172,7 +172,7 @@ static int found_candidates(struct gen *g, const struct leaf *l, const struct re
         const struct sv sentence = with_subject(g, s->v[j].text, subject);
         struct sv *span = NULL;
         size_t n_span = 0;
-        if (!subject.n || sv_find(sentence, subject, 0) < 0) continue;
+        if (!subject.n || s->v[j].is_code || sv_find(sentence, subject, 0) < 0) continue;
         const int rc = value_spans(sentence, &g->mem, &span, &n_span, e);
         if (rc) return rc;
         for (size_t k = 0; k < n_span && found < MAX_FOUND_FACTS; k++) {

@@ -469,30 +469,33 @@ static int find_value(void *ud, int line, const json_t *v, ilab_err *e)
 {
     (void)e, (void)line;
     const json_t *m = json_object_get(v, "messages");
+    if (!strcmp(json_str(v, "kind"), "forward") && !strcmp(json_str(v, "value"), "900")) ((int *)ud)[1]++;
+    if (!strcmp(json_str(v, "kind"), "statement")) assert_null(strstr(json_str(json_array_get(m, json_array_size(m) - 1), "content"), "--watts"));
     if (!strcmp(json_str(v, "kind"), "forward") && !strcmp(json_str(v, "value"), "kettles"))
         *(int *)ud += !strcmp(json_str(json_array_get(m, json_array_size(m) - 1), "content"), "Kettles.");
     return 0;
 }
 
-/* A value that begins a sentence in the document and stands inside of one in the answer. */
+/* A value that begins a sentence in the document and stands inside of one in the answer; another that stands in code, which is no
+ * sentence to teach. */
 static void test_value_in_other_case(void **state)
 {
     (void)state;
     struct fake f = { 0 };
-    int found = 0;
+    int found[2] = { 0 };
     RUN(test_dir, "mv", "tax", "tax-away");
     put("tax/knowledge/companies/kettles/qna.yaml", "version: 2\ncreated_by: me\ndomain: companies\ntask_description: Facts\nseed_examples:\n"
         "  - question: What does Torvik Lamps make?\n    answer: The main product of Torvik Lamps is kettles.\n"
         "  - question: Who is the director?\n    answer: Nobody.\n  - question: Who was the founder?\n    answer: Somebody.\n"
-        "  - question: What is the town?\n    answer: Anywhere.\n  - question: How many employees are there?\n    answer: Plenty.\n"
+        "  - question: What is the town?\n    answer: Anywhere.\n  - question: What power has a kettle of Torvik Lamps?\n    answer: It has 900 watts.\n"
         "document:\n  repo: .\n  commit: HEAD\n  patterns: [\"*.md\"]\n");
-    put("tax/knowledge/companies/kettles/a.md", "# Torvik Lamps\n\nKettles are the main product of Torvik Lamps.\n");
+    put("tax/knowledge/companies/kettles/a.md", "# Torvik Lamps\n\nKettles are the main product of Torvik Lamps.\n\n```\ntorvik --watts 900\n```\n");
     const int rc = generate(&f, "kettles");
     RUN(test_dir, "rm", "-r", "tax");
     RUN(test_dir, "mv", "tax-away", "tax");
     if (rc) fail_msg("%s", err.msg);
-    if (json_read_lines(report.messages, 1 << 26, find_value, &found, &err)) fail_msg("%s", err.msg);
-    assert_true(found > 0);
+    if (json_read_lines(report.messages, 1 << 26, find_value, found, &err)) fail_msg("%s", err.msg);
+    assert_true(found[0] > 0 && found[1] > 0);
 }
 
 /* ---- documents of every format ---- */
