@@ -32,9 +32,6 @@ static double sum_squares_avx2(const float *x, int64_t n)
 }
 
 /* ---- matrix tile ---- */
-typedef void tile_fn(float *c, int64_t c_row, int load_c, const float *a, int64_t a_row, int64_t a_col, const float *b,
-                     const float *b2, int64_t b_row, int n_col, int64_t n_k);
-
 /* rows, vecs (registers across: 2 or 4) and masked are constants at every place of use: the loops over them unroll. */
 static inline __attribute__((always_inline)) void tile(float *c, int64_t c_row, int load_c, const float *a, int64_t a_row,
     int64_t a_col, const float *b, const float *b2, int64_t b_row, int n_col, int64_t n_k,
@@ -76,32 +73,8 @@ static inline __attribute__((always_inline)) void tile(float *c, int64_t c_row, 
         }
 }
 
-#define TILE(rows, vecs, masked) \
-    static void tile_##rows##_##vecs##_##masked(float *c, int64_t c_row, int load_c, const float *a, int64_t a_row, \
-        int64_t a_col, const float *b, const float *b2, int64_t b_row, int n_col, int64_t n_k) \
-    { tile(c, c_row, load_c, a, a_row, a_col, b, b2, b_row, n_col, n_k, rows, vecs, masked); }
-#define TILES(rows) TILE(rows, 2, 0) TILE(rows, 2, 1)
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILE(1, 4, 0) TILE(2, 4, 0) TILE(3, 4, 0)
-#define ENTRY(rows) { tile_##rows##_2_0, tile_##rows##_2_1 }
-static tile_fn *const TILE_TABLE[7][2] = { { NULL, NULL }, ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4), ENTRY(5), ENTRY(6) };
-static tile_fn *const WIDE_TABLE[4] = { NULL, tile_1_4_0, tile_2_4_0, tile_3_4_0 };
-
-static void gemm_tile_avx2(float *c, int64_t c_row, int load_c, const float *a, int64_t a_row, int64_t a_col,
-                           const float *b, const float *b2, int64_t b_row, int n_row, int n_col, int64_t n_k)
-{
-    if (n_row <= 3 && n_col == 32) {
-        WIDE_TABLE[n_row](c, c_row, load_c, a, a_row, a_col, b, b2, b_row, n_col, n_k);
-        return;
-    }
-    for (int j = 0; j < n_col; j += 16) {
-        int cols = n_col - j < 16 ? n_col - j : 16;
-        for (int m = 0; m < n_row; m += 6) {
-            int rows = n_row - m < 6 ? n_row - m : 6;
-            TILE_TABLE[rows][cols < 16](c + m * c_row + j, c_row, load_c, a + m * a_row, a_row, a_col, j ? b2 : b, NULL,
-                                        b_row, cols, n_k);
-        }
-    }
-}
+enum { TILE_REGISTERS = 2, WIDE_ROWS = 3 };
+#include "gemm_tile_body.h"
 
 /* ---- packing: transpose 8 × 8 ---- */
 static inline void transpose8(__m256 r[8])
@@ -212,14 +185,6 @@ static inline __attribute__((always_inline)) void pack_halves(float *dst, const 
     pack(dst + whole * KERN_PANEL, src + 2 * whole, row_bytes, n_col, n_k - whole, from);
 }
 
-static void pack_half_avx2(float *dst, const void *src, int64_t row_bytes, int n_col, int64_t n_k, int bf16)
-{
-    if (bf16)
-        pack_halves(dst, src, row_bytes, n_col, n_k, FROM_BF16);
-    else
-        pack_halves(dst, src, row_bytes, n_col, n_k, FROM_F16);
-}
-
 /* A few columns of k of both panels are unpacked to the stack at a time, then go through four chains of eight columns: the
  * latency of the chains hides behind the unpacking of the next ones. */
 static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
@@ -256,19 +221,10 @@ static inline __attribute__((always_inline)) void gemv(float *c, int load_c, con
         _mm256_storeu_ps(c + 8 * v, acc[v]);
 }
 
-static void gemv_tile_avx2(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type,
-                             const uint8_t *ahead, int64_t n_ahead)
-{
-    if (type == QT_F32)
-        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_F32);
-    else if (type == QT_F16)
-        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_F16);
-    else
-        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_BF16);
-}
+#include "kern_halves_body.h"
 
 #define SLOTS \
-    .isa = "avx2", .limits = &limits_avx2, .gemm_tile = gemm_tile_avx2, .pack_nt = pack_nt_avx2, .pack_half = pack_half_avx2, .gemv_tile = gemv_tile_avx2, .sum_squares = sum_squares_avx2, \
+    .isa = "avx2", .limits = &limits_avx2, .gemm_tile = gemm_tile_level, .pack_nt = pack_nt_avx2, .pack_half = pack_half_level, .gemv_tile = gemv_tile_level, .sum_squares = sum_squares_avx2, \
     KERN_BODY_SLOTS
 const struct kern kern_avx2 = { .q = &qgemm_avx2, SLOTS };
 const struct kern kern_avx2_vnni = { .q = &qgemm_avx2_vnni, SLOTS };

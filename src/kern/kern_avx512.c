@@ -228,14 +228,6 @@ static inline __attribute__((always_inline)) void pack_halves(float *dst, const 
     pack(dst + whole * KERN_PANEL, src + 2 * whole, row_bytes, n_col, n_k - whole, from, 0);
 }
 
-static void pack_half_avx512(float *dst, const void *src, int64_t row_bytes, int n_col, int64_t n_k, int bf16)
-{
-    if (bf16)
-        pack_halves(dst, src, row_bytes, n_col, n_k, FROM_BF16);
-    else
-        pack_halves(dst, src, row_bytes, n_col, n_k, FROM_F16);
-}
-
 /* A few columns of k of both panels are unpacked to the stack at a time, then go through two chains of sixteen columns: the
  * latency of the chains hides behind the unpacking of the next ones. */
 static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
@@ -271,19 +263,10 @@ static inline __attribute__((always_inline)) void gemv(float *c, int load_c, con
     _mm512_storeu_ps(c + 16, acc[1]);
 }
 
-static void gemv_tile_avx512(float *c, int load_c, const float *a, const void *src, int64_t row_bytes, int64_t n_k, int type,
-                             const uint8_t *ahead, int64_t n_ahead)
-{
-    if (type == QT_F32)
-        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_F32);
-    else if (type == QT_F16)
-        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_F16);
-    else
-        gemv(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, FROM_BF16);
-}
+#include "kern_halves_body.h"
 
 #define SLOTS \
-    .isa = "avx512", .gemm_tile = gemm_tile_avx512, .pack_nt = pack_nt_avx512, .pack_half = pack_half_avx512, .gemv_tile = gemv_tile_avx512, .sum_squares = sum_squares_avx512, \
+    .isa = "avx512", .gemm_tile = gemm_tile_avx512, .pack_nt = pack_nt_avx512, .pack_half = pack_half_level, .gemv_tile = gemv_tile_level, .sum_squares = sum_squares_avx512, \
     KERN_BODY_SLOTS
 const struct kern kern_avx512 = { .q = &qgemm_avx2, .limits = &limits_avx512, SLOTS };
 const struct kern kern_avx512_vnni = { .q = &qgemm_avx512, .limits = &limits_avx512_vnni, SLOTS };

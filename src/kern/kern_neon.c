@@ -55,9 +55,6 @@ static inline void store_part(float *p, float32x4_t v, int n)
         memcpy(p, t, (size_t)(n < 4 ? n : 4) * sizeof *t);
 }
 
-typedef void tile_fn(float *c, int64_t c_row, int load_c, const float *a, int64_t a_row, int64_t a_col, const float *b,
-                     const float *b2, int64_t b_row, int n_col, int64_t n_k);
-
 /* rows, vecs (registers across: 4 or 8) and masked are constants at every place of use: the loops over them unroll. */
 static inline __attribute__((always_inline)) void tile(float *c, int64_t c_row, int load_c, const float *a, int64_t a_row,
     int64_t a_col, const float *b, const float *b2, int64_t b_row, int n_col, int64_t n_k,
@@ -98,32 +95,8 @@ static inline __attribute__((always_inline)) void tile(float *c, int64_t c_row, 
         }
 }
 
-#define TILE(rows, vecs, masked) \
-    static void tile_##rows##_##vecs##_##masked(float *c, int64_t c_row, int load_c, const float *a, int64_t a_row, \
-        int64_t a_col, const float *b, const float *b2, int64_t b_row, int n_col, int64_t n_k) \
-    { tile(c, c_row, load_c, a, a_row, a_col, b, b2, b_row, n_col, n_k, rows, vecs, masked); }
-#define TILES(rows) TILE(rows, 4, 0) TILE(rows, 4, 1)
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6) TILE(1, 8, 0) TILE(2, 8, 0)
-#define ENTRY(rows) { tile_##rows##_4_0, tile_##rows##_4_1 }
-static tile_fn *const TILE_TABLE[7][2] = { { NULL, NULL }, ENTRY(1), ENTRY(2), ENTRY(3), ENTRY(4), ENTRY(5), ENTRY(6) };
-static tile_fn *const WIDE_TABLE[3] = { NULL, tile_1_8_0, tile_2_8_0 };
-
-static void gemm_tile_neon(float *c, int64_t c_row, int load_c, const float *a, int64_t a_row, int64_t a_col,
-                           const float *b, const float *b2, int64_t b_row, int n_row, int n_col, int64_t n_k)
-{
-    if (n_row <= 2 && n_col == 32) {
-        WIDE_TABLE[n_row](c, c_row, load_c, a, a_row, a_col, b, b2, b_row, n_col, n_k);
-        return;
-    }
-    for (int j = 0; j < n_col; j += 16) {
-        int cols = n_col - j < 16 ? n_col - j : 16;
-        for (int m = 0; m < n_row; m += 6) {
-            int rows = n_row - m < 6 ? n_row - m : 6;
-            TILE_TABLE[rows][cols < 16](c + m * c_row + j, c_row, load_c, a + m * a_row, a_row, a_col, j ? b2 : b, NULL,
-                                        b_row, cols, n_k);
-        }
-    }
-}
+enum { TILE_REGISTERS = 4, WIDE_ROWS = 2 };
+#include "gemm_tile_body.h"
 
 /* ---- packing: transpose 4 × 4 ---- */
 static inline void transpose4(float32x4_t r[4])
@@ -183,7 +156,7 @@ static void pack_half_neon(float *dst, const void *src, int64_t row_bytes, int n
 }
 
 const struct kern kern_neon = {
-    .isa = "neon", .q = &qgemm_neon, .limits = &limits_neon, .gemm_tile = gemm_tile_neon, .pack_nt = pack_nt_neon, .pack_half = pack_half_neon,
+    .isa = "neon", .q = &qgemm_neon, .limits = &limits_neon, .gemm_tile = gemm_tile_level, .pack_nt = pack_nt_neon, .pack_half = pack_half_neon,
     .sum_squares = sum_squares_neon, KERN_BODY_SLOTS
 };
 #endif
