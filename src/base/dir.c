@@ -30,20 +30,21 @@ char *path_join(const char *a, const char *b) { /* an absolute b stands alone */
 
 int dir_make(const char *path, ilab_err *e) {
     char *p = xstrdup(path);
-    int errnum = *p ? 0 : ENOENT;
+    int errnum = *p ? 0 : ENOENT, rc = 0;
     for (char *at = p; !errnum && *at;) {
         at += strspn(at, "/");
         at += strcspn(at, "/");
         char kept = *at;
         *at = 0;
-        if (mkdir(p, 0777)) {
-            const int why = errno; /* before anything else asks the system */
-            if (file_exists(p) != 2) errnum = why == EEXIST ? ENOTDIR : why;
+        const int made = !mkdir(p, 0777), why = errno; /* file_exists has an errno of its own */
+        if (!made && file_exists(p) != 2) {
+            errnum = why == EEXIST ? ENOTDIR : why;
+            rc = kept ? err_errno(e, errnum, "cannot make the folder \"%s\" for \"%s\"", p, path) : err_errno(e, errnum, "cannot make the folder \"%s\"", p);
         }
         *at = kept;
     }
     mem_free(p);
-    return errnum ? err_errno(e, errnum, "cannot make the folder \"%s\"", path) : 0;
+    return errnum && !rc ? err_errno(e, errnum, "cannot make the folder \"%s\"", path) : rc;
 }
 
 uint64_t disk_free(const char *path) {

@@ -85,13 +85,18 @@ int registry_save(struct registry *r, ilab_err *e)
     return rc;
 }
 
+enum { UNLOCKED = -2 };
+static int not_writable(int why) { return why == EACCES || why == EROFS || why == EPERM; }
+
+/* A lock, or UNLOCKED where nobody may write: then the list can still be read. -1 with *e. */
 static int lock_registry(const char *path, ilab_err *e)
 {
     struct sb b;
     sb_init(&b, 1 << 16);
     sb_addf(&b, "%s.lock", path);
     int fd = open(b.p, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) err_errno(e, errno, "cannot write '%s' (XDG_DATA_HOME names another place)", b.p);
+    if (fd < 0 && not_writable(errno)) fd = UNLOCKED;
+    else if (fd < 0) err_errno(e, errno, "cannot write '%s' (XDG_DATA_HOME names another place)", b.p);
     for (int i = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB); i++) {
         if (i < LOCK_TRIES) {
             pause_ms(50);
@@ -122,7 +127,7 @@ int registry_open(struct registry *r, unsigned how, ilab_err *e)
     if (!rc) {
         r->path = path_join(dir, "process_registry.json");
         r->fd = lock_registry(r->path, e);
-        rc = r->fd < 0 ? e->code : 0;
+        rc = r->fd == -1 ? e->code : 0;
     }
     mem_free(dir);
     if (!rc) r->all = file_exists(r->path) ? json_read_file(r->path, REGISTRY_MAX_BYTES, e) : json_object();

@@ -152,6 +152,8 @@ static int apostrophe(struct scene *s)
 /* %1$s the key, %2$s the beginning of its value, %3$d the line where the context begins; of a key above %4$s its name, %5$d its line,
  * %6$d its column; %7$d the column of the key. */
 static const struct { const char *context, *problem; look_fn *look; const char *hint; } ROWS[] = {
+    { "", "aliases count", NULL, "remove the references (`&name`, `*name`): each counts as all that it stands for; without them, split the file" },
+    { "", "more than", NULL, "split the file" },
     { "block scalar", "expected", text_behind_bar,
       "behind `%1$s: |` the line must end: write the text on the next line, two blanks deeper than `%1$s`, like\n          %1$s: |\n            %2$s …\n        or remove the `|` and leave the text where it is, if it is a single line" },
     { "block scalar", "", NULL, "behind `|` or `>` the line must end: write the text on the next line, two blanks deeper than its key" },
@@ -206,7 +208,6 @@ static const struct { const char *context, *problem; look_fn *look; const char *
     { "", "is none", NULL, "put the date or number in quotes" },
     { "", "nested deeper", NULL, "a qna.yaml has at most five levels: remove what stands deeper" },
     { "", "node content", NULL, "a value is missing before this sign: write it, or put the text that holds the sign in quotes" },
-    { "", "more than", NULL, "split the file" },
 };
 
 const char *syntax_remedy(struct arena *a, struct sv text, const struct yaml_problem *p)

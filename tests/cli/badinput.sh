@@ -176,11 +176,16 @@ check "generate: output below a file" 1 "regular" "--output-dir" -- "$ILAB" gene
 check "train: output below a file" 1 "regular" -- "$ILAB" train --data-path some.jsonl --num-epochs 1 --no-merge --ckpt-output-dir regular/out
 check "train: model below a file" 1 "regular" -- "$ILAB" train --data-path some.jsonl --num-epochs 1 --quiet --ckpt-output-dir results2 --save-path regular/m.gguf
 check "init: no place" 1 "regular" -- "$ILAB" --config regular/c.yaml init --non-interactive
-if [ "$(id -u)" -ne 0 ]; then
-    mkdir closed && chmod 555 closed
-    check "generate: read-only folder" 1 "closed" "ermission" "--output-dir" -- "$ILAB" generate --taxonomy-base empty --output-dir closed
+if become_somebody; then
+    mkdir -p closed/home && chmod 555 closed closed/home
+    home=(env -u XDG_CONFIG_HOME -u XDG_DATA_HOME -u XDG_CACHE_HOME HOME="$dir/closed/home" "${somebody[@]}" "$their_ilab")
+    check "generate: read-only folder" 1 "closed" "ermission" "--output-dir" -- "${somebody[@]}" "$their_ilab" generate --taxonomy-base empty --output-dir closed
+    check "read-only home: config init" 1 "init failed: cannot make the folder \"$dir/closed/home/.c[a-z]*\" for .*Permission denied" -- "${home[@]}" config init --non-interactive
+    check "read-only home: no runs" 0 "No processes found" -- "${home[@]}" process list
+    check "read-only home: a run in the background" 1 "Permission denied" -- "${home[@]}" --config DEFAULT train -dt
+    check "read-only home: the rest works" 0 "" -- "${home[@]}" --config DEFAULT taxonomy diff --taxonomy-path taxonomy --taxonomy-base empty
 else
-    echo "skip generate: read-only folder: root may write everywhere"
+    echo "skip generate: read-only folder: root may write everywhere, and setpriv is missing"
 fi
 check "a file grows over its limit" 1 "cannot write" -- bash -c "trap '' XFSZ; ulimit -f 16; exec '$ILAB' train --data-path some.jsonl --num-epochs 1 --no-merge --quiet --ckpt-output-dir results3"
 if [ -e results3/adapter.gguf ]; then not_ok "nothing half-written keeps its name" "results3/adapter.gguf exists"; else ok "nothing half-written keeps its name"; fi

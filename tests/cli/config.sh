@@ -228,11 +228,11 @@ check "a locked configuration" 1 "another program is changing the configuration"
 exec 8>&-
 check "a home that cannot be written" 1 "init failed: cannot make the folder" -- env XDG_DATA_HOME=/proc/x XDG_CACHE_HOME=/proc/x "$ILAB" config init --non-interactive
 check "no home at all" 1 "neither HOME nor XDG_DATA_HOME is set" -- env -u HOME -u XDG_DATA_HOME -u XDG_CACHE_HOME -u XDG_CONFIG_HOME "$ILAB" --config x.yaml config init --non-interactive
-if [ "$(id -u)" -ne 0 ]; then
+if become_somebody; then
     chmod 000 config.yaml
-    check "a configuration that may not be read" 2 "ermission denied" -- "$ILAB" diff
+    check "a configuration that may not be read" 2 "ermission denied" -- "${somebody[@]}" "$their_ilab" diff
     chmod 644 config.yaml
 else
-    echo "skip unreadable configuration: root may read everything"
+    echo "skip unreadable configuration: root may read everything, and setpriv is missing"
 fi
 exit $failed

@@ -29,6 +29,15 @@ check() {
     done
     if grep -qE 'AddressSanitizer|runtime error|(Segmentation|Bus) fault' out; then not_ok "$name" "crashed"; else ok "$name"; fi
 }
+# become_somebody: "${somebody[@]}" "$their_ilab" runs the program as one who may not read and write everything: the tester, or nobody when the
+# tester is root (a copy in $dir, because nobody may not reach the other). Fails when that cannot be had.
+become_somebody() {
+    somebody=() their_ilab=$ILAB
+    [ "$(id -u)" -ne 0 ] && return
+    command -v setpriv >/dev/null || return 1
+    somebody=(setpriv --reuid 65534 --regid 65534 --clear-groups) their_ilab=$dir/ilab-of-nobody
+    chmod 755 "$dir" && cp "$ILAB" "$their_ilab" && chmod 755 "$their_ilab" && "${somebody[@]}" "$their_ilab" --version >/dev/null 2>&1
+}
 # wait_for COMMAND…: until it succeeds; fails after a minute. A test waits for what it needs, never for a time.
 wait_for() {
     for _ in $(seq 1200); do "$@" && return; sleep 0.05; done

@@ -143,11 +143,14 @@ for base in empty main; do
         'bell\?/qna.yaml: error: the path holds a control character' '3 taxonomy files|4 taxonomy files|5 taxonomy files' -- $I taxonomy diff --taxonomy-path odd --taxonomy-base $base
 done
 check "a pipe and a folder (empty)" 1 'pipe/qna.yaml.* is a pipe, not a file' 'a folder is named qna.yaml' -- $I taxonomy diff --taxonomy-path odd --taxonomy-base empty
-if [ "$(id -u)" != 0 ]; then
-    mkdir odd/knowledge/closed && skill odd/knowledge/closed/qna.yaml "" && chmod 0 odd/knowledge/closed
-    check "a folder that cannot be read" 1 'closed: error: the folder cannot be read: check its permissions' -- $I taxonomy diff --taxonomy-path odd --taxonomy-base main
+if become_somebody; then
+    skill odd/knowledge/closed/qna.yaml ""
+    chmod 0 odd/knowledge/closed
+    check "a folder that cannot be read" 1 'closed: error: the folder cannot be read: check its permissions' -- "${somebody[@]}" "$their_ilab" --config DEFAULT taxonomy diff --taxonomy-path odd --taxonomy-base empty
+    [ "$(id -u)" -eq 0 ] || check "a folder that cannot be read (git)" 1 'closed: error: the folder cannot be read: check its permissions' -- $I taxonomy diff --taxonomy-path odd --taxonomy-base main
+    chmod 755 odd/knowledge/closed
 else
-    echo "skip a folder that cannot be read: root may read everything"
+    echo "skip a folder that cannot be read: root may read everything, and setpriv is missing"
 fi
 for n in $(seq 300); do skill many/knowledge/l$n/qna.yaml ""; done
 ( while [ -d many ]; do rm -rf many/knowledge/l$((RANDOM % 300 + 1)); done ) & eraser=$!
