@@ -110,34 +110,44 @@ static const char *author(struct making *m)
 
 /* ---- where the leaf goes ---- */
 
+static int kind_by_name(const char *name, enum draft_kind *out, ilab_err *e)
+{
+    for (int i = 0; i <= DRAFT_GROUNDED; i++)
+        if (!strcmp(name, KINDS[i])) return *out = (enum draft_kind)i, 0;
+    return err_set(e, ILAB_E_INVALID, "'%s' is none of knowledge, freeform, grounded", name);
+}
+
+/* m->path, .dir and .file for what was typed; refuses a leaf that is there. */
+static int take_path(struct making *m, const char *typed, ilab_err *e)
+{
+    struct stat st;
+    const int rc = draft_path(typed, m->d.kind, m->path, e);
+    if (rc) return rc;
+    mem_free(m->dir), mem_free(m->file);
+    m->dir = path_join(m->a->taxonomy, m->path);
+    m->file = m->dir ? path_join(m->dir, "qna.yaml") : NULL;
+    if (!m->file) return err_set(e, ILAB_E_NOMEM, "no memory for a path");
+    if (!lstat(m->file, &st)) return err_set(e, ILAB_E_INVALID, "'%s' exists already and is left as it is: choose another path, or edit it", m->file);
+    return 0;
+}
+
+/* On a terminal a wrong answer is asked again, until input ends. */
 static int choose_path(struct making *m, ilab_err *e)
 {
     const struct new_args *a = m->a;
     const char *typed = m->c->n_word ? m->c->word[0] : "";
-    struct stat st;
-    int kind = !strncmp(typed, "compositional_skills", 20) ? DRAFT_FREEFORM : DRAFT_KNOWLEDGE;
-    if (!m->c->n_word && !m->ask) return err_set(e, ILAB_E_INVALID, "which leaf? Give its path, such as knowledge/company/torvik_lamps");
-    const char *name = a->kind;
-    if (!name && m->ask && !strchr(typed, '/')) name = ask(m, "Kind (knowledge: facts of a document; freeform, grounded: a skill without, with a context)", "knowledge");
-    for (int i = 0; name && i <= DRAFT_GROUNDED; i++)
-        if (!strcmp(name, KINDS[i])) kind = i, name = NULL;
-    if (name) return err_set(e, ILAB_E_INVALID, "'%s' is none of knowledge, freeform, grounded", name);
-    m->d.kind = (enum draft_kind)kind;
     int rc = 0;
-    if (*typed) rc = draft_path(typed, m->d.kind, m->path, e);
-    while (!*typed && m->ask) { /* until the path is one */
-        const char *s = ask(m, kind == DRAFT_KNOWLEDGE ? "Path of the leaf below knowledge/, such as company/torvik_lamps" : "Path of the leaf below compositional_skills/", "");
-        rc = draft_path(s, m->d.kind, m->path, e);
-        if (!rc) break;
-        printf("%s\n", e->msg);
-    }
-    if (rc || !m->path[0]) return rc ? rc : err_set(e, ILAB_E_INVALID, "no path was given for the leaf");
-    m->dir = path_join(a->taxonomy, m->path);
-    m->file = m->dir ? path_join(m->dir, "qna.yaml") : NULL;
-    if (!m->file) return err_set(e, ILAB_E_NOMEM, "no memory for a path");
+    m->d.kind = !strncmp(typed, "compositional_skills", 20) ? DRAFT_FREEFORM : DRAFT_KNOWLEDGE;
+    if (!m->c->n_word && !m->ask) return err_set(e, ILAB_E_INVALID, "which leaf? Give its path, such as knowledge/company/torvik_lamps");
     if (file_exists(a->taxonomy) == 1) return err_set(e, ILAB_E_INVALID, "'%s' is a file, not the folder of a taxonomy", a->taxonomy);
-    if (!lstat(m->file, &st)) return err_set(e, ILAB_E_INVALID, "'%s' exists already and is left as it is: choose another path, or edit it", m->file);
-    return 0;
+    if (a->kind) rc = kind_by_name(a->kind, &m->d.kind, e);
+    else if (m->ask && !strchr(typed, '/'))
+        while ((rc = kind_by_name(ask(m, "Kind (knowledge: facts of a document; freeform, grounded: a skill without, with a context)", "knowledge"), &m->d.kind, e)) && m->ask) printf("%s\n", e->msg);
+    if (rc) return rc;
+    if (*typed) return take_path(m, typed, e);
+    const char *question = m->d.kind == DRAFT_KNOWLEDGE ? "Path of the leaf below knowledge/, such as company/torvik_lamps" : "Path of the leaf below compositional_skills/";
+    while ((rc = take_path(m, ask(m, question, ""), e)) && rc != ILAB_E_NOMEM && m->ask) printf("%s\n", e->msg);
+    return rc;
 }
 
 /* ---- the document ---- */
@@ -273,13 +283,18 @@ static int choose_document(struct making *m, ilab_err *e)
     int n = 0;
     const char *where = m->a->document;
     if (m->d.kind == DRAFT_FREEFORM) return where ? err_set(e, ILAB_E_INVALID, "a freeform skill has no document: use --kind knowledge or grounded") : 0;
-    if (!where && m->ask) {
-        where = ask(m, "Document: file, folder or address of a git repository (empty: none yet)", "");
-        if (!*where) where = NULL;
-    }
-    if (!where) return 0;
-    int rc = place_document(m, where, e);
-    if (!rc) rc = load_document(m, e);
+    const int asked = !where && m->ask;
+    int rc = 0;
+    do {
+        if (rc) printf("%s\n", e->msg); /* asked again */
+        if (asked) where = ask(m, "Document: file, folder or address of a git repository (empty: none yet)", "");
+        if (!where || !*where) return 0;
+        mem_free(m->doc_dir);
+        m->doc_dir = NULL;
+        m->d.n_pattern = 0;
+        rc = place_document(m, where, e);
+        if (!rc) rc = load_document(m, e);
+    } while (rc && rc != ILAB_E_NOMEM && rc != ILAB_E_CANCEL && asked && m->ask);
     if (!rc) rc = read_about(m, e);
     if (!rc) rc = excerpts_choose(&m->docs, m->d.n_example, &m->mem, v, &n, e);
     for (int i = 0; !rc && i < n; i++) m->d.context[i] = v[i].text;

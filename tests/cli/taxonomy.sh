@@ -118,6 +118,11 @@ cp t/compositional_skills/writing/haiku/qna.yaml out
 if grep -q 'task_description: "Write a haiku"' out && ! grep -q context out; then echo "ok new: skeleton of a skill"; else not_ok "new: skeleton of a skill" "other"; fi
 printf 'knowledge\ncompany/asked\n%s\nada\nlighting\n\n\n\n\n\n\nn\n' "$dir/docs/lamps.md" | $I taxonomy new --interactive --taxonomy-path t >out 2>&1
 if [ $? = 0 ] && grep -q 'domain: "lighting"' t/knowledge/company/asked/qna.yaml; then echo "ok new: by questions"; else not_ok "new: by questions" "no leaf"; fi
+printf 'x\nknowledge\ncompany/lamps\ncompany/again\nabsent.md\n%s\nada\n' "$dir/docs/lamps.md" >answers
+check_input=answers
+check "new: a wrong answer is asked again" 0 "'x' is none of knowledge" 'company/lamps/qna.yaml. exists already' "no file or folder 'absent.md'" '^t/knowledge/company/again/qna.yaml$' -- $I taxonomy new --interactive --taxonomy-path t
+check_input=/dev/null
+rm -r t/knowledge/company/again
 for p in '../x' '/etc/x' 'a/../b' 'a/-x' '.hidden/x' "a/$(printf 'b\001')" 'knowledge' ''; do
     check "new: the path '$(printf %q "$p")'" 1 'Making the leaf failed: ' -- $I taxonomy new "$p" --taxonomy-path t --non-interactive
 done
