@@ -356,6 +356,15 @@ static int ask_resume(const struct train_args *a, int *fresh)
     return 0;
 }
 
+/* Processes on one machine share its memory; and mpirun binds each to one core unless it is told otherwise. */
+static void share_machine(const struct communicator *comm, const struct train_args *a, struct train_opts *o)
+{
+    const int n = communicator_local(comm);
+    if (n > 1 && !o->memory_bytes) o->memory_bytes = mem_available() / (size_t)n;
+    if (comm->size > 1 && comm->rank == 0 && a->threads > cpu_count())
+        log_warn("%d threads were asked for, but this process may use %d: `mpirun --bind-to none` lets them use more", a->threads, cpu_count());
+}
+
 static int run(struct cli *c, void *args)
 {
     const struct train_args *a = args;
@@ -405,6 +414,7 @@ static int run(struct cli *c, void *args)
     o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json || !first;
     int rc = parse_modules(a->modules, &o.which, &e);
     if (!rc) rc = parse_memory(a, &o, &e);
+    if (!rc) share_machine(&s.comm, a, &o);
     if (!rc) rc = prepare(&s, a, &o, &e);
     if (!rc && a->warmup > 0) o.schedule.warmup_steps = (int64_t)(a->warmup * (double)a->epochs * (double)s.d.n_tokens / a->batch) + 1;
     if (!rc && a->dry_run) {

@@ -78,6 +78,17 @@ int communicator_open(struct communicator *c, ilab_err *e) {
     return 0;
 }
 
+int communicator_local(const struct communicator *c) {
+    static const char *const SAYS[] = { "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE" };
+    int64_t n = 0;
+    for (size_t i = 0; c->size > 1 && i < ARRAY_LEN(SAYS); i++) {
+        const char *v = getenv(SAYS[i]);
+        if (v && !parse_i64(v, 1, c->size, &n))
+            return (int)n;
+    }
+    return 1;
+}
+
 void communicator_close(struct communicator *c) {
     if (c->close)
         c->close(c);

@@ -176,6 +176,8 @@ extern const struct communicator COMMUNICATOR_ONE;
 /* One process, or the plug-in's table when mpirun or srun started several; an error when those cannot be connected. */
 int communicator_open(struct communicator *c, ilab_err *e);
 void communicator_close(struct communicator *c);
+/* How many of them share this machine's memory; 1 when nobody says. */
+int communicator_local(const struct communicator *c);
 
 /* Is there a run in out_dir? 0: none (or none that is sound), 1: unfinished, 2: finished. */
 struct train_found { int64_t step, total_steps; double seconds; };
