@@ -228,6 +228,24 @@ static inline __attribute__((always_inline)) void pack_halves(float *dst, const 
     pack(dst + whole * KERN_PANEL, src + 2 * whole, row_bytes, n_col, n_k - whole, from, 0);
 }
 
+/* The same, as halves: dst[pair][2][16], k and k + 8 of each sixteen a pair. Two rows a register, so that a permutation suffices. */
+static inline __attribute__((always_inline)) void order_halves_32(uint16_t *dst, const uint8_t *src, int64_t row_bytes)
+{
+    const __m512i order = _mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7);
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++, src += 32) {
+        __m512i t[8];
+#pragma GCC unroll 8
+        for (int j = 0; j < 8; j++)
+            t[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)(src + j * row_bytes))),
+                                      _mm256_loadu_si256((const __m256i *)(const void *)(src + (j + 8) * row_bytes)), 1);
+        transpose_words(t);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++)
+            _mm512_store_si512(dst + (8 * h + i) * 2 * KERN_PANEL, _mm512_permutexvar_epi64(order, t[i]));
+    }
+}
+
 /* A few columns of k of both panels are unpacked to the stack at a time, then go through two chains of sixteen columns: the
  * latency of the chains hides behind the unpacking of the next ones. */
 static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
@@ -235,7 +253,7 @@ static inline __attribute__((always_inline)) void gemv(float *c, int load_c, con
 {
     enum { STEP = 32, ROW_AHEAD = 256 };
     const int64_t burst = (n_ahead * STEP / 2 + n_k - 1) / n_k;
-    float b[2][STEP * KERN_PANEL] __attribute__((aligned(64)));
+    union { float f[2][STEP * KERN_PANEL]; uint16_t h[2][STEP * KERN_PANEL]; } b __attribute__((aligned(64)));
     __m512 acc[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
     if (load_c) {
         acc[0] = _mm512_loadu_ps(c);
@@ -248,15 +266,19 @@ static inline __attribute__((always_inline)) void gemv(float *c, int load_c, con
             for (int j = 0; !burst && j < KERN_PANEL; j++)
                 __builtin_prefetch(src + (16 * p + j) * row_bytes + ROW_AHEAD, 0, 2);
             if (from == FROM_F32)
-                pack(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from, 1);
+                pack(b.f[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from, 1);
             else
-                halves_32(b[p], src + 16 * p * row_bytes, row_bytes, from);
+                order_halves_32(b.h[p], src + 16 * p * row_bytes, row_bytes);
         }
 #pragma GCC unroll 32
         for (int i = 0; i < STEP; i++) {
-            __m512 x = _mm512_set1_ps(a[k + i]);
-            acc[0] = _mm512_fmadd_ps(x, _mm512_load_ps(b[0] + i * KERN_PANEL), acc[0]);
-            acc[1] = _mm512_fmadd_ps(x, _mm512_load_ps(b[1] + i * KERN_PANEL), acc[1]);
+            const int at = from == FROM_F32 ? i : i / 16 * 16 + i % 8 * 2 + i / 8 % 2; /* where k + i stands */
+            __m512 x = _mm512_set1_ps(a[k + i]), w[2];
+            for (int p = 0; p < 2; p++)
+                w[p] = from == FROM_F32 ? _mm512_load_ps(b.f[p] + at * KERN_PANEL)
+                                        : widen(_mm256_load_si256((const __m256i *)(const void *)(b.h[p] + at * KERN_PANEL)), from);
+            acc[0] = _mm512_fmadd_ps(x, w[0], acc[0]);
+            acc[1] = _mm512_fmadd_ps(x, w[1], acc[1]);
         }
     }
     _mm512_storeu_ps(c, acc[0]);
