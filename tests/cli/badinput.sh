@@ -187,6 +187,7 @@ if become_somebody; then
 else
     echo "skip generate: read-only folder: root may write everywhere, and setpriv is missing"
 fi
+mkfifo pipe && check "a pipe that nobody writes to ends with the signal" 124 -- timeout -k 60 1 "$ILAB" taxonomy check --yaml-rules pipe x
 check "a file grows over its limit" 1 "cannot write" -- bash -c "trap '' XFSZ; ulimit -f 16; exec '$ILAB' train --data-path some.jsonl --num-epochs 1 --no-merge --quiet --ckpt-output-dir results3"
 if [ -e results3/adapter.gguf ]; then not_ok "nothing half-written keeps its name" "results3/adapter.gguf exists"; else ok "nothing half-written keeps its name"; fi
 
