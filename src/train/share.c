@@ -11,7 +11,7 @@
 #include <string.h>
 
 static const uint32_t INSIDE = UINT32_MAX;
-static const double LEAST_SAVED = 1.0 / 30, WORTH_TELLING = 0.1, COUNT_MOST = 4e6 /* samples times epochs whose batches are counted */;
+static const double LEAST_SAVED = 1.0 / 30, WORTH_TELLING = 0.1, COUNT_MOST = 1e6 /* samples times epochs whose batches are counted */;
 
 int share_reserve(struct share *s, size_t cap) {
     s->entry = mem_alloc((cap + 1) * sizeof *s->entry);
@@ -41,22 +41,18 @@ static int pages_of(const struct sample *s) {
     return (i - 1) / KERN_PANEL;
 }
 
-static int page_differs(const struct share_entry *a, const struct share_entry *b, int page) {
-    return memcmp(a->id + page * KERN_PANEL, b->id + page * KERN_PANEL, KERN_PANEL * sizeof *a->id);
-}
-
 static int common_pages(const struct share_entry *a, const struct share_entry *b) {
     int n = 0;
-    while (n < a->n_page && n < b->n_page && !page_differs(a, b, n))
+    while (n < a->n_page && n < b->n_page && !memcmp(a->id + n * KERN_PANEL, b->id + n * KERN_PANEL, KERN_PANEL * sizeof *a->id))
         n++;
     return n;
 }
 
 static int by_beginning(const void *x, const void *y) {
     const struct share_entry *a = x, *b = y;
-    const int n = common_pages(a, b);
-    if (n < a->n_page && n < b->n_page)
-        return page_differs(a, b, n);
+    const int n = a->n_page < b->n_page ? a->n_page : b->n_page, order = n ? memcmp(a->id, b->id, (size_t)n * KERN_PANEL * sizeof *a->id) : 0;
+    if (order)
+        return order;
     return a->n_page != b->n_page ? (a->n_page < b->n_page ? -1 : 1) : a->at < b->at ? -1 : a->at > b->at;
 }
 
