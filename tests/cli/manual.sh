@@ -74,7 +74,7 @@ print -r -- "$all"
 zpty -d z
 END
     zsh_try() { HOME=$dir TERM=dumb timeout 60 zsh -f "$dir/try.zsh" "$dir" "$1" "$2" 2>&1 | tr -d '\r\a'; }
-    zsh_has() { zsh_try "$2" "$3" >out; if grep -qF -- "$3" out; then ok "zsh: $1"; else not_ok "zsh: $1" "$(tail -3 out)"; fi; }
+    zsh_has() { zsh_try "$2" "$3" >"$dir/seen"; if grep -qF -- "$3" "$dir/seen"; then ok "zsh: $1"; else not_ok "zsh: $1" "$(tail -3 "$dir/seen")"; fi; }
     if zsh -f -c "autoload -U compinit; compinit -u -D; source $dir/_ilab; whence -w _ilab" 2>&1 | grep -q '^_ilab: function$'; then ok "zsh: loads"; else not_ok "zsh: loads" "no"; fi
     zsh_has "a group" "ilab mod" "ilab model "
     zsh_has "a command of a group" "ilab model tr" "ilab model train "
