@@ -107,6 +107,7 @@ static int run(struct cli *c, void *args)
         if (none) fprintf(stderr, tr("No leaf in '%s' is new or differs from '%s': `ilab taxonomy list` shows them; --taxonomy-base empty takes every leaf.\n"), a->path, a->base);
         return rc == ILAB_E_CANCEL ? EXIT_INTERRUPTED : EXIT_FAILED;
     }
+    lm_bulk(lm);
     char *stem = path_stem(a->model);
     if (c->compat == 26) printf("Generating synthetic data using 'ilab' pipeline, '%s' model, '%s' taxonomy, against %s server\n", stem, a->path, lm->name);
     else printf(tr("Generating synthetic data using '%s' model, taxonomy:'%s' against %s\n"), stem, a->path, lm->name);

@@ -1,7 +1,8 @@
 /* engine.c — loads a model, its tokenizer and the kernels once.
  *
  * Panels of the linear layers are kept when they are small (MODEL_PACK): then no product has to unpack
- * weights again. Any other model runs straight from the file map, with activations rounded to 8 bits.  SPDX-License-Identifier: Apache-2.0 */
+ * weights again, and activations stay exact unless engine_bulk says otherwise. Any other model runs straight from the file map, with
+ * activations rounded to 8 bits.  SPDX-License-Identifier: Apache-2.0 */
 #include "infer/infer.h"
 
 #include <string.h>
@@ -42,6 +43,7 @@ static int engine_page(struct engine *en, ilab_err *e) {
 
 static int engine_load(struct engine *en, const char *path, const char *adapter_path, int n_threads, ilab_err *e) {
     struct gguf *g = NULL;
+    int packed = 0;
     en->path = mem_strndup(path, strlen(path));
     en->pool = pool_new(n_threads);
     if (en->pool) en->gemm = gemm_ctx_new(kern_get(cpu_detect()), en->pool);
@@ -51,8 +53,8 @@ static int engine_load(struct engine *en, const char *path, const char *adapter_
     rc = tokenizer_of_model(&en->tokenizer, g, path, e);
     if (!rc) {
         double bytes = packed_bytes(g);
-        int flags = bytes <= PACK_MAX_BYTES && bytes <= (double)mem_available() / 4 ? MODEL_PACK : 0;
-        rc = model_open_gguf(&en->model, g, flags, en->gemm, e);
+        packed = bytes <= PACK_MAX_BYTES && bytes <= (double)mem_available() / 4;
+        rc = model_open_gguf(&en->model, g, packed ? MODEL_PACK : 0, en->gemm, e);
     }
     if (rc) {
         gguf_close(g); /* the model owns it only after success */
@@ -61,12 +63,14 @@ static int engine_load(struct engine *en, const char *path, const char *adapter_
     if (tokenizer_size(en->tokenizer) > en->model->hp.n_vocab)
         return err_set(e, ILAB_E_FORMAT, "'%s': the tokenizer has %d tokens, the model only %d", path,
                        tokenizer_size(en->tokenizer), en->model->hp.n_vocab);
-    en->model->act = GEMM_ACT_Q8;
+    en->model->act = packed ? GEMM_ACT_F32 : GEMM_ACT_Q8;
     rc = engine_page(en, e);
     if (!rc && adapter_path) rc = adapter_open(&en->adapter, adapter_path, en->model, e);
     en->n_ctx = en->model->hp.n_ctx;
     return rc;
 }
+
+void engine_bulk(struct engine *en) { en->model->act = GEMM_ACT_Q8; }
 
 int engine_open(struct engine **out, const char *path, const char *adapter_path, int n_threads, ilab_err *e) {
     *out = NULL;

@@ -21,6 +21,9 @@ struct engine {
     int own;                        /* engine_open: everything above is freed with the engine */
 };
 int engine_open(struct engine **out, const char *path, const char *adapter_path /* NULL */, int n_threads, ilab_err *e);
+/* For much text of which each piece counts for little: products of small quantised models are integer products, too, as those of large ones
+ * always are (activations rounded to 8 bits; the starter generates 2.4 times as fast with AVX-512 VNNI). Before anything runs. */
+void engine_bulk(struct engine *en);
 /* Shares model and tokenizer that the caller owns. */
 int engine_wrap(struct engine **out, struct gemm_ctx *g, struct model *m, struct tokenizer *t, struct adapter *a, ilab_err *e);
 void engine_free(struct engine *en);

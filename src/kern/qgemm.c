@@ -70,10 +70,11 @@ static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
+int gemm_q8_has(int type) { return type >= 0 && type < QT_COUNT && QKIND[type].decode; }
+
 static const struct qkind *kind_of(const struct gemm *p)
 {
-    int type = p->form == GEMM_B_TENSOR ? p->t->type : -1;
-    return p->act == GEMM_ACT_Q8 && type >= 0 && type < QT_COUNT && QKIND[type].decode ? &QKIND[type] : NULL;
+    return p->act == GEMM_ACT_Q8 && p->form == GEMM_B_TENSOR && gemm_q8_has(p->t->type) ? &QKIND[p->t->type] : NULL;
 }
 static int is_exact(const struct gemm *p)
 {

@@ -44,6 +44,7 @@ struct lm_ops {
     const char *(*hash)(void *self);               /* identity of the weights, "" when unknown */
     int (*n_ctx)(void *self);
     void (*close)(void *self);
+    void (*bulk)(void *self);                      /* NULL: nothing to choose */
 };
 struct lm { const struct lm_ops *ops; void *self; char name[256]; };
 static inline int lm_complete(struct lm *l, const struct lm_request *r, int n, struct lm_result *out, ilab_err *e) { return l->ops->complete(l->self, r, n, out, e); }
@@ -51,6 +52,8 @@ static inline int lm_score(struct lm *l, const struct lm_message *m, int nm, str
 static inline int lm_count_tokens(struct lm *l, struct sv t) { return l->ops->count_tokens(l->self, t); }
 static inline int lm_n_ctx(struct lm *l) { return l->ops->n_ctx(l->self); }
 static inline const char *lm_hash(struct lm *l) { return l->ops->hash(l->self); }
+/* Much text of which each piece counts for little is wanted: faster, rounded products (engine_bulk). Before the first request. */
+static inline void lm_bulk(struct lm *l) { if (l->ops->bulk) l->ops->bulk(l->self); }
 void lm_close(struct lm *l);                       /* NULL is fine; frees l */
 
 /* lm_local.c: over an engine (owned by the lm when `own`). */

@@ -287,7 +287,7 @@ static const char *http_hash(void *self) { return ((struct lm_http *)self)->hash
 static int http_n_ctx(void *self) { return ((struct lm_http *)self)->n_ctx; }
 static void http_close(void *self) { mem_free(self); }
 
-static const struct lm_ops HTTP_OPS = { "http", http_complete, http_score, http_count_tokens, http_hash, http_n_ctx, http_close };
+static const struct lm_ops HTTP_OPS = { "http", http_complete, http_score, http_count_tokens, http_hash, http_n_ctx, http_close, NULL };
 
 /* ---- opening ---- */
 static void copy_text(char *out, size_t cap, const char *s) { snprintf(out, cap, "%s", s ? s : ""); }

@@ -199,7 +199,12 @@ static void local_close(void *self) {
     mem_free(l);
 }
 
-static const struct lm_ops LOCAL_OPS = { "local", local_complete, local_score, local_count_tokens, local_hash, local_n_ctx, local_close };
+static void local_bulk(void *self) {
+    struct lm_local *l = self;
+    engine_bulk(l->engine);
+}
+
+static const struct lm_ops LOCAL_OPS = { "local", local_complete, local_score, local_count_tokens, local_hash, local_n_ctx, local_close, local_bulk };
 
 /* Positions for LOCAL_SEQS full contexts, as far as memory allows; at least one whole context. */
 static int positions_for(const struct engine *en) {

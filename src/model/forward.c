@@ -43,7 +43,8 @@ static struct gemm linear_gemm(const struct linear *l, const float *x, int n_row
 {
     const int64_t in = l->w.dim[0], out = l->w.dim[1];
     struct gemm p = { .n_row = n_row, .n_col = out, .n_k = in, .c = y, .c_row = out, .load_c = load, .a = x, .a_row = in, .a_col = 1, .act = act };
-    p.form = l->packed ? GEMM_B_PACKED : GEMM_B_TENSOR;
+    const int panels = l->packed && !(act == GEMM_ACT_Q8 && gemm_q8_has(l->w.type));
+    p.form = panels ? GEMM_B_PACKED : GEMM_B_TENSOR;
     p.b = l->packed;
     p.t = &l->w;
     return p;
