@@ -99,5 +99,6 @@ const struct cmd CMD_SERVE = {
     .summary = "Serve a model to OpenAI-style clients on this computer.",
     .help = "Examples:\n  ilab serve\n  ilab serve --model-path models/ggml-model-f16.gguf --host-port 127.0.0.1:8001\n"
             "  curl http://127.0.0.1:8000/v1/chat/completions -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n\n"
-            "`ilab chat` and `ilab generate` use a running server when it serves the same model. Ctrl-C stops it.\n",
+            "`ilab chat` and `ilab generate` use a running server when it serves the same model. Ctrl-C stops it.\n"
+            "http://127.0.0.1:8000/check is a page that checks a qna.yaml while it is written.\n",
 };

@@ -42,7 +42,7 @@ static int check_one(struct check *c, const char *file, struct sv text, ilab_err
 static int run(struct cli *cli, void *args)
 {
     const struct one_args *a = args;
-    const int piped = a->name || (cli->n_word == 1 && !strcmp(cli->word[0], "-"));
+    const int piped = a->name || (cli->n_word && !strcmp(cli->word[0], "-"));
     struct check_args how = a->check;
     struct check c;
     ilab_err e = { 0 };
@@ -51,6 +51,12 @@ static int run(struct cli *cli, void *args)
     int rc = 0, n_errors = 0;
     if (!piped && !cli->n_word) {
         fprintf(stderr, "Error: name a file, or - for standard input (--stdin-filename FILE says whose text it is)\n");
+        return EXIT_USAGE;
+    }
+    int n_files = 0;
+    for (int i = 0; i < cli->n_word; i++) n_files += strcmp(cli->word[i], "-") != 0;
+    if (n_files && (a->name || n_files < cli->n_word)) {
+        fprintf(stderr, "Error: standard input is checked by itself, files by another call\n");
         return EXIT_USAGE;
     }
     if (piped && !how.format && !how.json) how.format = "line"; /* an editor reads it */

@@ -126,6 +126,9 @@ const struct message FINDING_MESSAGES[] = {
     { "expected a comment or a line break, but found '%s'", "erwartet ist das Ende der Zeile, gefunden '%s'" },
     { "expected chomping or indentation indicators, but found '%s'", "erwartet ist das Ende der Zeile, gefunden '%s'" },
     { "more than %d levels of [ and {", "mehr als %d Ebenen von [ und {" },
+    { "more than %d values (aliases count as what they stand for)", "mehr als %d Werte (Verweise zählen als das, wofür sie stehen)" },
+    { "remove the references (`&name`, `*name`): each counts as all that it stands for; without them, split the file",
+      "die Verweise (`&name`, `*name`) entfernen: jeder zählt als alles, wofür er steht; wenn keine da sind, die Datei teilen" },
     { "sequence entries are not allowed here", "hier darf kein Eintrag `- …` stehen" },
     { "found undefined alias", "der Verweis führt ins Leere" },
     /* hint.c */

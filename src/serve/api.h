@@ -11,6 +11,7 @@
 #include "taxonomy/taxonomy.h"
 #include "text/text.h"
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 struct server {
@@ -21,6 +22,7 @@ struct server {
     const struct chat_template *template;
     char *model_id, *api_key;
     finding_words_fn *words;      /* NULL: findings in English only */
+    pthread_mutex_t checking;     /* one text at a time: a long one takes twenty times its size */
     int max_queue;
     int64_t created;              /* Unix time of the start */
     _Atomic uint64_t n_request;   /* part of answer ids and of seeds */

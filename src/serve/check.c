@@ -20,6 +20,13 @@ static json_t *verdict_json(const char *file, const struct findings *f) {
     return json_pack("{s:b,s:i,s:i,s:o}", "valid", !f->n_errors, "errors", f->n_errors, "warnings", f->n_warnings, "findings", list);
 }
 
+static int check(struct server *s, struct sv text, const char *file, const struct check_opts *o, struct findings *f, ilab_err *e) {
+    pthread_mutex_lock(&s->checking);
+    const int rc = leaf_check_text(text, file, "", o, NULL, f, e);
+    pthread_mutex_unlock(&s->checking);
+    return rc;
+}
+
 void on_check(void *ud, struct http_exchange *x) {
     struct server *s = ud;
     struct findings f = { 0 };
@@ -34,7 +41,7 @@ void on_check(void *ud, struct http_exchange *x) {
     else if (!json_is_string(text)) reply_error(x, 400, NULL, "text", "'text' is to be a string: what stands in the qna.yaml");
     else if (strlen(file) > MAX_NAME) reply_error(x, 400, NULL, "file", "'file' is too long");
     else if (compat_by_name(text_of(doc, "compat", ""), &o.compat)) reply_error(x, 400, NULL, "compat", "'compat' is neither \"0.14\" nor \"0.26\"");
-    else if (leaf_check_text((struct sv){ json_string_value(text), json_string_length(text) }, file, "", &o, NULL, &f, &e)) reply_error(x, 500, NULL, NULL, e.msg);
+    else if (check(s, (struct sv){ json_string_value(text), json_string_length(text) }, file, &o, &f, &e)) reply_error(x, 500, NULL, NULL, e.msg);
     else {
         if (s->words && !o.compat && !strcmp(text_of(doc, "language", "en"), "de")) findings_reword(&f, s->words);
         reply_json(x, 200, verdict_json(file, &f));
@@ -77,10 +84,13 @@ static const char PAGE[] =
 "    parent.append(node);\n"
 "    return node;\n"
 "}\n"
+"// What stands before the column: columns are characters, which may be two units of a string.\n"
+"const left = (line, col) => [...line].slice(0, Math.max(col - 1, 0)).join('');\n"
 "function go(finding) {\n"
-"    const before = at('text').value.split('\\n').slice(0, finding.line - 1).reduce((n, s) => n + s.length + 1, 0);\n"
+"    const lines = at('text').value.split('\\n');\n"
+"    const from = lines.slice(0, finding.line - 1).reduce((n, s) => n + s.length + 1, 0) + left(lines[finding.line - 1] || '', finding.col).length;\n"
 "    at('text').focus();\n"
-"    at('text').setSelectionRange(before + finding.col - 1, before + finding.col);\n"
+"    at('text').setSelectionRange(from, from + 1);\n"
 "}\n"
 "function show(answer) {\n"
 "    at('verdict').textContent = answer.errors + answer.warnings ? `${answer.errors} ${WORDS.errors}, ${answer.warnings} ${WORDS.warnings}` : WORDS.valid;\n"
@@ -92,7 +102,7 @@ static const char PAGE[] =
 "        item.append(' ');\n"
 "        add(item, 'button', `${WORDS.line} ${finding.line}`).onclick = () => go(finding);\n"
 "        item.append(`: ${finding.where.length > 1 ? '[' + finding.where + '] ' : ''}${finding.message} (${finding.rule})`);\n"
-"        if (finding.where && finding.source.trim()) add(item, 'pre', finding.source + '\\n' + ' '.repeat(finding.col - 1) + '^');\n"
+"        if (finding.where && finding.source.trim()) add(item, 'pre', finding.source + '\\n' + left(finding.source, finding.col).replace(/[^\\t]/gu, ' ') + '^');\n"
 "        if (finding.remedy) add(item, 'div', '→ ' + finding.remedy);\n"
 "    }\n"
 "}\n"

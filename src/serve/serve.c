@@ -22,6 +22,7 @@ int serve_bind(struct server **out, const struct serve_opts *o, ilab_err *e) {
     if (o->api_key && *o->api_key) s->api_key = mem_strndup(o->api_key, strlen(o->api_key));
     s->max_queue = o->max_queue > 0 ? o->max_queue : SERVE_MAX_QUEUE;
     s->words = o->words;
+    pthread_mutex_init(&s->checking, NULL);
     s->created = (int64_t)time(NULL);
     s->seed = hash64(&s->created, sizeof s->created, (uint64_t)(now_seconds() * 1e6));
     int rc = s->model_id && (s->api_key || !o->api_key || !*o->api_key) ? 0 : err_set(e, ILAB_E_NOMEM, "not enough memory for a server");
@@ -61,5 +62,6 @@ void serve_free(struct server *s) {
     http_server_stop(s->http);
     mem_free(s->model_id);
     mem_free(s->api_key);
+    pthread_mutex_destroy(&s->checking);
     mem_free(s);
 }
