@@ -150,7 +150,7 @@ struct sv reading_window(struct gen *g, const struct reading *s, size_t at, stru
     if (!subject.n || sv_find(c->text, subject, 0) >= 0) return c->text;
     if (sv_find(c->heading, subject, 0) >= 0) return two_lines(g, c->heading, c->text);
     size_t named = at;
-    while (named > 0 && sv_find(s->v[named].text, subject, 0) < 0) named--;
+    while (named > 0 && s->v[named - 1].document == x->document && sv_find(s->v[named].text, subject, 0) < 0) named--; /* another one may speak of another thing */
     return sv_find(s->v[named].text, subject, 0) < 0 ? c->text : two_lines(g, s->v[named].text, c->text);
 }
 
