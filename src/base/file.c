@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 /* "cannot read/write …" with a remedy where there is one; a missing file is ILAB_E_NOTFOUND. */
-static int fail(ilab_err *e, int errnum, const char *verb, const char *path) {
+static int file_error(ilab_err *e, int errnum, const char *verb, const char *path) {
     static const struct { int errnum; const char *remedy; } REMEDIES[] = {
         { ENOSPC, "; free some space there or choose another folder" },
         { EDQUOT, "; free some space there or choose another folder" },
@@ -50,11 +50,11 @@ static int open_retry(const char *path, int flags, mode_t mode) {
 static int open_for_reading(const char *path, struct stat *st, ilab_err *e) {
     int fd = open_retry(path, O_RDONLY, 0);
     if (fd < 0 && errno == EINTR) return err_set(e, ILAB_E_CANCEL, "interrupted while \"%s\" was opened", path);
-    if (fd < 0) return fail(e, errno, "open", path);
+    if (fd < 0) return file_error(e, errno, "open", path);
     int errnum = fstat(fd, st) ? errno : S_ISDIR(st->st_mode) ? EISDIR : 0;
     if (errnum == 0) return fd;
     close(fd);
-    return fail(e, errnum, "read", path);
+    return file_error(e, errnum, "read", path);
 }
 
 int file_read(const char *path, size_t max, char **out, size_t *n, ilab_err *e) {
@@ -89,7 +89,7 @@ int file_read(const char *path, size_t max, char **out, size_t *n, ilab_err *e) 
         ssize_t got = read(fd, p + len, cap - 1 - len);
         if (got == 0) break;
         if (got > 0) len += (size_t)got;
-        else if (errno != EINTR) rc = fail(e, errno, "read", path);
+        else if (errno != EINTR) rc = file_error(e, errno, "read", path);
         else if (signal_pending()) rc = err_set(e, ILAB_E_CANCEL, "interrupted while \"%s\" was read", path);
     }
     close(fd);
@@ -114,7 +114,7 @@ int file_create(struct file_out *o, const char *path, ilab_err *e) {
     *o = (struct file_out){ 0 };
     struct stat st;
     int exists = stat(path, &st) == 0;
-    if (exists && S_ISDIR(st.st_mode)) return fail(e, EISDIR, "write", path);
+    if (exists && S_ISDIR(st.st_mode)) return file_error(e, EISDIR, "write", path);
     int in_place = exists && !S_ISREG(st.st_mode), fd = -1;
     o->path = xstrdup(path);
     if (in_place) fd = open_retry(path, O_WRONLY, 0);
@@ -136,7 +136,7 @@ int file_create(struct file_out *o, const char *path, ilab_err *e) {
         if (o->tmp) unlink(o->tmp);
     }
     file_out_release(o);
-    return fail(e, errnum, "write", path);
+    return file_error(e, errnum, "write", path);
 }
 
 static int stick(struct file_out *o) {
@@ -183,7 +183,7 @@ int file_commit(struct file_out *o, ilab_err *e) {
     int rc = 0;
     if (o->failed) {
         if (o->tmp) unlink(o->tmp); /* first: its space counts in the message */
-        rc = fail(e, o->failed, "write", o->path);
+        rc = file_error(e, o->failed, "write", o->path);
     } else if (o->tmp) sync_folder_of(o->path);
     file_out_release(o);
     return rc;
@@ -211,7 +211,7 @@ int file_map_open(struct file_map *m, const char *path, ilab_err *e) {
     if (!S_ISREG(st.st_mode)) rc = err_set(e, ILAB_E_INVALID, "\"%s\" is not a regular file", path);
     else if (st.st_size > 0) {
         void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (p == MAP_FAILED) rc = fail(e, errno, "map", path);
+        if (p == MAP_FAILED) rc = file_error(e, errno, "map", path);
         else *m = (struct file_map){ p, (size_t)st.st_size, p, map_guard_add(p, (size_t)st.st_size) };
     }
     close(fd);
