@@ -276,8 +276,8 @@ static int style_round(struct fixing *f, const char *file)
 /* The newest version whose schema the file fulfils, for a file that names none; 0: none but the first. */
 static int version_for(const struct yaml_node *root, const char *file)
 {
-    int knowledge = 0, found = 0;
-    if (!root_of(file, &knowledge)) knowledge = yaml_get(root, "document") != NULL;
+    const int knowledge = is_knowledge(file, root);
+    int found = 0;
     for (int version = 3; version > 1 && !found; version--) {
         struct findings none = { 0 };
         arena_init(&none.mem, (size_t)16 << 20);

@@ -23,6 +23,17 @@ const char *root_of(const char *file, int *knowledge)
     return found;
 }
 
+int is_knowledge(const char *file, const struct yaml_node *root)
+{
+    static const char *const OF_KNOWLEDGE[] = { "document", "document_outline", "domain" };
+    int knowledge = 0;
+    if (root_of(file, &knowledge)) return knowledge;
+    for (size_t i = 0; i < sizeof OF_KNOWLEDGE / sizeof *OF_KNOWLEDGE; i++)
+        if (yaml_get(root, OF_KNOWLEDGE[i])) return 1;
+    const struct yaml_node *seeds = yaml_get(root, "seed_examples");
+    return seeds && seeds->kind == YAML_SEQ && seeds->n && yaml_get(seeds->item[0], "questions_and_answers") != NULL;
+}
+
 static void warn(struct findings *f, const char *rule, const char *remedy, const char *text)
 {
     findings_add(f, (struct finding){ .line = 1, .col = 1, .where = "", .rule = rule, .text = text, .remedy = remedy });

@@ -27,5 +27,6 @@ void marks_check_attribution(const char *qna, struct findings *f); /* attributio
 /* folder.c: names on the way to a leaf, and its attribution.txt */
 void folder_check(struct findings *f, const char *file, const char *taxonomy, int version, unsigned what /* FOLDER_ bits */);
 const char *root_of(const char *file, int *knowledge); /* where the part of a path begins that names its root folder, the last one; NULL: none */
+int is_knowledge(const char *file, const struct yaml_node *root); /* by its root folder; outside of both by the keys only knowledge has */
 
 #endif

@@ -218,8 +218,7 @@ static int check_root(struct leaf *l, const struct yaml_doc *d, const char *taxo
     const struct yaml_node *v = yaml_get(d->root, "version");
     const int64_t version = version_of(v);
     const size_t n_before = f->n;
-    int knowledge = 0;
-    if (!root_of(l->file, &knowledge)) knowledge = yaml_get(d->root, "document") != NULL;
+    const int knowledge = is_knowledge(l->file, d->root);
     const int rc = run_lint(d, l, taxonomy, version, o, f, e);
     if (rc || (o->compat == COMPAT_0_14 && f->n > n_before) || !known_to(o, knowledge, version, v, f)) return rc; /* 0.14 stops at style */
     struct schema_check c = { f, o->compat };

@@ -60,6 +60,7 @@ check "line" 1 "^knowledge/x/qna.yaml:2:15: warning: trailing spaces \(trailing-
 check "an editor's buffer" 1 "^deep/er/qna.yaml:9:13: error: " -- bash -c "$I check --format line --stdin-name deep/er/qna.yaml <$q"
 check "… on standard input" 1 "^-:9:13: error: " -- bash -c "$I check - <$q"
 check "… is read in lines, with its folder" 1 "^knowledge/x/qna.yaml:2:15: warning: trailing spaces \(trailing-spaces\)$" -- bash -c "$I check --stdin-filename $q <$q"
+check "knowledge without its document is still knowledge, wherever it comes from" 1 "^-:1:1: error: 'document' is a required property" -- bash -c "sed '/^document:/,\$d' $q | sed 's/@home/home/' | $I check -"
 check "standard input beside a file is refused" 2 "by itself" -- $I check - $q
 check "standard input with a name beside a file is refused" 2 "by itself" -- $I check --stdin-filename $q $q
 check "github" 1 "^::warning file=knowledge/x/qna.yaml,line=2,col=15,title=trailing-spaces::2:15 trailing spaces" "^::error file=" -- $I check --format github $q
