@@ -84,13 +84,9 @@ void check_print_problem(struct check *c, const char *file, const char *text)
 
 void check_print_json(struct check *c, int n_files, int n_errors)
 {
-    struct sb b;
     json_t *o = json_pack("{s:b,s:i,s:i,s:O}", "valid", !n_errors, "files", n_files, "errors", n_errors, "findings", c->all);
-    sb_init(&b, (size_t)256 << 20);
-    sb_add_json(&b, o);
-    if (!c->quiet) printf("%s\n", b.p ? b.p : "{}");
-    sb_release(&b);
-    json_decref(o);
+    if (!c->quiet) print_json(o);
+    else json_decref(o);
 }
 
 void check_close(struct check *c)

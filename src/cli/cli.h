@@ -104,6 +104,7 @@ const char *config_get(const struct config *c, const char *key);
 enum opt_source config_source(const struct config *c, const char *key);
 
 /* shared.c */
+int print_json(json_t *v); /* a line on standard output, and v is released; EXIT_DONE or, said on stderr, EXIT_FAILED */
 int fail(const ilab_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* prints `fmt` + message; the exit code for it */
 /* A model's file or Hugging Face directory: the path itself, or a name below models/. Caller mem_frees; NULL: message printed. */
 char *model_find(const char *name);

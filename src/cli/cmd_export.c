@@ -64,12 +64,7 @@ static int export_run(struct cli *c, void *args)
     if (!rc && r.n_weighted) log_warn("%lld samples have a weight; the exported files do not", (long long)r.n_weighted);
     if (!rc && a->json) {
         json_t *v = json_pack("{s:s,s:I,s:I,s:I,s:s}", "folder", a->out, "train", (json_int_t)r.n_train, "test", (json_int_t)r.n_test, "left_out", (json_int_t)r.n_left_out, "start", r.start);
-        struct sb b;
-        sb_init(&b, 1 << 16);
-        sb_add_json(&b, v);
-        printf("%s\n", b.p ? b.p : "null");
-        sb_release(&b);
-        json_decref(v);
+        print_json(v);
     } else if (!rc) {
         printf("%s: %lld training samples, %lld test samples\n", a->out, (long long)r.n_train, (long long)r.n_test);
         for (int i = 0; i < r.n_file; i++) printf("  %s/%s\n", a->out, r.file[i]);

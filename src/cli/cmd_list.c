@@ -39,16 +39,6 @@ static void when_text(int64_t when, char *out, size_t cap)
     strftime(out, cap, "%Y-%m-%d %H:%M:%S", &tm);
 }
 
-static void print_json(json_t *v)
-{
-    struct sb b;
-    sb_init(&b, (size_t)64 << 20);
-    sb_add_json(&b, v);
-    printf("%s\n", b.p ? b.p : "[]");
-    sb_release(&b);
-    json_decref(v);
-}
-
 static json_t *item_json(const struct item *it, const char *when)
 {
     json_t *name = json_string(it->name), *path = json_string(it->path); /* NULL where a name is not UTF-8 */

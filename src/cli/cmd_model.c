@@ -6,18 +6,6 @@
 
 #include <string.h>
 
-/* Prints a JSON value and releases it. */
-static int print_json(json_t *v)
-{
-    struct sb b;
-    sb_init(&b, (size_t)256 << 20);
-    sb_add_json(&b, v);
-    printf("%s\n", b.p ? b.p : "null");
-    sb_release(&b);
-    json_decref(v);
-    return EXIT_DONE;
-}
-
 static struct engine *open_engine(const char *model, const char *adapter, const char *kv_type, int threads)
 {
     ilab_err e = { 0 };

@@ -119,11 +119,7 @@ static int info_run(struct cli *c, void *args)
     if (!rc && a->check) rc = check_values(path, a->threads, o, &e);
     size_t n_fault = 0;
     if (!rc && a->json) {
-        struct sb b;
-        sb_init(&b, (size_t)256 << 20);
-        sb_add_json(&b, o);
-        printf("%s\n", b.p ? b.p : "null");
-        sb_release(&b);
+        print_json(json_incref(o));
     } else if (!rc) {
         print_all(o);
     }

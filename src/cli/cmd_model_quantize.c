@@ -39,14 +39,8 @@ static void report(const struct requantize *how, const char *out, const char *ty
 {
     char in[32], size[32], time[32];
     if (a->json) {
-        struct sb b;
-        sb_init(&b, 1 << 16);
-        json_t *v = json_pack("{s:s,s:s,s:I,s:I,s:i,s:i,s:i,s:b,s:f}", "output", out, "type", type, "bytes_in", (json_int_t)how->bytes_in, "bytes_out", (json_int_t)how->bytes_out,
-                              "tensors", how->n_tensor, "changed", how->n_changed, "from_quantised", how->n_lossy_source, "written", !a->dry_run, "seconds", seconds);
-        sb_add_json(&b, v);
-        printf("%s\n", b.p ? b.p : "null");
-        sb_release(&b);
-        json_decref(v);
+        print_json(json_pack("{s:s,s:s,s:I,s:I,s:i,s:i,s:i,s:b,s:f}", "output", out, "type", type, "bytes_in", (json_int_t)how->bytes_in, "bytes_out", (json_int_t)how->bytes_out,
+                              "tensors", how->n_tensor, "changed", how->n_changed, "from_quantised", how->n_lossy_source, "written", !a->dry_run, "seconds", seconds));
         return;
     }
     format_bytes(in, sizeof in, (double)how->bytes_in);

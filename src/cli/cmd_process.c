@@ -41,16 +41,6 @@ static const struct opt LIST_OPTS[] = {
 };
 #undef O
 
-static void print_json(json_t *v)
-{
-    struct sb b;
-    sb_init(&b, (size_t)64 << 20);
-    sb_add_json(&b, v);
-    printf("%s\n", b.p ? b.p : "[]");
-    sb_release(&b);
-    json_decref(v);
-}
-
 static int list_run(struct cli *c, void *args)
 {
     static const char *const HEAD[] = { "Type", "PID", "UUID", "Log File", "Runtime", "Status" };

@@ -7,17 +7,6 @@
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
 
-static int print_json_value(json_t *v)
-{
-    struct sb b;
-    sb_init(&b, (size_t)1 << 20);
-    sb_add_json(&b, v);
-    printf("%s\n", b.p ? b.p : "null");
-    sb_release(&b);
-    json_decref(v);
-    return EXIT_DONE;
-}
-
 /* ---- info ---- */
 struct sysinfo_args { int json; };
 static const struct sysinfo_args SYSINFO_DEFAULTS = { 0 };
@@ -69,7 +58,7 @@ static int sysinfo_run(struct cli *c, void *args)
                           (json_int_t)mem_total(), "memory_free_bytes", (json_int_t)mem_available(), "disk_free_bytes", (json_int_t)free_disk);
     if (uname(&os)) os = (struct utsname){ 0 };
     else json_object_set_new(v, "system", json_sprintf("%s %s %s", os.sysname, os.release, os.machine));
-    if (a->json) return print_json_value(v);
+    if (a->json) return print_json(v);
     if (c->compat == 26) {
         json_decref(v);
         return sysinfo_late(&os, kern_get(has)->isa);
@@ -155,7 +144,7 @@ static int bench_run(struct cli *c, void *args)
         for (size_t i = 0; i < ARRAY_LEN(row); i++) json_object_set_new(v, row[i].key, json_real(row[i].value));
         json_object_set_new(v, "prompt_share_of_arithmetic", json_real(row[4].of));
         json_object_set_new(v, "generation_share_of_read", json_real(row[5].of));
-        return print_json_value(v);
+        return print_json(v);
     }
     printf("%d threads, %s kernels\n", n_thread, kern_get(cpu_detect())->isa);
     for (size_t i = 0; i < ARRAY_LEN(row); i++) {

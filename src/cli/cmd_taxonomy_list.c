@@ -145,17 +145,12 @@ static void print_totals(const struct listing *v, const struct leaf_list *l)
 {
     static const char *const NAME[] = { "new", "changed", "unchanged", "of unknown state", "invalid", "with marks to fill in" };
     if (v->a->json) {
-        struct sb b;
         json_t *o = json_pack("{s:i,s:i,s:i,s:i,s:i,s:i,s:O}", "total", v->n, "new", v->total[S_NEW], "changed", v->total[S_CHANGED], "unchanged", v->total[S_UNCHANGED], "invalid",
                               v->total[S_INVALID], "unfilled", v->total[S_UNFILLED], "leaves", v->leaves);
         json_t *problems = json_array();
         for (size_t i = 0; i < l->n_problem; i++) json_array_append_new(problems, json_pack("{s:o,s:o}", "path", text(l->problem[i].path), "message", text(l->problem[i].text)));
         json_object_set_new(o, "problems", problems);
-        sb_init(&b, (size_t)1 << 30);
-        sb_add_json(&b, o);
-        printf("%s\n", b.p ? b.p : "{}");
-        sb_release(&b);
-        json_decref(o);
+        print_json(o);
         return;
     }
     printf("%s%d lea%s", v->n ? "\n" : "", v->n, v->n == 1 ? "f" : "ves");

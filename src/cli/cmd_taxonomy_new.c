@@ -444,13 +444,7 @@ static int write_leaf(struct making *m, const char *qna, const char *attribution
     if (!rc) rc = file_write(m->file, qna, strlen(qna), e);
     const int marks = count_marks(qna), marks2 = had ? 0 : count_marks(attribution);
     if (!rc && m->a->json) {
-        json_t *o = json_pack("{s:s,s:s,s:s,s:i,s:i,s:i}", "qna", m->file, "attribution", file, "kind", KINDS[m->d.kind], "marks", marks, "attribution_marks", marks2, "pairs", m->n_confirmed);
-        struct sb b;
-        sb_init(&b, 1 << 16);
-        if (o) sb_add_json(&b, o);
-        printf("%s\n", b.p ? b.p : "{}");
-        sb_release(&b);
-        json_decref(o);
+        print_json(json_pack("{s:s,s:s,s:s,s:i,s:i,s:i}", "qna", m->file, "attribution", file, "kind", KINDS[m->d.kind], "marks", marks, "attribution_marks", marks2, "pairs", m->n_confirmed));
     } else if (!rc) {
         printf("%s\n%s\n", m->file, file);
         if (marks + marks2) printf("%d place%s to fill in: marked \"" LEAF_MARK ": …>\"; `ilab taxonomy diff` names those that are left.\n", marks + marks2, marks + marks2 == 1 ? "" : "s");

@@ -293,12 +293,6 @@ void options_debug(const struct cmd *cmd, const struct cli *c, const void *args)
                                                                     : json_string(value);
         json_object_set_new(all, o->name, v ? v : json_null());
     }
-    if (c->common.debug_params_json) {
-        struct sb b;
-        sb_init(&b, 1 << 22);
-        sb_add_json(&b, all);
-        printf("%s\n", b.p ? b.p : "{}");
-        sb_release(&b);
-    }
-    json_decref(all);
+    if (c->common.debug_params_json) print_json(all);
+    else json_decref(all);
 }

@@ -21,6 +21,19 @@ int fail(const ilab_err *e, const char *fmt, ...)
     return e->code == ILAB_E_CANCEL ? EXIT_INTERRUPTED : EXIT_FAILED;
 }
 
+int print_json(json_t *v)
+{
+    struct sb b;
+    sb_init(&b, (size_t)1 << 30);
+    sb_add_json(&b, v);
+    const int rc = v && !b.failed ? EXIT_DONE : EXIT_FAILED;
+    if (rc) fprintf(stderr, "%s\n", "no memory for the JSON output");
+    else printf("%s\n", b.p);
+    sb_release(&b);
+    json_decref(v);
+    return rc;
+}
+
 char *path_stem(const char *path)
 {
     char *s = xstrdup(path_base(path)), *dot = strrchr(s, '.');

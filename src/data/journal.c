@@ -46,19 +46,6 @@ static int add(struct journal *j, struct entry en)
     return 0;
 }
 
-/* Valid UTF-8 without NUL: what JSON gives back, so that a resumed run sees the same text as this one. */
-static char *clean(struct sv s)
-{
-    struct sb b;
-    char c[4];
-    sb_init(&b, s.n * 3 + 1);
-    for (size_t i = 0; i < s.n;) {
-        const int32_t cp = utf8_next(s, &i);
-        sb_add(&b, (struct sv){ c, (size_t)utf8_put(c, cp > 0 ? cp : 0xFFFD) });
-    }
-    return sb_take(&b, NULL);
-}
-
 static double finite_logp(double x) { return isfinite(x) ? x : -1e4; }
 
 static int read_line(void *ud, int line, const json_t *v, ilab_err *e)
@@ -169,7 +156,7 @@ int journal_get(struct journal *j, uint64_t key, struct answer *out, struct aren
 int journal_put(struct journal *j, uint64_t key, const struct lm_request *q, const struct lm_result *r, ilab_err *e)
 {
     json_t *top = q->n_top && r->top ? top_json(q, r) : NULL;
-    struct entry en = { .key = key, .text = clean((struct sv){ r->text ? r->text : "", r->text ? r->n : 0 }), .finished = r->finished,
+    struct entry en = { .key = key, .text = utf8_clean((struct sv){ r->text ? r->text : "", r->text ? r->n : 0 }), .finished = r->finished,
                         .logp = finite_logp(r->logp_mean), .top = top };
     struct sb b;
     sb_init(&b, (size_t)1 << 22);

@@ -75,19 +75,6 @@ static void count(struct quiz_report *r, const struct quiz_item *it, const struc
     }
 }
 
-/* A copy that is valid UTF-8 without NUL: a model may end in the middle of a character, and the report is JSON. */
-static char *clean(struct sv s)
-{
-    struct sb b;
-    char c[4];
-    sb_init(&b, s.n * 3 + 1);
-    for (size_t i = 0; i < s.n;) {
-        const int32_t cp = utf8_next(s, &i);
-        sb_add(&b, (struct sv){ c, (size_t)utf8_put(c, cp > 0 ? cp : 0xFFFD) });
-    }
-    return sb_take(&b, NULL);
-}
-
 int quiz_run(struct lm *lm, const struct quiz *q, const char *system_prompt, struct quiz_report *r, ilab_err *e)
 {
     *r = (struct quiz_report){ 0 };
@@ -111,7 +98,7 @@ int quiz_run(struct lm *lm, const struct quiz *q, const char *system_prompt, str
         for (size_t j = 0; !rc && j < n; j++) {
             const struct quiz_item *it = &q->v[i + j];
             struct quiz_answer *a = &r->answer[i + j];
-            a->text = clean(sv_trim((struct sv){ res[j].text ? res[j].text : "", res[j].text ? res[j].n : 0 }));
+            a->text = utf8_clean(sv_trim((struct sv){ res[j].text ? res[j].text : "", res[j].text ? res[j].n : 0 }));
             if (!a->text) rc = err_set(e, ILAB_E_NOMEM, "no memory for the answers");
             const struct sv text = sv_of(a->text ? a->text : "");
             a->verdict = quiz_judge(it->question, it->reference, text);

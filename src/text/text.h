@@ -84,6 +84,7 @@ int utf8_valid(struct sv s, size_t *bad_at);
 /* Decodes one code point at s.p[*i], advances *i; -1 on a malformed byte (advances by one). */
 int32_t utf8_next(struct sv s, size_t *i);
 int utf8_put(char out[4], int32_t cp);           /* returns its length */
+char *utf8_clean(struct sv s);                    /* a copy as JSON keeps it, U+FFFD for what is no UTF-8 and for NUL; NULL: no memory */
 /* Case-folded, NFKC, punctuation stripped, white space folded: the form in which answers are compared. Thousands
  * separators vanish (24,255 → 24255); a decimal point and a minus sign stay. Into arena; p is NULL without memory. */
 struct sv utf8_normalize_answer(struct arena *a, struct sv s);

@@ -75,6 +75,18 @@ int utf8_width(struct sv s) {
     return width;
 }
 
+char *utf8_clean(struct sv s)
+{
+    struct sb b;
+    char c[4];
+    sb_init(&b, s.n * 3 + 1);
+    for (size_t i = 0; i < s.n;) {
+        const int32_t cp = utf8_next(s, &i);
+        sb_add(&b, (struct sv){ c, (size_t)utf8_put(c, cp > 0 ? cp : 0xFFFD) });
+    }
+    return sb_take(&b, NULL);
+}
+
 struct sv utf8_lower(struct arena *a, struct sv s) {
     size_t max;
     /* A two-byte letter may become a three-byte one (U+023A). Malformed bytes become U+FFFD. */

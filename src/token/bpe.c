@@ -4,6 +4,7 @@
  * until no pair has a rank. Short words scan for the minimum, long ones keep a heap of candidate pairs, in
  * which stale entries are recognised by the ids that they name.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "token/heap.h"
 #include "token/token_internal.h"
 
 #include <string.h>
@@ -11,7 +12,6 @@
 enum { SCAN_MAX = 48 }; /* up to here the quadratic scan is the faster one */
 
 struct node { int32_t id, prev, next; };                     /* id -2: merged away */
-struct candidate { int32_t rank, pos, left, right; };
 
 static int put_tokens(const struct tokenizer *t, const int32_t *id, size_t n, struct ids *out)
 {
@@ -53,33 +53,6 @@ static size_t merge_by_scan(const struct tokenizer *t, int32_t *id, size_t n)
     return n;
 }
 
-static int before(struct candidate a, struct candidate b) { return a.rank < b.rank || (a.rank == b.rank && a.pos < b.pos); }
-
-static void heap_push(struct candidate *h, size_t *n, struct candidate c)
-{
-    size_t i = (*n)++;
-
-    for (; i && before(c, h[(i - 1) / 2]); i = (i - 1) / 2)
-        h[i] = h[(i - 1) / 2];
-    h[i] = c;
-}
-
-static struct candidate heap_pop(struct candidate *h, size_t *n)
-{
-    struct candidate top = h[0], last = h[--*n];
-    size_t i = 0, child;
-
-    while ((child = 2 * i + 1) < *n) {
-        child += child + 1 < *n && before(h[child + 1], h[child]);
-        if (!before(h[child], last))
-            break;
-        h[i] = h[child];
-        i = child;
-    }
-    h[i] = last;
-    return top;
-}
-
 static void add_candidate(const struct tokenizer *t, const struct node *v, int32_t pos, struct candidate *heap, size_t *n)
 {
     if (pos < 0 || v[pos].next < 0)
@@ -87,7 +60,7 @@ static void add_candidate(const struct tokenizer *t, const struct node *v, int32
     int32_t left = v[pos].id, right = v[v[pos].next].id;
     const struct merge_slot *m = merge_find(t, left, right);
     if (m)
-        heap_push(heap, n, (struct candidate){ m->rank, pos, left, right });
+        heap_push(heap, n, (struct candidate){ m->rank, pos, { left, right } });
 }
 
 int bpe_encode_long(const struct tokenizer *t, struct encode_work *w, struct sv word, struct ids *out)
@@ -109,10 +82,10 @@ int bpe_encode_long(const struct tokenizer *t, struct encode_work *w, struct sv 
     while (n_heap) {
         struct candidate c = heap_pop(heap, &n_heap);
         struct node *left = &v[c.pos];
-        if (left->id != c.left || left->next < 0 || v[left->next].id != c.right)
+        if (left->id != c.tag[0] || left->next < 0 || v[left->next].id != c.tag[1])
             continue;
         struct node *right = &v[left->next];
-        left->id = merge_find(t, c.left, c.right)->id;
+        left->id = merge_find(t, c.tag[0], c.tag[1])->id;
         right->id = -2;
         left->next = right->next;
         if (left->next >= 0)

@@ -5,38 +5,21 @@
  * byte tokens; without byte tokens a run of such characters is one unknown token.
  * How text becomes the stretches that come here: sentence.c.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "token/heap.h"
 #include "token/token_internal.h"
 
 #include <string.h>
 
 struct symbol { int32_t at, n, prev, next; };                /* n 0: merged away */
-struct candidate { float score; int32_t left, right, n; };
 
-static int before(struct candidate a, struct candidate b) { return a.score > b.score || (a.score == b.score && a.left < b.left); }
-
-static void heap_push(struct candidate *h, size_t *n, struct candidate c)
+/* Ascends as the score falls: the bits of a float in the order of its numbers, upside down. */
+static int32_t key_of(float score)
 {
-    size_t i = (*n)++;
+    const float s = 0.0f - score; /* never -0 */
+    int32_t bits;
 
-    for (; i && before(c, h[(i - 1) / 2]); i = (i - 1) / 2)
-        h[i] = h[(i - 1) / 2];
-    h[i] = c;
-}
-
-static struct candidate heap_pop(struct candidate *h, size_t *n)
-{
-    struct candidate top = h[0], last = h[--*n];
-    size_t i = 0, child;
-
-    while ((child = 2 * i + 1) < *n) {
-        child += child + 1 < *n && before(h[child + 1], h[child]);
-        if (!before(h[child], last))
-            break;
-        h[i] = h[child];
-        i = child;
-    }
-    h[i] = last;
-    return top;
+    memcpy(&bits, &s, sizeof bits);
+    return bits < 0 ? (int32_t)(0x80000000u - (uint32_t)bits) : bits;
 }
 
 /* Control tokens are never spelled by text: only ordinary and user-defined pieces count. */
@@ -55,7 +38,7 @@ static void add_candidate(const struct tokenizer *t, struct sv text, const struc
     int32_t right = v[left].next, len = v[left].n + v[right].n;
     int32_t id = find_piece(t, (struct sv){ text.p + v[left].at, (size_t)len });
     if (id >= 0)
-        heap_push(heap, n, (struct candidate){ t->score[id], left, right, len });
+        heap_push(heap, n, (struct candidate){ key_of(t->score[id]), left, { right, len } });
 }
 
 static int put_symbol(const struct tokenizer *t, struct sv s, int *was_unknown, struct ids *out)
@@ -96,16 +79,16 @@ int spm_encode_escaped(const struct tokenizer *t, struct encode_work *w, struct 
         add_candidate(t, text, v, k, heap, &n_heap);
     while (n_heap) {
         struct candidate c = heap_pop(heap, &n_heap);
-        struct symbol *left = &v[c.left], *right = &v[c.right];
-        if (!left->n || !right->n || left->n + right->n != c.n)
+        struct symbol *left = &v[c.pos], *right = &v[c.tag[0]];
+        if (!left->n || !right->n || left->n + right->n != c.tag[1])
             continue;
-        left->n = c.n;
+        left->n = c.tag[1];
         right->n = 0;
         left->next = right->next;
         if (left->next >= 0)
-            v[left->next].prev = c.left;
+            v[left->next].prev = c.pos;
         add_candidate(t, text, v, left->prev, heap, &n_heap);
-        add_candidate(t, text, v, c.left, heap, &n_heap);
+        add_candidate(t, text, v, c.pos, heap, &n_heap);
     }
     for (int32_t k = 0; k >= 0 && k < n && !rc; k = v[k].next)
         rc = put_symbol(t, (struct sv){ text.p + v[k].at, (size_t)v[k].n }, was_unknown, out);

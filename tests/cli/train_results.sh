@@ -3,6 +3,7 @@
 # metrics, curves.   ILAB=path/of/ilab or BUILD=build: the program.  SPDX-License-Identifier: Apache-2.0
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+. tests/cli/lib.sh
 ILAB=$(readlink -f "${ILAB:-${BUILD:-build}/ilab}")
 [ -x "$ILAB" ] || { echo "skip train-results: ilab is not built"; exit 0; }
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-results-XXXXXX") || exit 1
@@ -10,13 +11,6 @@ trap 'rm -rf "$dir"' EXIT
 mkdir -p "$dir/models" "$dir/generated"
 cp models/starter.gguf "$dir/models/"
 cd "$dir" || exit 1
-failed=0
-ok() { echo "ok $1"; }
-not_ok() {
-    echo "not ok $1: $2"
-    sed 's/^/#   /' out | tail -12
-    failed=1
-}
 # has NAME PATTERN…: the last output
 has() {
     local name=$1 p

@@ -14,15 +14,9 @@
 
 #include <cmocka.h>
 
+#include "tmp_dir.h"
+
 #define SHARED "../shared/data"
-
-static char tmp_dir[64];
-
-static const char *tmp_path(const char *name) {
-    static char path[128];
-    snprintf(path, sizeof path, "%s/%s", tmp_dir, name);
-    return path;
-}
 
 /* ---- files put together by hand, so that they can be wrong ---- */
 
@@ -655,25 +649,6 @@ static void test_gguf_conversions_of_one_model_agree(void **state) {
     gguf_close(f32);
 }
 
-static int setup(void **state) {
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(tmp_dir, sizeof tmp_dir, "%s/ilab-test-XXXXXX", base && strlen(base) < 40 ? base : "/tmp");
-    return mkdtemp(tmp_dir) ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    char **names;
-    size_t n;
-    if (dir_list(tmp_dir, &names, &n, NULL))
-        return -1;
-    for (size_t i = 0; i < n; i++)
-        unlink(tmp_path(names[i]));
-    dir_list_free(names, n);
-    return rmdir(tmp_dir);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gguf_says_what_is_wrong_and_where),
@@ -687,5 +662,5 @@ int main(void) {
         cmocka_unit_test(test_gguf_real_files_survive_rewriting),
         cmocka_unit_test(test_gguf_conversions_of_one_model_agree),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tmp_setup, tmp_teardown);
 }

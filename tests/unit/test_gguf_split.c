@@ -16,15 +16,7 @@
 
 #include <cmocka.h>
 
-static char tmp_dir[64];
-
-static const char *tmp_path(const char *name) {
-    static char path[4][160];
-    static int next;
-    next = (next + 1) % 4;
-    snprintf(path[next], sizeof path[next], "%s/%s", tmp_dir, name);
-    return path[next];
-}
+#include "tmp_dir.h"
 
 static void u16(struct gguf_writer *w, const char *key, uint16_t v) {
     gguf_put_kv(w, &(struct gguf_kv){ .key = sv_of(key), .kind = GGUF_U16, .v.u = v });
@@ -412,25 +404,6 @@ static void test_gguf_writer_streams_rows(void **state) {
     unlink(tmp_path("long.gguf"));
 }
 
-static int setup(void **state) {
-    (void)state;
-    const char *base = getenv("TMPDIR");
-    snprintf(tmp_dir, sizeof tmp_dir, "%s/ilab-test-XXXXXX", base && strlen(base) < 40 ? base : "/tmp");
-    return mkdtemp(tmp_dir) ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    char **names;
-    size_t n;
-    if (dir_list(tmp_dir, &names, &n, NULL))
-        return -1;
-    for (size_t i = 0; i < n; i++)
-        unlink(tmp_path(names[i]));
-    dir_list_free(names, n);
-    return rmdir(tmp_dir);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split_model_opens_as_one),
@@ -443,5 +416,5 @@ int main(void) {
         cmocka_unit_test(test_requantize_stops_and_refuses),
         cmocka_unit_test(test_gguf_writer_streams_rows),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tmp_setup, tmp_teardown);
 }

@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
+#include "kern_levels.h"
+
 static struct rng R;
-static const struct kern *LEVEL[3];
-static int N_LEVEL;
 
 static float *floats(size_t n)
 {
@@ -371,16 +371,7 @@ static void test_no_memory(void **state)
 
 int main(void)
 {
-    unsigned cpu = cpu_detect();
-    LEVEL[N_LEVEL++] = kern_get(0);
-    if (cpu & CPU_AVX2)
-        LEVEL[N_LEVEL++] = kern_get(CPU_AVX2);
-    if (cpu & CPU_AVX512)
-        LEVEL[N_LEVEL++] = kern_get(CPU_AVX2 | CPU_AVX512);
-    if (cpu & CPU_NEON)
-        LEVEL[N_LEVEL++] = kern_get(CPU_NEON);
-    for (int i = 0; i < N_LEVEL; i++)
-        printf("level %s\n", LEVEL[i]->isa);
+    levels_find();
     rng_seed(&R, 20240607);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm_tile), cmocka_unit_test(test_pack_nt), cmocka_unit_test(test_slots_agree),

@@ -15,18 +15,9 @@
 
 #include <cmocka.h>
 
+#include "tmp_dir.h"
+
 #define REAL "../shared/data/weights/tinystories-656k/model.safetensors"
-
-static char tmp_dir[64];
-
-static char *in_dir(const char *name)
-{
-    static char path[8][160];
-    static int turn;
-    char *p = path[turn++ % 8];
-    snprintf(p, sizeof path[0], "%s/%s", tmp_dir, name);
-    return p;
-}
 
 /* header length, header, n_data bytes 0, 1, 2 … */
 static size_t image(uint8_t *p, const char *header, size_t n_data)
@@ -172,13 +163,13 @@ static void test_memory_that_runs_out(void **state)
 static void fresh(void)
 {
     static const char *const FILES[] = { "model.safetensors", "model.safetensors.index.json", "one.safetensors", "two.safetensors", "pytorch_model.bin" };
-    for (size_t i = 0; i < ARRAY_LEN(FILES); i++) unlink(in_dir(FILES[i]));
+    for (size_t i = 0; i < ARRAY_LEN(FILES); i++) unlink(tmp_path(FILES[i]));
 }
 
 static void shard(const char *file, const char *header, size_t n_data)
 {
     uint8_t p[1024];
-    write_file(in_dir(file), p, image(p, header, n_data));
+    write_file(tmp_path(file), p, image(p, header, n_data));
 }
 
 static void test_shards(void **state)
@@ -203,10 +194,10 @@ static void test_shards(void **state)
     shard("one.safetensors", "{" T("a", "U8", "[4]", "0", "4") "}", 4);
     shard("two.safetensors", "{" T("b", "U8", "[3]", "0", "3") "}", 3);
     ilab_err e = { 0 };
-    assert_int_equal(dir_make(in_dir("folder.safetensors"), &e), 0);
+    assert_int_equal(dir_make(tmp_path("folder.safetensors"), &e), 0);
     for (size_t i = 0; i < ARRAY_LEN(ROW); i++) {
         struct safetensors *s = NULL;
-        write_file(in_dir("model.safetensors.index.json"), ROW[i].index, strlen(ROW[i].index));
+        write_file(tmp_path("model.safetensors.index.json"), ROW[i].index, strlen(ROW[i].index));
         const int rc = safetensors_open_dir(&s, tmp_dir, &e);
         if ((rc == 0) != (ROW[i].msg == NULL) || (rc && !strstr(e.msg, ROW[i].msg))) fail_msg("%s: %d '%s'", ROW[i].index, rc, e.msg);
         if (!rc) assert_true(safetensors_n_shard(s) == 2 && safetensors_count(s) == 2 && sv_ends(sv_of(safetensors_find(s, "b")->file), "two.safetensors"));
@@ -214,16 +205,16 @@ static void test_shards(void **state)
     }
     struct safetensors *s;
     shard("two.safetensors", "{" T("a", "U8", "[3]", "0", "3") "}", 3);
-    write_file(in_dir("model.safetensors.index.json"), ROW[0].index, strlen(ROW[0].index));
+    write_file(tmp_path("model.safetensors.index.json"), ROW[0].index, strlen(ROW[0].index));
     assert_int_equal(safetensors_open_dir(&s, tmp_dir, &e), ILAB_E_FORMAT);
     assert_non_null(strstr(e.msg, "in two files"));
     fresh();
     assert_int_equal(safetensors_open_dir(&s, tmp_dir, &e), ILAB_E_NOTFOUND);
     assert_non_null(strstr(e.msg, "neither model.safetensors nor"));
-    write_file(in_dir("pytorch_model.bin"), "x", 1);
+    write_file(tmp_path("pytorch_model.bin"), "x", 1);
     assert_int_equal(safetensors_open_dir(&s, tmp_dir, &e), ILAB_E_NOTFOUND);
     assert_non_null(strstr(e.msg, "can run programs"));
-    rmdir(in_dir("folder.safetensors"));
+    rmdir(tmp_path("folder.safetensors"));
     assert_true(safetensors_open(&s, tmp_dir, &e) < 0 && !s); /* a folder instead of a file */
 }
 
@@ -236,11 +227,11 @@ static void test_file_that_shrinks(void **state)
     fresh();
     snprintf(header, sizeof header, "{" T("a", "U8", "[%d]", "0", "%d") "}", 100000, 100000);
     uint8_t *p = mem_calloc(1, 101000);
-    write_file(in_dir("one.safetensors"), p, image(p, header, 100000));
+    write_file(tmp_path("one.safetensors"), p, image(p, header, 100000));
     mem_free(p);
-    if (safetensors_open(&s, in_dir("one.safetensors"), &e)) fail_msg("%s", e.msg);
+    if (safetensors_open(&s, tmp_path("one.safetensors"), &e)) fail_msg("%s", e.msg);
     assert_int_equal(safetensors_check(s, &e), 0);
-    assert_int_equal(truncate(in_dir("one.safetensors"), 4096), 0);
+    assert_int_equal(truncate(tmp_path("one.safetensors"), 4096), 0);
     unsigned sum = 0;
     for (size_t i = 0; i < 100000; i += 512) sum += ((const uint8_t *)safetensors_at(s, 0)->data)[i]; /* no SIGBUS */
     assert_true(sum < 100000 && safetensors_check(s, &e) == ILAB_E_IO && strstr(e.msg, "one.safetensors"));
@@ -284,7 +275,7 @@ static void test_writes_what_it_reads(void **state)
         for (int k = 0; k < SHARDS[i]; k++) {
             char name[64];
             snprintf(name, sizeof name, "model-%05d-of-%05d.safetensors", k + 1, SHARDS[i]);
-            unlink(in_dir(name));
+            unlink(tmp_path(name));
         }
     }
     fresh();
@@ -310,20 +301,6 @@ static void test_real_file(void **state)
     safetensors_close(s);
 }
 
-static int setup(void **state)
-{
-    (void)state;
-    snprintf(tmp_dir, sizeof tmp_dir, "/tmp/ilab-safetensors-XXXXXX");
-    return mkdtemp(tmp_dir) ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    fresh();
-    return rmdir(tmp_dir);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,5 +308,5 @@ int main(void)
         cmocka_unit_test(test_memory_that_runs_out), cmocka_unit_test(test_shards), cmocka_unit_test(test_file_that_shrinks),
         cmocka_unit_test(test_writes_what_it_reads), cmocka_unit_test(test_real_file),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, tmp_setup, tmp_teardown);
 }
