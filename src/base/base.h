@@ -125,6 +125,7 @@ void progress_words(const char *(*words)(const char *english));
 void progress_start(struct progress *p, const char *label, int64_t total, int64_t already_done);
 void progress_at(struct progress *p, int64_t done, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void progress_end(struct progress *p);                       /* leaves the last state as a finished line */
+void progress_clear(struct progress *p);                     /* instead of progress_end: the line disappears from a terminal */
 int format_duration(char *out, size_t cap, double seconds);  /* 42 s, 3 min 20 s, 2 h 05 min */
 int format_bytes(char *out, size_t cap, double bytes);       /* 512 B, 4.2 MB, 1.3 GB (powers of 1000) */
 

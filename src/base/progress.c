@@ -106,3 +106,10 @@ void progress_end(struct progress *p) {
         log_line_open(0);
     }
 }
+
+void progress_clear(struct progress *p) {
+    if (p->quiet || !p->tty || p->shown < 0) return;
+    fputs("\r\033[K", stderr);
+    fflush(stderr);
+    log_line_open(0);
+}

@@ -70,6 +70,7 @@ int chat_open_model(struct chat *ch, const char *model, ilab_err *e)
     const int rc = lm_for_command(ch->cli, model, ch->adapter, ch->endpoint, ch->api_key, ch->threads, &lm, e);
     if (rc) return rc;
     lm_close(ch->lm);
+    lm_watch(lm);
     mem_free(ch->model);
     ch->lm = lm;
     ch->model = path_stem(model);

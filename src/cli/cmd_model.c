@@ -15,19 +15,24 @@ static struct engine *open_engine(const char *model, const char *adapter, const 
     char *path = model ? model_find(model) : NULL;
     if (!model) fprintf(stderr, "Error: Missing option '--model'.\n");
     if (path && engine_open(&en, path, adapter, threads, &e)) fprintf(stderr, "%s\n", e.msg);
-    if (en) en->kv_type = kv;
+    if (en) {
+        en->kv_type = kv;
+        en->watch = 1;
+    }
     mem_free(path);
     return en;
 }
 
 /* ---- complete ---- */
-struct complete_args { const char *kv_type, *model, *adapter, *prompt, *stop; int n, json, threads, top_k, seed, top, bos, special, lookup; double temp, top_p, min_p, repeat; };
+enum { PROMPT_MAX_BYTES = 64 << 20 };
+struct complete_args { const char *kv_type, *model, *adapter, *prompt, *prompt_file, *stop; int n, json, threads, top_k, seed, top, bos, special, lookup; double temp, top_p, min_p, repeat; };
 static const struct complete_args COMPLETE_DEFAULTS = { .prompt = "", .n = 64, .temp = 0, .top_p = 1, .repeat = 1, .seed = 42, .bos = 1 };
 #define O(field) offsetof(struct complete_args, field)
 static const struct opt COMPLETE_OPTS[] = {
     { "model", 'm', NULL, OPT_STR, O(model), 0, 0, "FILE", NULL, "GGUF file, or a name below models/" },
     { "adapter", 0, NULL, OPT_STR, O(adapter), 0, 0, "FILE", NULL, "LoRA adapter made for this model" },
     { "prompt", 'p', NULL, OPT_STR, O(prompt), 0, 0, "TEXT", NULL, "text to continue" },
+    { "file", 'f', NULL, OPT_STR, O(prompt_file), 0, 0, "FILE", NULL, "text to continue from a file; -: standard input" },
     { "max-tokens", 'n', NULL, OPT_INT, O(n), 0, 1 << 20, "N", NULL, "tokens to generate" },
     { "temperature", 't', NULL, OPT_FLOAT, O(temp), 0, 10, "T", NULL, "0: always the most likely token" },
     { "top-k", 0, NULL, OPT_INT, O(top_k), 0, 1 << 20, "K", NULL, "only the K most likely; 0: all" },
@@ -78,6 +83,16 @@ static json_t *completion_json(const struct engine *en, const struct ids *prompt
                      pids, "finish_reason", FINISH[c->finish]);
 }
 
+/* The prompt: from a file, or as it stands on the command line (which holds 128 kB at most). */
+static int read_prompt(const struct complete_args *a, char **text, size_t *n, ilab_err *e)
+{
+    if (a->prompt_file && *a->prompt) return err_set(e, ILAB_E_INVALID, "--prompt and --file contradict each other: give one of them");
+    if (a->prompt_file) return file_read(strcmp(a->prompt_file, "-") ? a->prompt_file : "/dev/stdin", PROMPT_MAX_BYTES, text, n, e);
+    *text = xstrdup(a->prompt);
+    *n = strlen(*text);
+    return 0;
+}
+
 static int complete_run(struct cli *c, void *args)
 {
     (void)c;
@@ -88,12 +103,16 @@ static int complete_run(struct cli *c, void *args)
     struct engine *en = open_engine(a->model, a->adapter, a->kv_type, a->threads);
     if (!en) return a->model ? EXIT_FAILED : EXIT_USAGE;
     const char *stop[1] = { a->stop };
-    int rc = tokenizer_encode(en->tokenizer, sv_of(a->prompt), (a->bos ? TOKEN_ADD_BOS : 0) | (a->special ? TOKEN_PARSE_SPECIAL : 0), &prompt, &e);
-    if (!rc && !prompt.n) rc = err_set(&e, ILAB_E_INVALID, "the prompt is empty and the model has no beginning-of-text token: give one with --prompt");
+    char *text = NULL;
+    size_t n_text = 0;
+    int rc = read_prompt(a, &text, &n_text, &e);
+    if (!rc) rc = tokenizer_encode(en->tokenizer, (struct sv){ text, n_text }, (a->bos ? TOKEN_ADD_BOS : 0) | (a->special ? TOKEN_PARSE_SPECIAL : 0), &prompt, &e);
+    if (!rc && !prompt.n) rc = err_set(&e, ILAB_E_INVALID, "the prompt is empty and the model has no beginning-of-text token: give one with --prompt or --file");
     struct request q = { .prompt = prompt.v, .n_prompt = (int)prompt.n, .max_tokens = a->n, .stop = stop, .n_stop = a->stop != NULL, .n_top = a->top, .n_lookup = a->lookup ? a->lookup : -1,
                          .sample = { .temp = (float)a->temp, .top_p = (float)a->top_p, .min_p = (float)a->min_p, .repeat_penalty = (float)a->repeat,
                                      .top_k = a->top_k, .repeat_last_n = 64, .seed = (uint64_t)a->seed } };
     if (!a->json) q.on_text = print_piece;
+    if (!rc) rc = kv_room(&en->model->hp, en->kv_type, (int64_t)prompt.n + a->n, 0, &e);
     struct batcher *b = rc ? NULL : batcher_new(en, 1, (int)prompt.n + a->n + KERN_PANEL, &e);
     if (!rc) rc = b ? batcher_run(b, &q, 1, &out, &e) : e.code;
     if (!rc && a->json) print_json(completion_json(en, &prompt, &out));
@@ -101,6 +120,7 @@ static int complete_run(struct cli *c, void *args)
     completion_release(&out);
     batcher_free(b);
     ids_release(&prompt);
+    mem_free(text);
     engine_free(en);
     return rc ? fail(&e, "Completion failed: ") : EXIT_DONE;
 }
@@ -108,7 +128,7 @@ static int complete_run(struct cli *c, void *args)
 const struct cmd CMD_COMPLETE = {
     .name = "model complete", .args_bytes = sizeof(struct complete_args), .defaults = &COMPLETE_DEFAULTS, .opts = COMPLETE_OPTS, .run = complete_run,
     .summary = "Continue a raw text, without chat template.",
-    .help = "Example:\n  ilab model complete -m models/starter.gguf -p 'Once upon a time' -n 40 --json\n",
+    .help = "Example:\n  ilab model complete -m models/starter.gguf -p 'Once upon a time' -n 40 --json\n  ilab model complete -m models/other.gguf -f article.txt -n 200 --kv-type q8_0\n",
 };
 
 /* ---- perplexity ---- */

@@ -122,6 +122,7 @@ static int bench_run(struct cli *c, void *args)
         load = now_seconds() - t0;
         if (!rc) {
             en->kv_type = kv;
+            en->watch = 1;
             engine_token_work(en, &bytes, &weights);
             rc = engine_bench(en, &(struct bench_opts){ a->prompt, a->gen, a->batch, a->rounds }, &r, &e);
         }

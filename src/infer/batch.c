@@ -18,6 +18,7 @@
 #include "infer/lookup.h"
 #include "infer/step.h"
 #include "infer/stream.h"
+#include "infer/watch.h"
 
 #include <math.h>
 #include <string.h>
@@ -53,6 +54,7 @@ struct batcher {
     int32_t id[BATCH_MAX_ROWS];
     struct want want[BATCH_MAX_ROWS]; int n_want;
     struct segment seg[BATCH_MAX_SEQ];
+    struct watch watch;            /* of a single request's prompt */
 };
 
 static int pages_for(int n_pos) { return (n_pos + KERN_PANEL - 1) / KERN_PANEL; }
@@ -277,6 +279,8 @@ static int check_request(const struct batcher *b, const struct request *rq, ilab
         return err_set(e, ILAB_E_LIMIT, "the prompt has %d tokens, but the context holds %d%s: shorten the prompt%s", rq->n_prompt, n_ctx,
                        rq->max_tokens > 0 ? " with the answer" : "",
                        n_ctx < b->en->n_ctx ? " or give the batch more positions" : ", or raise the context size if the model bears it");
+    int rc = kv_room(&b->en->model->hp, b->en->kv_type, rq->n_prompt, kv_pool_bytes(b->kv), e);
+    if (rc) return rc;
     for (int i = 0; i < rq->n_prompt; i++)
         if (rq->prompt[i] < 0 || rq->prompt[i] >= n_vocab)
             return err_set(e, ILAB_E_INVALID, "prompt id %d at %d is outside the vocabulary of %d", (int)rq->prompt[i], i, n_vocab);
@@ -417,6 +421,16 @@ static int use_row(struct batcher *b, const struct want *w, const struct pick *p
     return 0;
 }
 
+/* Before the logits are used: they may write the first piece of the answer. */
+static void tell(struct batcher *b) {
+    for (int i = 0; i < b->max_seq && b->watch.on; i++) {
+        const struct slot *s = &b->slot[i];
+        if (!s->rq) continue;
+        watch_at(&b->watch, min_int(s->kv.n_pos, s->rq->n_prompt), "tokens");
+        if (s->kv.n_pos >= s->rq->n_prompt) watch_end(&b->watch);
+    }
+}
+
 static int use_logits(struct batcher *b, ilab_err *e) {
     int rc = 0;
     for (int i = 0; i < b->n_want && !rc; i += STEP_LOGIT_ROWS) {
@@ -444,6 +458,7 @@ static int step(struct batcher *b, ilab_err *e) {
     if (rc) return rc;
     for (int i = 0; i < b->max_seq; i++)
         if (b->slot[i].rq) b->slot[i].kv.n_pos += b->slot[i].n_row - b->slot[i].n_draft;
+    tell(b);
     rc = use_logits(b, e);
     for (int i = 0; i < b->max_seq && !rc; i++) { /* scoring only */
         struct slot *s = &b->slot[i];
@@ -479,7 +494,9 @@ int batcher_run(struct batcher *b, const struct request *req, int n, struct comp
     int rc = 0;
     memset(out, 0, (size_t)(n > 0 ? n : 0) * sizeof *out);
     for (int i = 0; i < n && !rc; i++) rc = check_request(b, &req[i], e);
+    if (n == 1) watch_begin(&b->watch, b->en, "reading the prompt", req->n_prompt);
     if (!rc) rc = run(b, req, n, out, e);
+    watch_end(&b->watch);
     if (!rc) return 0;
     for (int i = 0; i < b->max_seq; i++) slot_release(b, &b->slot[i]);
     for (int i = 0; i < n; i++) completion_release(&out[i]);

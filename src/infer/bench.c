@@ -5,6 +5,7 @@
  * its own prompt (not shared, not timed), then all generate one token a step.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "infer/step.h"
+#include "infer/watch.h"
 
 #include <string.h>
 
@@ -25,6 +26,7 @@ static int state_init(struct bench_state *s, struct engine *en, int n_seq, int n
     if (!s->seq) return err_set(e, ILAB_E_NOMEM, "not enough memory for %d sequences", n_seq);
     int64_t positions = (int64_t)n_seq * (n_pos + KERN_PANEL);
     if (positions > INT32_MAX) return err_set(e, ILAB_E_LIMIT, "%d sequences of %d tokens are too many", n_seq, n_pos);
+    if (kv_room(&en->model->hp, en->kv_type, positions, 0, e)) return ILAB_E_NOMEM;
     s->kv = kv_pool_new(&en->model->hp, en->kv_type, (int)positions, e);
     if (!s->kv) return ILAB_E_NOMEM;
     int rc = model_rope_reserve(en->model, n_pos, e);
@@ -57,11 +59,28 @@ static int feed(struct bench_state *s, int first, int n, int n_row, int logits, 
 
 static int feed_prompt(struct bench_state *s, int i_seq, int n, ilab_err *e) {
     int rc = 0;
+    struct watch watch;
+    watch_begin(&watch, s->step.en, "prompt", n);
     const int most = s->step.max_row;
     for (int at = 0; at < n && !rc; at += most) {
         const int rows = n - at < most ? n - at : most;
         rc = feed(s, i_seq, 1, rows, at + rows == n, e);
+        watch_at(&watch, at + rows, "tokens");
     }
+    watch_end(&watch);
+    return rc;
+}
+
+/* n tokens for each of n_seq sequences. */
+static int generate(struct bench_state *s, int n_seq, int n, ilab_err *e) {
+    int rc = 0;
+    struct watch watch;
+    watch_begin(&watch, s->step.en, n_seq > 1 ? "batch" : "generation", n);
+    for (int i = 0; i < n && !rc; i++) {
+        rc = feed(s, 0, n_seq, 1, 1, e);
+        watch_at(&watch, i + 1, "tokens");
+    }
+    watch_end(&watch);
     return rc;
 }
 
@@ -95,13 +114,13 @@ int engine_bench(struct engine *en, const struct bench_opts *o, struct bench_res
         if (o->n_prompt && !rc) note(&prompt, o->n_prompt, now_seconds() - t0);
         forget(&s);
         t0 = now_seconds();
-        for (int i = 0; i < o->n_gen && !rc; i++) rc = feed(&s, 0, 1, 1, 1, e);
+        if (!rc) rc = generate(&s, 1, o->n_gen, e);
         if (o->n_gen && !rc) note(&gen, o->n_gen, now_seconds() - t0);
         if (o->n_batch < 2 || !o->n_gen) continue;
         forget(&s);
         for (int i = 0; i < n_seq && !rc; i++) rc = feed_prompt(&s, i, o->n_prompt ? o->n_prompt : 1, e);
         t0 = now_seconds();
-        for (int i = 0; i < o->n_gen && !rc; i++) rc = feed(&s, 0, n_seq, 1, 1, e);
+        if (!rc) rc = generate(&s, n_seq, o->n_gen, e);
         if (!rc) note(&batch, (double)o->n_gen * n_seq, now_seconds() - t0);
     }
     out->prompt_tokens_per_s = median(&prompt);

@@ -17,6 +17,7 @@ struct engine {
     struct pager *pager;            /* NULL: the weights fit into memory */
     int kv_type;                    /* enum kv_type of all caches of this engine; KV_DEFAULT unless the owner sets another */
     int n_lookup;                   /* for requests that do not say: ids that prompt lookup proposes a step, at most; 0: none */
+    int watch;                      /* 1: long prompts, texts and benchmarks show a progress line on stderr; for a person who waits */
     struct token_table *table;      /* made on first use by engine_token_table */
     int own;                        /* engine_open: everything above is freed with the engine */
 };
@@ -38,9 +39,12 @@ int kv_type_of(const struct hparams *hp, int kv_type);            /* KV_DEFAULT 
 struct kv_pool;                                                   /* pages of KERN_PANEL positions, reference-counted */
 struct kv_pool *kv_pool_new(const struct hparams *hp, int kv_type, int max_positions, ilab_err *e);
 void kv_pool_free(struct kv_pool *p);
+size_t kv_pool_bytes(const struct kv_pool *p);                    /* of the pages that are there, used or not */
 int kv_pool_unused(const struct kv_pool *p);                      /* pages that could still be handed out */
 void kv_pool_bind(const struct kv_pool *p, struct batch *b);      /* tells a batch how its pages are laid out */
 size_t kv_position_bytes(const struct hparams *hp, int kv_type);  /* of one position of one sequence */
+/* Is there memory for so many positions beside `have` bytes that are there already? ILAB_E_NOMEM says how many fit, and of which narrower type. */
+int kv_room(const struct hparams *hp, int kv_type, int64_t n_pos, size_t have, ilab_err *e);
 /* n_pos: positions written; whoever writes them raises it. kv_reserve must come before every write. */
 struct kv_seq { void **page; int *id; int n_page, cap_page, n_pos; };
 int kv_reserve(struct kv_pool *p, struct kv_seq *s, int n_pos, ilab_err *e); /* room up to n_pos; copies a shared last page before it is written */

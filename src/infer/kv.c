@@ -63,6 +63,26 @@ struct kv_pool {
     int n_slab, n_made, n_unused;
 };
 
+int kv_room(const struct hparams *hp, int kv_type, int64_t n_pos, size_t have, ilab_err *e) {
+    const int type = kv_type_of(hp, kv_type);
+    const size_t left_now = mem_available(); /* 0: the system does not tell */
+    const double each = (double)kv_position_bytes(hp, type), need = each * (double)n_pos, room = (double)left_now + (double)have;
+    if (need <= room || hp->encoder || !left_now) return 0;
+    char bytes[32], left[32], other[96] = "";
+    format_bytes(bytes, sizeof bytes, need);
+    format_bytes(left, sizeof left, room);
+    for (int t = type + 1; t < KV_TYPE_COUNT; t++) { /* each is narrower than the one before */
+        const double narrow = (double)kv_position_bytes(hp, t) * (double)n_pos;
+        if (narrow > room) continue;
+        char human[32];
+        format_bytes(human, sizeof human, narrow);
+        snprintf(other, sizeof other, ", or all of them in %s (%s: --kv-type %s)", qtype_name((uint32_t)KV_TYPES[t].qtype), human, KV_TYPES[t].name);
+        break;
+    }
+    return err_set(e, ILAB_E_NOMEM, "not enough memory for %lld tokens: their keys and values take %s in %s, %s are free. %lld tokens would fit%s",
+                   (long long)n_pos, bytes, qtype_name((uint32_t)KV_TYPES[type].qtype), left, (long long)(room / each), other);
+}
+
 static int pages_for(int n_pos) { return (n_pos + KERN_PANEL - 1) / KERN_PANEL; }
 
 struct kv_pool *kv_pool_new(const struct hparams *hp, int kv_type, int max_positions, ilab_err *e) {
@@ -101,6 +121,8 @@ void kv_pool_free(struct kv_pool *p) {
     mem_free(p);
 }
 
+size_t kv_pool_bytes(const struct kv_pool *p) { return (size_t)p->n_slab * p->step * p->n_part; }
+
 int kv_pool_unused(const struct kv_pool *p) { return p->max_page - p->n_made + p->n_unused; }
 
 void kv_pool_bind(const struct kv_pool *p, struct batch *b) {
@@ -116,7 +138,8 @@ static char *page_at(const struct kv_pool *p, int id) {
 static int slab_make(struct kv_pool *p, ilab_err *e) {
     const size_t bytes = p->step * p->n_part, align = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
     size_t padded;
-    char *block = ADD_OVERFLOWS(bytes, align, &padded) ? NULL : mem_calloc(padded, 1);
+    const size_t left = mem_available(); /* the system promises more than it has, and ends the program later */
+    char *block = ADD_OVERFLOWS(bytes, align, &padded) || (left && bytes > left) ? NULL : mem_calloc(padded, 1);
     if (!block) {
         char human[32];
         format_bytes(human, sizeof human, (double)bytes);

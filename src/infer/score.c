@@ -3,14 +3,17 @@
  * Perplexity as docs/FORMATS.md defines it: parts between <|endoftext|>, BOS before each, each cut at ctx_size.
  * Sums are in double.  SPDX-License-Identifier: Apache-2.0 */
 #include "infer/step.h"
+#include "infer/watch.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { SCORE_MAX_POSITIONS = 1 << 22 };
 
+struct part { struct watch *watch; double from, bytes; }; /* of a text; for its progress line */
+
 /* ids[0..n) through the model; adds up -log p of ids[1..n). */
-static int score_with(struct stepper *st, struct kv_pool *kv, const int32_t *id, int n, double *nll, ilab_err *e) {
+static int score_with(struct stepper *st, struct kv_pool *kv, const int32_t *id, int n, const struct part *part, double *nll, ilab_err *e) {
     struct engine *en = st->en;
     const struct kern *k = gemm_kern(en->gemm);
     int n_vocab = en->model->hp.n_vocab;
@@ -31,6 +34,7 @@ static int score_with(struct stepper *st, struct kv_pool *kv, const int32_t *id,
         rc = stepper_forward(st, kv, &(struct batch){ .n_row = n_row, .id = id + pos, .n_seg = 1, .seg = &seg }, e);
         if (rc) break;
         seq.n_pos += n_row;
+        if (part) watch_at(part->watch, (int64_t)(part->from + part->bytes * seq.n_pos / (n - 1)), "bytes");
         for (int r = 0; r < n_row; r += STEP_LOGIT_ROWS) {
             int32_t row[STEP_LOGIT_ROWS];
             int m = n_row - r < STEP_LOGIT_ROWS ? n_row - r : STEP_LOGIT_ROWS;
@@ -63,8 +67,10 @@ int score_ids(struct engine *en, const int32_t *id, int n, double *nll, ilab_err
     struct scorer s;
     *nll = 0;
     if (n < 2) return 0;
-    int rc = scorer_init(&s, en, n, e);
-    if (!rc) rc = score_with(&s.step, s.kv, id, n, nll, e);
+    int rc = kv_room(&en->model->hp, en->kv_type, n, 0, e);
+    if (rc) return rc;
+    rc = scorer_init(&s, en, n, e);
+    if (!rc) rc = score_with(&s.step, s.kv, id, n, NULL, nll, e);
     scorer_release(&s);
     return rc;
 }
@@ -76,9 +82,14 @@ int perplexity_text(struct engine *en, struct sv text, int ctx_size, struct perp
     double sum = 0, begin = now_seconds();
     int bos = tokenizer_bos(en->tokenizer);
     memset(out, 0, sizeof *out);
-    int rc = scorer_init(&s, en, ctx_size, e);
+    struct watch watch;
+    watch_begin(&watch, en, "perplexity", (int64_t)text.n);
+    int rc = kv_room(&en->model->hp, en->kv_type, text.n < (size_t)ctx_size ? (int64_t)text.n : ctx_size, 0, e); /* as good as no text has more tokens than bytes */
+    if (rc) return rc;
+    rc = scorer_init(&s, en, ctx_size, e);
     for (size_t at = 0; at < text.n && !rc;) {
         ptrdiff_t end = sv_find(text, SV(SEPARATOR), at);
+        const size_t from = at;
         struct sv part = { text.p + at, (end < 0 ? text.n : (size_t)end) - at };
         at = end < 0 ? text.n : (size_t)end + sizeof SEPARATOR - 1;
         part = sv_trim(part);
@@ -88,7 +99,7 @@ int perplexity_text(struct engine *en, struct sv text, int ctx_size, struct perp
         if (bos >= 0 && ids_push(&ids, bos)) rc = err_set(e, ILAB_E_NOMEM, "not enough memory for ids");
         if (!rc) rc = tokenizer_encode(en->tokenizer, part, 0, &ids, e);
         int n = ids.n < (size_t)ctx_size ? (int)ids.n : ctx_size;
-        if (!rc && n > 1) rc = score_with(&s.step, s.kv, ids.v, n, &nll, e);
+        if (!rc && n > 1) rc = score_with(&s.step, s.kv, ids.v, n, &(struct part){ &watch, (double)from, (double)(at - from) }, &nll, e);
         if (rc) break;
         sum += nll;
         out->n_tokens += n > 1 ? n - 1 : 0;
@@ -100,6 +111,7 @@ int perplexity_text(struct engine *en, struct sv text, int ctx_size, struct perp
         out->perplexity = exp(out->nll_mean);
         out->seconds = now_seconds() - begin;
     }
+    watch_end(&watch);
     ids_release(&ids);
     scorer_release(&s);
     return rc;

@@ -45,6 +45,7 @@ struct lm_ops {
     int (*n_ctx)(void *self);
     void (*close)(void *self);
     void (*bulk)(void *self);                      /* NULL: nothing to choose */
+    void (*watch)(void *self);                     /* NULL: nothing to show */
 };
 struct lm { const struct lm_ops *ops; void *self; char name[256]; };
 static inline int lm_complete(struct lm *l, const struct lm_request *r, int n, struct lm_result *out, ilab_err *e) { return l->ops->complete(l->self, r, n, out, e); }
@@ -54,6 +55,8 @@ static inline int lm_n_ctx(struct lm *l) { return l->ops->n_ctx(l->self); }
 static inline const char *lm_hash(struct lm *l) { return l->ops->hash(l->self); }
 /* Much text of which each piece counts for little is wanted: faster, rounded products (engine_bulk). Before the first request. */
 static inline void lm_bulk(struct lm *l) { if (l->ops->bulk) l->ops->bulk(l->self); }
+/* Somebody waits for each answer: a long prompt shows a progress line on stderr. */
+static inline void lm_watch(struct lm *l) { if (l->ops->watch) l->ops->watch(l->self); }
 void lm_close(struct lm *l);                       /* NULL is fine; frees l */
 
 /* lm_local.c: over an engine (owned by the lm when `own`). */

@@ -204,7 +204,12 @@ static void local_bulk(void *self) {
     engine_bulk(l->engine);
 }
 
-static const struct lm_ops LOCAL_OPS = { "local", local_complete, local_score, local_count_tokens, local_hash, local_n_ctx, local_close, local_bulk };
+static void local_watch(void *self) {
+    struct lm_local *l = self;
+    l->engine->watch = 1;
+}
+
+static const struct lm_ops LOCAL_OPS = { "local", local_complete, local_score, local_count_tokens, local_hash, local_n_ctx, local_close, local_bulk, local_watch };
 
 /* Positions for LOCAL_SEQS full contexts, as far as memory allows; at least one whole context. */
 static int positions_for(const struct engine *en) {

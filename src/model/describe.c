@@ -117,6 +117,12 @@ static void put_limits(const struct model *m, int n_ctx, json_t *o)
     if (n_ctx > hp->n_ctx) json_array_append_new(list, json_sprintf("%d tokens are asked for, the model was made for %d", n_ctx, hp->n_ctx));
     json_array_append_new(list, json_sprintf("context: at most %d tokens", hp->n_ctx));
     json_array_append_new(list, json_sprintf("vocabulary: %d tokens", hp->n_vocab));
+    const json_t *memory = json_object_get(o, "memory");
+    const double free_now = json_num(memory, "free", 0), fixed = json_num(memory, "weights", 0) + json_num(memory, "buffers", 0), cache = json_num(json_object_get(memory, "kv_cache"), "F16", 0);
+    if (free_now > 0 && json_num(memory, "weights", 0) > free_now)
+        json_array_append_new(list, json_string("memory: the weights are larger than what is free; a part is read from the disk for each step (a smaller type: ilab model quantize)"));
+    else if (free_now > 0 && fixed + cache > free_now)
+        json_array_append_new(list, json_sprintf("memory: about %lld tokens fit (KV cache in F16)", (long long)(free_now > fixed ? (free_now - fixed) / cache * n_ctx : 0)));
     int sliding = 0;
     for (int l = 0; l < hp->n_layer; l++) sliding += m->layer[l].window > 0;
     if (sliding) json_array_append_new(list, json_sprintf("sliding window: %d of %d layers see the last %d tokens only", sliding, hp->n_layer, hp->window));

@@ -19,6 +19,20 @@ ILAB_MEMORY=40M "$ilab" model complete -m m.gguf -p 'a b c' -n 8 --json >paged.j
 [ -s whole.json ] && cmp -s whole.json paged.json && ok memory/same-answer || not_ok memory/same-answer "differs"
 grep -q 'are read from the disk for each step' err && ok memory/told-before || not_ok memory/told-before "no warning"
 
+# A long context: told before anything is computed, with what would fit.
+rows=$(printf 'a b c %.0s' $(seq 3000))
+ILAB_MEMORY=40M "$ilab" model complete -m m.gguf -f - -n 8 --kv-type f32 <<<"$rows" >out 2>err
+rc=$?
+[ $rc -eq 1 ] && grep -qE 'not enough memory for [0-9]+ tokens: .* in F32, .* are free. [0-9]+ tokens would fit, or all of them in (F16|Q8_0|Q4_0)' err && ok memory/context-told ||
+    not_ok memory/context-told "exit code $rc"
+ILAB_MEMORY=40M "$ilab" system bench -m m.gguf -p 30000 -n 1 -r 1 >out 2>err
+rc=$?
+[ $rc -eq 1 ] && grep -q 'tokens would fit' err && ok memory/bench-told || not_ok memory/bench-told "exit code $rc"
+ILAB_MEMORY=40M "$ilab" model info m.gguf >out 2>err; ILAB_MEMORY=80M "$ilab" model info m.gguf --ctx-size 8192 >>out 2>>err
+grep -q 'weights are larger than what is free' out && grep -q 'memory: about [0-9]* tokens fit' out && ok memory/info || not_ok memory/info "$(grep memory: out)"
+printf 'a b c' | "$ilab" model complete -m m.gguf -f - -n 8 --json >stdin.json 2>err
+cmp -s whole.json stdin.json && ok memory/prompt-from-a-pipe || not_ok memory/prompt-from-a-pipe "differs"
+
 "$ilab" system bench -m m.gguf -p 16 -n 64 -r 100 >out 2>err &
 pid=$!
 sleep 2
