@@ -502,7 +502,7 @@ int main(int argc, char **argv)
     int rc = 0;
     for (size_t l = 0; !rc && l < ARRAY_LEN(LEVELS); l++) /* the scalar twin only when asked for: it has no peak loop */
         if ((cpu & LEVELS[l].cpu) == LEVELS[l].cpu && (only_level ? strcmp(only_level, LEVELS[l].isa) == 0 : LEVELS[l].cpu != 0))
-            rc = bench_level(LEVELS[l].cpu, pool, &e);
+            rc = bench_level(LEVELS[l].cpu | (LEVELS[l].cpu & CPU_AVX512 ? cpu & CPU_AVX512_VNNI : 0), pool, &e);
     if (json)
         printf("\n]}\n");
     if (rc)

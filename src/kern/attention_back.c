@@ -29,6 +29,14 @@ size_t attn_backward_floats(const struct attn_shape *s, int64_t n)
     return 2 * len * d + BACK_ROWS * ((s->softcap > 0 ? 3 : 2) * len + d);
 }
 
+/* Rows of one head on their way: they stand a model's width apart, in other pages, where the hardware does not look ahead. */
+static void fetch_rows(const float *p, int64_t row, int n_row, int d)
+{
+    for (int r = 0; r < n_row; r++)
+        for (int i = 0; i < d; i += 16)
+            __builtin_prefetch(p + r * row + i);
+}
+
 /* C[n_row, n_col] (+)= A·B with B row-major or one panel every panel_step floats; on this thread. */
 static void product(const struct kern *k, float *c, int64_t c_row, int load_c, const float *a, int64_t a_row, int64_t a_col,
                     const float *b, int64_t b_row, int64_t panel_step, int n_row, int n_col, int64_t n_k)
@@ -70,8 +78,12 @@ static void backward_block(const struct backward_job *b, const struct attn_item 
     for (int r = 0; r < n_row; r++)
         memcpy(qs + r * d, q + r * b->q_row, (size_t)d * sizeof *q);
     kern->scale(qs, by, (int64_t)n_row * d);
+    fetch_rows(o, b->o_row, n_row, d);
     product(kern, p, p_row, 0, qs, d, 1, kt + lo * d, KERN_PANEL, step, n_row, n_seen, d);            /* S = scale·Q·Kᵀ */
+    const int next = min_int(it->n_row - first - n_row, BACK_ROWS);
+    fetch_rows(q + n_row * b->q_row, b->q_row, next, d);
     product(kern, ds, p_row, 0, go, b->o_row, 1, vt + lo * d, KERN_PANEL, step, n_row, n_seen, d);    /* dP = dO·Vᵀ */
+    fetch_rows(go + n_row * b->o_row, b->o_row, next, d);
     for (int r = 0; r < n_row; r++) {
         int from = attn_from(s, pos + r) - lo, n = pos + r + 1 - lo;
         float *pr = p + r * p_row, *dr = ds + r * p_row, delta = kern->dot(go + r * b->o_row, o + r * b->o_row, d);
@@ -129,6 +141,9 @@ static void backward_task(void *ud, int i_task, int i_thread)
     for (const struct attn_item *it = root; it < root + n_item; it++) { /* the prefix's panels stay where they are */
         const float *k = b->k + it->row0 * b->kv_row + kv_head * d, *v = b->v + it->row0 * b->kv_row + kv_head * d;
         for (int j = 0; j < it->n_row; j += KERN_PANEL) {
+            const int next = j + KERN_PANEL, n = min_int(it->n_row - next, KERN_PANEL);
+            fetch_rows(k + next * b->kv_row, b->kv_row, n, d);
+            fetch_rows(v + next * b->kv_row, b->kv_row, n, d);
             b->g->k->pack_nt(kt + (it->pos0 + j) * d, k + j * b->kv_row, b->kv_row, min_int(it->n_row - j, KERN_PANEL), d);
             b->g->k->pack_nt(vt + (it->pos0 + j) * d, v + j * b->kv_row, b->kv_row, min_int(it->n_row - j, KERN_PANEL), d);
         }

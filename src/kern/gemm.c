@@ -3,9 +3,9 @@
  * C is cut into a grid of tasks (rows × columns). A task walks over blocks of k; for each it packs its columns of B
  * into panels that stay in its second-level cache (unless B already is in panels or is used too little), then takes
  * blocks of rows of A (packed first if A is stored transposed): two panels of B after the other stay in the first-level
- * cache while the block's strips of twelve rows pass by. Nothing is shared between tasks, so there is one pool_run and
- * no barrier. What packing twice costs is weighed against idle threads when the grid is chosen (make_plan). Because
- * each element is one chain over ascending k (kern.h), no choice made here changes a bit of the result.
+ * cache while the block's strips of twelve rows pass by. Where several blocks of rows use a B that is to be packed, the
+ * threads pack it together first, as many blocks of k as PACKED_MOST holds; else a task packs what it needs, and what packing twice
+ * costs is weighed against idle threads when the grid is chosen (make_plan). Because each element is one chain over ascending k (kern.h), no choice made here changes a bit of the result.
  * After K. Goto, R. van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008, with the roles of A and B
  * as in their panel-panel form.  SPDX-License-Identifier: Apache-2.0 */
 #include "kern_impl.h"
@@ -15,6 +15,9 @@ enum {
     SERIAL_WORK = 50000,          /* multiply-adds below which waking the pool costs more than it gives */
     PACK_B_MIN_ROWS = 24,         /* row-major B is packed when at least so many rows use it */
     PACK_A_MIN_COLS = 96,         /* transposed A is packed when at least so many columns use it */
+    PACKED_MOST = 1 << 20,        /* floats of B that are packed for all tasks at once: they stay in the third-level cache */
+    PACKED_MIN_ROWS = 96,         /* from so many rows of A on */
+    PACKED_COLS = 256,            /* columns that one task packs of them */
     PACK_AHEAD = 6                /* rows that packing fetches ahead: they lie in other pages, where the hardware does not look */
 };
 
@@ -60,6 +63,7 @@ void gemm_ctx_free(struct gemm_ctx *g)
     qgemm_scratch_free(g->q);
     qvalues_free(g->qv);
     mem_free(g->rows);
+    mem_free(g->packed);
     mem_free(g->partial);
     mem_free(g->thread);
     mem_free(g->base);
@@ -109,6 +113,22 @@ float *gemm_rows_reserve(struct gemm_ctx *g, size_t n_row, size_t n_k)
         g->n_rows = g->rows ? n : 0;
     }
     return g->rows;
+}
+
+size_t gemm_exact_bytes(int64_t widest, int64_t n_row)
+{
+    const int64_t n = (n_row > widest ? n_row : widest) * (widest + KERN_PANEL);
+    return (size_t)(n < PACKED_MOST ? n : PACKED_MOST) * sizeof(float);
+}
+
+static float *packed_reserve(struct gemm_ctx *g, size_t n)
+{
+    if (g->n_packed < n) {
+        mem_free(g->packed);
+        g->packed = mem_aligned(n * sizeof *g->packed);
+        g->n_packed = g->packed ? n : 0;
+    }
+    return g->packed;
 }
 
 void gemm_zero(struct gemm_ctx *g, const struct gemm *p)
@@ -221,9 +241,38 @@ struct plan {
     const struct gemm *p;
     int64_t rows, cols, kc;       /* of one task; of one block of k */
     int n_row_task, n_task, pack_a, pack_b;
+    float *packed;                /* NULL, or B of the rows k_from … k_to for all tasks: [block of k][panel][panel_step] */
+    int64_t k_from, k_to, n_block; /* n_block: blocks of k that packed holds at most; 0: each task packs for itself */
 };
 
-/* B of the columns from j on at k0, either in place or where the task packed it (from column j0). */
+static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t packed_block(const struct plan *pl) { return ceil_div(pl->p->n_col, KERN_PANEL) * panel_step(pl->kc); }
+
+/* Columns j0 … j0+n_j of B at k0 into panels. */
+static void pack_columns(const struct plan *pl, const struct gemm_scratch *s, float *dst, int64_t j0, int64_t n_j, int64_t k0, int64_t kc)
+{
+    const struct gemm *p = pl->p;
+    if (p->form == GEMM_B_TENSOR)
+        pack_tensor(pl->g->k, s, dst, panel_step(kc), p->t, p->n_col, j0, n_j, k0, kc);
+    else if (p->form == GEMM_B_TENSOR_ROWS)
+        pack_tensor_rows(pl->g->k, s, dst, panel_step(kc), p->t, p->n_col, j0, n_j, k0, kc);
+    else
+        pack_rows(dst, panel_step(kc), p->b, p->b_row, p->n_col, j0, n_j, k0, kc);
+}
+
+/* A task of packing B for all: some columns of one block of k. */
+static void pack_all_task(void *ud, int i_task, int i_thread)
+{
+    const struct plan *pl = ud;
+    const int64_t n_part = ceil_div(pl->p->n_col, PACKED_COLS), block = i_task / n_part, j0 = i_task % n_part * PACKED_COLS;
+    const int64_t k0 = pl->k_from + block * pl->kc, kc = min64(pl->kc, pl->k_to - k0);
+    pack_columns(pl, &pl->g->thread[i_thread], pl->packed + block * packed_block(pl) + j0 / KERN_PANEL * panel_step(kc), j0,
+                 min64(PACKED_COLS, pl->p->n_col - j0), k0, kc);
+}
+
+/* B of the columns from j on at k0, either in place or where it was packed (from column j0 on). */
 static void b_at(const struct plan *pl, const float *packed, int64_t j0, int64_t j, int64_t k0, int64_t kc,
                  const float **b, const float **b2, int64_t *b_row)
 {
@@ -264,7 +313,10 @@ static void block_run(const struct plan *pl, const struct gemm_scratch *s, int64
     for (int64_t j = j0; j < j1; j += wide) {
         const float *b, *b2;
         int64_t b_row;
-        b_at(pl, s->b, j0, j, k0, kc, &b, &b2, &b_row);
+        if (pl->packed)
+            b_at(pl, pl->packed + (k0 - pl->k_from) / pl->kc * packed_block(pl), 0, j, k0, kc, &b, &b2, &b_row);
+        else
+            b_at(pl, s->b, j0, j, k0, kc, &b, &b2, &b_row);
         int cols = (int)(j1 - j < wide ? j1 - j : wide);
         for (int64_t m = i; m < i1; m += GEMM_MR) {
             int rows = (int)(i1 - m < GEMM_MR ? i1 - m : GEMM_MR);
@@ -286,15 +338,11 @@ static void gemm_task(void *ud, int i_task, int i_thread)
     struct gemm_scratch *s = &pl->g->thread[i_thread];
     int64_t i0 = i_task % pl->n_row_task * pl->rows, i1 = i0 + pl->rows < p->n_row ? i0 + pl->rows : p->n_row;
     int64_t j0 = i_task / pl->n_row_task * pl->cols, j1 = j0 + pl->cols < p->n_col ? j0 + pl->cols : p->n_col;
-    int64_t k0 = 0;
+    int64_t k0 = pl->k_from;
     do { /* at least once: with n_k = 0 C still has to be cleared */
-        int64_t kc = p->n_k - k0 < pl->kc ? p->n_k - k0 : pl->kc;
-        if (pl->pack_b && p->form == GEMM_B_TENSOR)
-            pack_tensor(pl->g->k, s, s->b, panel_step(kc), p->t, p->n_col, j0, j1 - j0, k0, kc);
-        else if (pl->pack_b && p->form == GEMM_B_TENSOR_ROWS)
-            pack_tensor_rows(pl->g->k, s, s->b, panel_step(kc), p->t, p->n_col, j0, j1 - j0, k0, kc);
-        else if (pl->pack_b)
-            pack_rows(s->b, panel_step(kc), p->b, p->b_row, p->n_col, j0, j1 - j0, k0, kc);
+        int64_t kc = min64(pl->kc, pl->k_to - k0);
+        if (pl->pack_b && !pl->packed)
+            pack_columns(pl, s, s->b, j0, j1 - j0, k0, kc);
         for (int64_t i = i0; i < i1; i += GEMM_A_ROWS) {
             int64_t end = i + GEMM_A_ROWS < i1 ? i + GEMM_A_ROWS : i1;
             if (pl->pack_a)
@@ -302,10 +350,8 @@ static void gemm_task(void *ud, int i_task, int i_thread)
             block_run(pl, s, i, end, j0, j1, k0, kc);
         }
         k0 += pl->kc;
-    } while (k0 < p->n_k);
+    } while (k0 < pl->k_to);
 }
-
-static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 /* Numbers of cuts that are tried along rows and along columns. */
 static const int CUTS[] = { 1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024 };
@@ -321,7 +367,8 @@ static void make_plan(struct plan *pl, int serial)
     pl->pack_a = p->a_col != 1 && p->n_col >= PACK_A_MIN_COLS && p->n_row >= 2;
     int stream = !pl->pack_b && p->n_row <= GEMM_MR && p->a_col == 1; /* B is read once: no use in blocks of k */
     pl->kc = stream ? (p->n_k > 0 ? p->n_k : 1) : k_block(p->n_k, elems, pl->pack_a && elems <= GEMM_KC_SHORT ? GEMM_KC_SHORT : GEMM_KC);
-    double a_cost = pl->pack_a ? 10 : 0, b_cost = !pl->pack_b ? 0 : p->form >= GEMM_B_TENSOR && p->t->type != QT_F32 ? 20 : 10;
+    pl->n_block = pl->pack_b && !serial && p->n_row >= PACKED_MIN_ROWS ? min64(PACKED_MOST / packed_block(pl), ceil_div(p->n_k, pl->kc)) : 0;
+    double a_cost = pl->pack_a ? 10 : 0, b_cost = !pl->pack_b ? 0 : pl->n_block ? 2 : p->form >= GEMM_B_TENSOR && p->t->type != QT_F32 ? 20 : 10;
     double best = INFINITY, k = (double)(p->n_k > 0 ? p->n_k : 1);
     int64_t most_c = (int64_t)GEMM_NC * GEMM_KC / pl->kc / col_unit * col_unit;
     most_c = most_c < GEMM_MAX_NC ? most_c : GEMM_MAX_NC;
@@ -372,10 +419,26 @@ static void run_exact(struct gemm_ctx *g, const struct gemm *p)
         q.a_col = 1;
         q.row_index = NULL;
     }
+    if (gemm_thin_takes(&q)) {
+        gemm_thin_run(g, &q);
+        return;
+    }
     struct plan pl = { .g = g, .p = &q };
     int serial = (double)q.n_row * (double)q.n_col * (double)q.n_k < SERIAL_WORK;
     make_plan(&pl, serial);
-    gemm_tasks(g, gemm_task, &pl, pl.n_task, serial);
+    pl.k_to = q.n_k;
+    if (pl.n_block > 0 && pl.n_row_task > 1)
+        pl.packed = packed_reserve(g, (size_t)(pl.n_block * packed_block(&pl)));
+    if (!pl.packed) {
+        gemm_tasks(g, gemm_task, &pl, pl.n_task, serial);
+        return;
+    }
+    for (int64_t k0 = 0; k0 < q.n_k; k0 += pl.n_block * pl.kc) {
+        pl.k_from = k0;
+        pl.k_to = min64(k0 + pl.n_block * pl.kc, q.n_k);
+        gemm_tasks(g, pack_all_task, &pl, (int)(ceil_div(pl.k_to - k0, pl.kc) * ceil_div(q.n_col, PACKED_COLS)), 0);
+        gemm_tasks(g, gemm_task, &pl, pl.n_task, 0);
+    }
 }
 
 void gemm_run(struct gemm_ctx *g, const struct gemm *p) { gemm_run_group(g, p, 1); }

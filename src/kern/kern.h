@@ -137,6 +137,7 @@ int attn_type_known(int kv_type);                                        /* 1: p
 int attn_reserve(struct gemm_ctx *g, const struct attn_shape *s, int max_pos, int backward);
 int gemm_q8_has(int type);                                               /* 1: weights of this type have a product with GEMM_ACT_Q8 */
 size_t gemm_q8_bytes(const struct gemm_ctx *g, int64_t n_row, int64_t widest); /* scratch of products with GEMM_ACT_Q8, n_k and n_col ≤ widest; about */
+size_t gemm_exact_bytes(int64_t widest, int64_t n_row);                  /* the same of exact products with F32 sides, at most */
 size_t attn_backward_floats(const struct attn_shape *s, int64_t n);      /* of one thread, for sequences of n positions */
 int gemm_failed(struct gemm_ctx *g);
 void attn_store(const struct attn_shape *s, const struct attn_seq *q, int pos, const float *k /* [Hkv,D] */, const float *v);

@@ -84,8 +84,10 @@ static void gemm_tile_avx512(float *c, int64_t c_row, int load_c, const float *a
 {
     int two = n_col > 16;
     __mmask16 m0 = two ? 0xFFFF : first_lanes(n_col), m1 = two ? first_lanes(n_col - 16) : 0;
-    for (int m = 0; m < n_row; m += 12) {
-        int rows = n_row - m < 12 ? n_row - m : 12;
+    /* strips of equal height: sixteen rows are 8 and 8, for 12 and 4 would leave the second one waiting for its chains */
+    const int strips = (n_row + 11) / 12, most = strips ? (n_row + strips - 1) / strips : 0;
+    for (int m = 0; m < n_row; m += most) {
+        int rows = n_row - m < most ? n_row - m : most;
         TILE_TABLE[rows][two](c + m * c_row, c_row, load_c, a + m * a_row, a_row, a_col, b, b2, b_row, m0, m1, n_k);
     }
 }

@@ -65,6 +65,8 @@ struct gemm_ctx {
     struct qvalues_work *qv;      /* the same of qvalues.c */
     float *rows;                  /* rows of A brought together for a product with row_index */
     size_t n_rows;                /* floats */
+    float *packed;                /* B of a product, packed by all threads for all (gemm.c) */
+    size_t n_packed;              /* floats */
     float *partial;               /* results of blocks of positions that several threads work on (attention.c) */
     size_t n_partial;             /* floats */
     float *base;
@@ -75,6 +77,9 @@ void gemm_tasks(struct gemm_ctx *g, pool_task_fn *fn, void *ud, int n_task, int 
 float *gemm_rows_reserve(struct gemm_ctx *g, size_t n_row, size_t n_k);
 /* No memory: C becomes zeros and gemm_failed says so. */
 void gemm_zero(struct gemm_ctx *g, const struct gemm *p);
+/* ---- gemm_thin.c: A transposed, B row-major, C of few rows or few columns ---- */
+int gemm_thin_takes(const struct gemm *p);
+void gemm_thin_run(struct gemm_ctx *g, const struct gemm *p);
 /* At least n floats of attention scratch for every thread; 0 or ILAB_E_NOMEM. */
 int gemm_scratch_grow(struct gemm_ctx *g, size_t n);
 

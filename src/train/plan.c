@@ -74,11 +74,14 @@ static const struct { int rows, parts; } LOGITS[] = { { 0, 0 }, { 64, 0 }, { 32,
 static int choice_rows(const struct search *s, int micro) { return (size_t)micro < s->n_rows ? micro : (int)s->n_rows; }
 static int choice_targets(const struct search *s, int micro) { return s->n_target < (size_t)choice_rows(s, micro) ? (int)s->n_target : choice_rows(s, micro); }
 
-static size_t rounded_bytes(const struct search *s, int micro) { return s->q8 ? gemm_q8_bytes(s->q8, choice_rows(s, micro), s->widest) : 0; }
+/* Of products: rounded rows, or weights and activations that threads packed together. */
+static size_t product_bytes(const struct search *s, int micro) {
+    return s->q8 ? gemm_q8_bytes(s->q8, choice_rows(s, micro), s->widest) : s->threads > 1 ? gemm_exact_bytes(s->widest, choice_rows(s, micro)) : 0;
+}
 
 static size_t tape_bytes(const struct search *s, const struct choice *c) {
     struct plan_row row[16];
-    size_t sum = rounded_bytes(s, c->micro);
+    size_t sum = product_bytes(s, c->micro);
     int n = tape_plan_with(s->m, s->ad, choice_rows(s, c->micro), choice_targets(s, c->micro), &c->o, row, ARRAY_LEN(row));
     for (int i = 0; i < n; i++)
         sum += row[i].bytes;
@@ -265,8 +268,8 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     const int n = tape_plan_with(m, ad, p->max_row, p->max_target, &p->tape, row, ARRAY_LEN(row));
     for (int i = 0; i < n; i++)
         plan_add(p, row[i].what, row[i].bytes);
-    p->pass_bytes = c.tape - rounded_bytes(&s, p->micro) + moments;
-    plan_add(p, "rows rounded to 8 bits", rounded_bytes(&s, p->micro));
+    p->pass_bytes = c.tape - product_bytes(&s, p->micro) + moments;
+    plan_add(p, "rows rounded to 8 bits", product_bytes(&s, p->micro));
     choose_states(p, &s, o, (shape.n_rows + val_shape.n_rows) * (size_t)m->hp.n_embd * sizeof(float));
     if (p->states == STATES_RAM)
         plan_add(p, "hidden states below the adapter", p->states_bytes);

@@ -282,7 +282,8 @@ static void test_comparison_can_fail(void **state)
 /* ---- gemm_run ---- */
 struct shape { int m, n, k; };
 static const struct shape SHAPES[] = { { 1, 1, 1 }, { 1, 50, 256 }, { 3, 100, 768 }, { 13, 17, 256 }, { 40, 8, 512 }, { 100, 300, 256 },
-                                       { 61, 40, 1024 }, { 200, 33, 512 }, { 5, 700, 8 }, { 64, 70, 0 } };
+                                       { 61, 40, 1024 }, { 200, 33, 512 }, { 5, 700, 8 }, { 64, 70, 0 },
+                                       { 16, 610, 72 }, { 310, 16, 77 }, { 20, 270, 40 }, { 130, 37, 64 } /* few rows or columns */ };
 
 /* One chain of fused multiply-adds an element, over B(k,j) = bt[j·k_n + k]. */
 static void oracle(float *c, const float *a, int64_t a_row, int64_t a_col, const float *bt, struct shape s, int load_c)
@@ -357,6 +358,46 @@ static void test_gemm(void **state)
     }
 }
 
+/* What threads pack together for all, in more than one piece, against one thread that packs for itself. */
+static void test_packed_together(void **state)
+{
+    (void)state;
+    static const struct shape s = { 131, 2100, 800 };
+    static const int types[] = { QT_F32, QT_Q8_0 };
+    const size_t mk = (size_t)(s.m * s.k), nk = (size_t)(s.n * s.k), mn = (size_t)(s.m * s.n);
+    float *a = randoms(mk), *b = randoms(nk), *c0 = randoms(mn), *want = floats(mn), *got = floats(mn);
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        for (int form = GEMM_B_ROWS; form <= GEMM_B_TENSOR_ROWS; form++) {
+            const struct qtype_info *q = qtype_info(types[i]);
+            const int64_t cols = form == GEMM_B_TENSOR ? s.k : 2080, rows = form == GEMM_B_TENSOR ? 2080 : s.k; /* whole blocks */
+            struct tensor t = { .type = types[i], .n_dim = 2, .dim = { cols, rows, 1, 1 }, .row_bytes = (size_t)(cols / q->elems * q->bytes) };
+            t.n_bytes = t.row_bytes * (size_t)rows;
+            void *data = mem_alloc(t.n_bytes);
+            q->quantize(data, b, cols * rows);
+            t.data = data;
+            const int64_t n_col = form == GEMM_B_ROWS ? s.n : 2080;
+            struct gemm p = { .n_row = s.m, .n_col = n_col, .n_k = s.k, .c_row = n_col, .load_c = 1, .a = a, .a_row = i ? 1 : s.k, .a_col = i ? s.m : 1,
+                              .form = (enum gemm_b)form, .b = b, .b_row = n_col, .t = &t };
+            for (int threads = 1; threads <= 3; threads++) {
+                struct pool *pool = pool_new(threads);
+                struct gemm_ctx *g = gemm_ctx_new(LEVEL[N_LEVEL - 1], pool);
+                p.c = threads == 1 ? want : got;
+                memcpy(p.c, c0, mn * sizeof *c0);
+                gemm_run(g, &p);
+                if (threads > 1 && differs(got, want, mn) >= 0)
+                    fail_msg("%s form %d, %d threads: element %ld", q->name, form, threads, differs(got, want, mn));
+                gemm_ctx_free(g);
+                pool_free(pool);
+            }
+            mem_free(data);
+        }
+    mem_free(a);
+    mem_free(b);
+    mem_free(c0);
+    mem_free(want);
+    mem_free(got);
+}
+
 /* No memory: no context. */
 static void test_no_memory(void **state)
 {
@@ -376,7 +417,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm_tile), cmocka_unit_test(test_pack_nt), cmocka_unit_test(test_slots_agree),
         cmocka_unit_test(test_slots_truth), cmocka_unit_test(test_rmsnorm_rope), cmocka_unit_test(test_comparison_can_fail),
-        cmocka_unit_test(test_gemm), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_gemm), cmocka_unit_test(test_packed_together), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
