@@ -2,7 +2,11 @@
  *
  *   lora_steps MODEL OUT [-n STEPS] [-r RANK]     trains; writes OUT/first and OUT/last (adapters as PEFT folders), OUT/grads.bin (the
  *                                                 gradients of all steps, F32, in the order of OUT/params.txt), one line "step loss" each
- *   lora_steps MODEL OUT -a ADAPTER               writes OUT/logits.bin, F32 [48, V], of ids (7 i² + 3) mod V with that adapter
+ *   lora_steps MODEL OUT -a ADAPTER               writes OUT/logits.bin, F32 [48, V], of ids (7 i² + 3) mod V with that adapter (none: without),
+ *                                                 and OUT/merged.gguf (F32)
+ *   lora_steps MODEL OUT -w RANK [-s 1] [-f LAYER] [-k BITS]
+ *                                                 writes a random adapter (as for a trained one, but B not zero): OUT/adapter, a PEFT folder, and
+ *                                                 OUT/adapter.gguf; -s: rsLoRA, -f: lowest layer, -k: kinds (model.h); alpha is 1.5 times the rank
  *
  * Ids of step s: (7 i² + 13 s i + 3) mod V in segments of 48 rows; each row predicts the next id. In odd steps all segments begin with the first 16
  * ids, which are computed once and pay no loss.  SPDX-License-Identifier: Apache-2.0 */
@@ -103,12 +107,15 @@ static int train(struct gemm_ctx *g, struct model *m, const char *out, int n_ste
 /* Logits of one segment, through the pass that training has. */
 static int logits(struct gemm_ctx *g, struct model *m, const char *out, const char *path, ilab_err *e)
 {
-    struct adapter *ad;
+    struct adapter *ad = NULL;
     const struct hparams *hp = &m->hp;
     struct targets y;
     struct layer_acts a;
     struct arena mem;
-    int rc = adapter_open(&ad, path, m, e);
+    char *merged = path_join(out, "merged.gguf");
+    int rc = strcmp(path, "none") ? adapter_open(&ad, path, m, e) : 0;
+    if (!rc && ad) rc = model_write(m, ad, QT_F32, merged, NULL, NULL, e);
+    mem_free(merged);
     if (rc || (rc = model_rope_reserve(m, SEGMENT, e))) return rc;
     struct batch b = make_batch(0, hp->n_vocab, &y);
     arena_init(&mem, SIZE_MAX);
@@ -118,7 +125,7 @@ static int logits(struct gemm_ctx *g, struct model *m, const char *out, const ch
     SEG[0].page = page;
     b.n_row = SEGMENT;
     b.n_seg = 1;
-    layer_acts_plan_forward(&a, hp, SEGMENT, ad->rank, &mem);
+    layer_acts_plan_forward(&a, hp, SEGMENT, ad ? ad->rank : 0, &mem);
     float *norm = arena_alloc(&mem, sizeof(float) * SEGMENT * (size_t)hp->n_embd, 64), *z = arena_alloc(&mem, sizeof(float) * SEGMENT * (size_t)hp->n_vocab, 64), inv[SEGMENT];
     for (int i = 0; i < SEGMENT; i++) ROW[i] = i;
     embed_rows(gemm_kern(g), m, &b, 0, SEGMENT, a.x);
@@ -132,24 +139,51 @@ static int logits(struct gemm_ctx *g, struct model *m, const char *out, const ch
     return rc;
 }
 
+static int random_adapter(struct model *m, const char *out, int rank, int rslora, int first_layer, unsigned which, ilab_err *e)
+{
+    struct adapter *ad;
+    struct rng r;
+    char *file = path_join(out, "adapter.gguf");
+    int rc = adapter_new(&ad, m, rank, 1.5f * (float)rank, which, first_layer, 5, e);
+    if (rc) return rc;
+    if (rslora) adapter_set_rslora(ad);
+    rng_seed(&r, 11);
+    for (int i = 0; i < ad->n_layer * ADAPT_COUNT; i++) {
+        const struct lora *l = &ad->lora[i];
+        for (int64_t k = 0; l->on && k < (int64_t)l->n_matrix * l->n_out * l->rank; k++) l->b[k] = (float)(0.1 * rng_normal(&r));
+    }
+    rc = adapter_write(ad, m, file, e);
+    if (!rc) rc = save(ad, m, out, "adapter", e);
+    mem_free(file);
+    adapter_free(ad);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
-    int64_t n_step = 20, rank = 8;
+    enum { STEPS, RANK, RANDOM, RSLORA, FIRST, KINDS, N_OPT };
+    static const struct { char letter; int64_t low, high; } OPT[N_OPT] = {
+        { 'n', 1, 1000 }, { 'r', 1, 256 }, { 'w', 1, 256 }, { 's', 0, 1 }, { 'f', 0, 1000 }, { 'k', 1, (1 << ADAPT_COUNT) - 1 } };
+    int64_t v[N_OPT] = { 20, 8, 0, 0, 0, ADAPT_DEFAULT };
     const char *adapter = NULL;
     ilab_err e = { 0 };
-    if (argc < 3) return fprintf(stderr, "usage: lora_steps MODEL OUT [-n STEPS] [-r RANK] | -a ADAPTER\n"), 2;
+    if (argc < 3) return fprintf(stderr, "usage: lora_steps MODEL OUT [-n STEPS] [-r RANK] | -a ADAPTER | -w RANK [-s 1] [-f LAYER] [-k BITS]\n"), 2;
     for (int i = 3; i + 1 < argc; i += 2) {
+        int k = 0;
         if (!strcmp(argv[i], "-a")) adapter = argv[i + 1];
-        else if (!strcmp(argv[i], "-n") ? parse_i64(argv[i + 1], 1, 1000, &n_step) : parse_i64(argv[i + 1], 1, 256, &rank)) return 2;
+        else while (k < N_OPT && (argv[i][0] != '-' || argv[i][1] != OPT[k].letter)) k++;
+        if (k == N_OPT || (!adapter && parse_i64(argv[i + 1], OPT[k].low, OPT[k].high, &v[k]))) return 2;
     }
     struct pool *pool = pool_new(2);
     struct gemm_ctx *g = gemm_ctx_new(kern_get(cpu_detect()), pool);
     struct model *m;
     int rc = dir_make(argv[2], &e);
     if (!rc) rc = model_open(&m, argv[1], 0, g, &e);
-    if (!rc) rc = adapter ? logits(g, m, argv[2], adapter, &e) : train(g, m, argv[2], (int)n_step, (int)rank, &e);
+    if (!rc && adapter) rc = logits(g, m, argv[2], adapter, &e);
+    else if (!rc && v[RANDOM]) rc = random_adapter(m, argv[2], (int)v[RANDOM], (int)v[RSLORA], (int)v[FIRST], (unsigned)v[KINDS], &e);
+    else if (!rc) rc = train(g, m, argv[2], (int)v[STEPS], (int)v[RANK], &e);
     if (rc) fprintf(stderr, "%s\n", e.msg);
-    else if (!adapter) fprintf(stderr, "peak %zu with it\n", mem_peak_rss());
+    else if (!adapter && !v[RANDOM]) fprintf(stderr, "peak %zu with it\n", mem_peak_rss());
     gemm_ctx_free(g);
     pool_free(pool);
     return rc != 0;

@@ -148,6 +148,24 @@ static int count_module(void *ud, const struct peft_module *p, ilab_err *e)
     return 0;
 }
 
+/* The end of a module's name that target_modules needs: the last part, or two where that alone names something else, too, that is no
+ * linear layer (granitemoeshared: experts in one tensor beside the shared one). */
+static const char *last_parts(const struct peft_writer *x, const struct peft_module *p, const char *name)
+{
+    const char *last = strrchr(name, '.') ? strrchr(name, '.') + 1 : name, *two = last - 1;
+    while (two > name && two[-1] != '.') two--;
+    for (const struct hf_name *const *group = p->arch->names; *group; group++)
+        for (const struct hf_name *r = *group; r->hf && two > name; r++) {
+            int kind[3];
+            char gguf[SAFETENSORS_MAX_NAME];
+            if (!r->gguf || strncmp(r->hf, "layers.#.", 9) || !sv_ends(sv_of(r->hf), last) || r->hf[strlen(r->hf) - strlen(last) - 1] != '.') continue;
+            hf_fill_name(gguf, sizeof gguf - 8, r->gguf, p->layer, 0);
+            memcpy(gguf + strlen(gguf), ".weight", 8);
+            if (x->m->gguf && gguf_tensor(x->m->gguf, gguf) && !peft_kinds(x->m, r, p->layer, kind)) return two;
+        }
+    return last;
+}
+
 static int add_module(void *ud, const struct peft_module *p, ilab_err *e)
 {
     struct peft_writer *x = ud;
@@ -157,7 +175,7 @@ static int add_module(void *ud, const struct peft_module *p, ilab_err *e)
     int rc, k = 0;
     *s = piece_of(x, p);
     peft_name(name, p);
-    const char *last = strrchr(name, '.') ? strrchr(name, '.') + 1 : name;
+    const char *last = last_parts(x, p, name);
     if (x->layer_on[p->layer]) {
         while (k < x->n_name && strcmp(x->name[k].text, last)) k++;
         if (k == (int)ARRAY_LEN(x->name)) return err_set(e, ILAB_E_LIMIT, "too many kinds of modules");
@@ -193,10 +211,17 @@ static void put_targets(struct peft_writer *x, json_t *o)
     const int some = !whole && (int)json_array_size(layers) < x->m->hp.n_layer;
     json_object_set(o, "target_modules", whole ? x->full_names : names);
     json_object_set(o, "layers_to_transform", some ? layers : json_null());
+    if (some) { /* without it the last number of a name is taken for the layer, which may be an expert's */
+        const char *rule = x->piece[0].p.rule->hf, *at = strstr(rule, ".#");
+        size_t n = at ? (size_t)(at - rule) : 0, from = n;
+        while (from && rule[from - 1] != '.') from--;
+        json_object_set_new(o, "layers_pattern", json_stringn(rule + from, n - from));
+    }
     json_decref(names);
     json_decref(layers);
 }
 
+/* Keys that came later stand there only where they say something: a version refuses a key that it does not know. */
 static int write_config(struct peft_writer *x, const struct hf_arch *arch, const char *dir, ilab_err *e)
 {
     const struct adapter *a = x->a;
@@ -208,15 +233,14 @@ static int write_config(struct peft_writer *x, const struct hf_arch *arch, const
     json_object_set_new(o, "r", json_integer(a->rank));
     json_object_set_new(o, "lora_alpha", alpha == floor(alpha) && alpha < 1e9 ? json_integer((json_int_t)alpha) : json_real(alpha));
     json_object_set_new(o, "lora_dropout", json_real((double)a->dropout));
-    json_object_set_new(o, "use_rslora", json_boolean(a->rslora));
-    json_object_set_new(o, "use_dora", json_false());
+    if (a->rslora) json_object_set_new(o, "use_rslora", json_true());
     json_object_set_new(o, "bias", json_string("none"));
     json_object_set_new(o, "fan_in_fan_out", json_boolean(!strcmp(arch->gguf, "gpt2"))); /* its class keeps [in, out] */
     json_object_set_new(o, "inference_mode", json_true());
     json_object_set_new(o, "init_lora_weights", json_true());
     json_object_set_new(o, "modules_to_save", json_null());
-    json_object_set(o, "rank_pattern", x->rank_pattern);
-    json_object_set(o, "alpha_pattern", x->alpha_pattern);
+    if (json_object_size(x->rank_pattern)) json_object_set(o, "rank_pattern", x->rank_pattern);
+    if (json_object_size(x->alpha_pattern)) json_object_set(o, "alpha_pattern", x->alpha_pattern);
     put_targets(x, o);
     return hf_write_json(dir, PEFT_CONFIG, o, e);
 }

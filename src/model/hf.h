@@ -87,6 +87,7 @@ struct hf_factors { float *v; int n_row; };
 int hf_config_put(const struct hf_config *c, struct gguf_writer *w, struct hf_factors *factors, ilab_err *e);
 /* Factors of Llama 3.1's stretched frequencies into f[rope_dim/2]. */
 void hf_llama3_factors(float *f, int rope_dim, double base, double factor, double low, double high, double original_context);
+double hf_longrope_attention(double scale, double original_context); /* the factor on the attention that belongs to it */
 
 /* ---- writing back ---- */
 /* config.json and generation_config.json for the keys of g; dtype: "float32" … (hf_export_config.c). */

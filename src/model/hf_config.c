@@ -260,6 +260,8 @@ static int rope_llama3(const struct rope *r, const char *type, ilab_err *e)
     return 0;
 }
 
+double hf_longrope_attention(double scale, double original) { return scale > 1 ? sqrt(1 + log(scale) / log(original)) : 1; }
+
 /* Ding et al. 2024: two lists of divisors, for short and for long contexts, and a factor on the attention. */
 static int rope_longrope(const struct rope *r, const char *type, ilab_err *e)
 {
@@ -282,7 +284,7 @@ static int rope_longrope(const struct rope *r, const char *type, ilab_err *e)
             r->factors->v[(size_t)k * half + i] = (float)v;
         }
     }
-    put_f32(r, "scaling.attn_factor", json_num(r->params, "attention_factor", scale > 1 ? sqrt(1 + log(scale) / log(original)) : 1));
+    put_f32(r, "scaling.attn_factor", json_num(r->params, "attention_factor", hf_longrope_attention(scale, original)));
     return 0;
 }
 

@@ -116,7 +116,10 @@ static int put_rope(const struct job *j, ilab_err *e)
     if (freqs) return put_llama3(j, freqs, base, e);
     if (far && near && far->type == QT_F32 && near->type == QT_F32) {
         json_t *o = json_pack("{s:s,s:o,s:o}", "type", "longrope", "long_factor", list_of(far), "short_factor", list_of(near));
-        if (get_num(j, "rope.scaling.attn_factor", &v)) json_object_set_new(o, "attention_factor", short_real(v));
+        double context = 0, original = 0; /* the usual factor stays away: transformers' Phi3Config 4.x refuses a fourth key */
+        const int known = get_num(j, "context_length", &context) && get_num(j, "rope.scaling.original_context_length", &original) && original >= 2;
+        if (get_num(j, "rope.scaling.attn_factor", &v) && !(known && fabs(v - hf_longrope_attention(context / original, original)) < 1e-6 * v))
+            json_object_set_new(o, "attention_factor", short_real(v));
         json_object_set_new(j->o, "rope_scaling", o);
         return 0;
     }
@@ -177,6 +180,7 @@ int hf_export_config(const struct gguf *g, const struct hf_arch *a, const char *
     json_object_set_new(j.o, "tie_word_embeddings", json_boolean(!gguf_tensor(g, "output.weight")));
     if (a->flags & HF_ROPE && gguf_tensor(g, "blk.0.attn_q.weight") && !(a->flags & HF_ENCODER))
         json_object_set_new(j.o, "attention_bias", json_boolean(gguf_tensor(g, "blk.0.attn_q.bias") != NULL));
+    if (a->flags & HF_ROPE && gguf_tensor(g, "blk.0.ffn_up.bias")) json_object_set_new(j.o, "mlp_bias", json_true());
     if (a->wide_scale_layers) {
         double layers = 0, heads = 1, width = 0;
         get_num(&j, "block_count", &layers), get_num(&j, "attention.head_count", &heads), get_num(&j, "embedding_length", &width);

@@ -230,7 +230,7 @@ class Model:
             self.add(hf + '.bias', [n], gguf + '.bias', how, scale=0.1)
 
 
-def decoder(m, layers, rotary=False, bias=False, norms='pre', qk=None, ffn='gated', fused=False, tied=True, shared=0, norm_how='copy'):
+def decoder(m, layers, rotary=False, bias=False, more_bias=False, norms='pre', qk=None, ffn='gated', fused=False, tied=True, shared=0, norm_how='copy'):
     m.linear('model.embed_tokens', V, C, 'token_embd', scale=0.5)
     m.norm('model.norm', C, 'output_norm', norm_how)
     if not tied:
@@ -244,7 +244,7 @@ def decoder(m, layers, rotary=False, bias=False, norms='pre', qk=None, ffn='gate
             m.linear(a + 'self_attn.q_proj', H * D, C, b + 'attn_q', how, bias)
             m.linear(a + 'self_attn.k_proj', KV * D, C, b + 'attn_k', how, bias)
             m.linear(a + 'self_attn.v_proj', KV * D, C, b + 'attn_v', 'copy', bias)
-        m.linear(a + 'self_attn.o_proj', C, H * D, b + 'attn_output')
+        m.linear(a + 'self_attn.o_proj', C, H * D, b + 'attn_output', bias=more_bias)
         if qk:
             m.norm(a + 'self_attn.q_norm', D if qk == 'head' else H * D, b + 'attn_q_norm', norm_how)
             m.norm(a + 'self_attn.k_norm', D if qk == 'head' else KV * D, b + 'attn_k_norm', norm_how)
@@ -255,8 +255,8 @@ def decoder(m, layers, rotary=False, bias=False, norms='pre', qk=None, ffn='gate
             m.norm(a + hf, C, b + gguf, norm_how)
         if ffn == 'gated':
             for n in ('gate', 'up'):
-                m.linear(a + 'mlp.%s_proj' % n, F, C, b + 'ffn_' + n)
-            m.linear(a + 'mlp.down_proj', C, F, b + 'ffn_down')
+                m.linear(a + 'mlp.%s_proj' % n, F, C, b + 'ffn_' + n, bias=more_bias)
+            m.linear(a + 'mlp.down_proj', C, F, b + 'ffn_down', bias=more_bias)
         elif ffn == 'fused':
             m.linear(a + 'mlp.gate_up_proj', 2 * F, C, b + 'ffn_up')
             m.linear(a + 'mlp.down_proj', C, F, b + 'ffn_down')
@@ -350,7 +350,7 @@ FAMILIES = {
     'llama': (decoder, dict(layers=2, rotary=True, tied=False), base('LlamaForCausalLM', 'llama', tie_word_embeddings=False), 'llama', 'spm', 'F32', {}),
     'llama3': (decoder, dict(layers=2, rotary=True), base('LlamaForCausalLM', 'llama', rope_theta=500000.0, rope_scaling=LLAMA3, head_dim=D), 'llama', 'bpe', 'BF16', {'rope.freq_base': 500000.0}),
     'llama-wide': (decoder, dict(layers=2, rotary=True, tied=False), base('LlamaForCausalLM', 'llama', tie_word_embeddings=False), 'llama', 'spm', 'F32', {}),
-    'llama-bias': (decoder, dict(layers=2, rotary=True, bias=True), base('LlamaForCausalLM', 'llama', attention_bias=True), 'llama', 'spm', 'F16', {}),
+    'llama-bias': (decoder, dict(layers=2, rotary=True, bias=True, more_bias=True), base('LlamaForCausalLM', 'llama', attention_bias=True, mlp_bias=True), 'llama', 'spm', 'F16', {}),
     'llama-yarn': (decoder, dict(layers=2, rotary=True), base('LlamaForCausalLM', 'llama', rope_scaling={'type': 'yarn', 'factor': 4.0, 'original_max_position_embeddings': 32}), 'llama', 'bpe', 'F32',
                    {'rope.scaling.type': 'yarn', 'rope.scaling.factor': 4.0, 'rope.scaling.original_context_length': 32}),
     'mistral': (decoder, dict(layers=2, rotary=True, tied=False), base('MistralForCausalLM', 'mistral', sliding_window=64, tie_word_embeddings=False), 'llama', 'spm', 'BF16', {'attention.sliding_window': 64}),
