@@ -78,7 +78,7 @@ def peft(path):  # what PEFT makes of such a folder
     def scale(module):
         alpha = next((v for k, v in c.get("alpha_pattern", {}).items() if re.match(r"(.*\.)?(%s)$" % k, module)), c["lora_alpha"])
         r = lora[module][0].shape[0]
-        return alpha / (math.sqrt(r) if c["use_rslora"] else r)
+        return alpha / (math.sqrt(r) if c.get("use_rslora") else r)
     return lora, scale
 
 
