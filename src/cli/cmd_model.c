@@ -79,8 +79,10 @@ static json_t *completion_json(const struct engine *en, const struct ids *prompt
         json_array_append_new(tops, row);
     }
     json_t *text = json_stringn(c->text ? c->text : "", c->n_text);
-    return json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s}", "text", text ? text : json_string(""), "ids", ids, "logprobs", logp, "tokens", pieces, "top_logprobs", tops, "prompt_ids",
+    json_t *o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:s}", "text", text ? text : json_string(""), "ids", ids, "logprobs", logp, "tokens", pieces, "top_logprobs", tops, "prompt_ids",
                      pids, "finish_reason", FINISH[c->finish]);
+    if (c->n_proposed) json_object_update_new(o, json_pack("{s:i,s:i}", "lookup_proposed", c->n_proposed, "lookup_accepted", c->n_accepted));
+    return o;
 }
 
 /* The prompt: from a file, or as it stands on the command line (which holds 128 kB at most). */

@@ -109,10 +109,6 @@ static int bench_run(struct cli *c, void *args)
     double load = 0, bytes = 0, weights = 0;
     int kv;
     if (kv_type_arg(a->kv_type, &kv)) return EXIT_USAGE;
-    struct pool *pool = pool_new(a->threads);
-    const int n_thread = pool_threads(pool);
-    if (limits_measure(kern_get(cpu_detect()), pool, &lim)) fprintf(stderr, "not enough memory to measure the machine's limits\n");
-    pool_free(pool);
     char *path = a->model ? model_find(a->model) : NULL;
     if (a->model) {
         struct engine *en = NULL;
@@ -130,6 +126,11 @@ static int bench_run(struct cli *c, void *args)
         mem_free(path);
         if (rc) return fail(&e, "Benchmark failed: ");
     }
+    const size_t peak = mem_peak_rss(); /* the model's: the machine's limits want a buffer of their own */
+    struct pool *pool = pool_new(a->threads);
+    const int n_thread = pool_threads(pool);
+    if (limits_measure(kern_get(cpu_detect()), pool, &lim)) fprintf(stderr, "not enough memory to measure the machine's limits\n");
+    pool_free(pool);
     const double peak_ops = lim.int8_gops > lim.fp32_gflops ? lim.int8_gops : lim.fp32_gflops;
     const struct bench_row row[] = {
         { "read_gb_per_s", "memory read", lim.read_gb_per_s, "GB/s", 0, NULL },
@@ -141,7 +142,7 @@ static int bench_run(struct cli *c, void *args)
         { "batch_tokens_per_s", "batch, all together", r.batch_tokens_per_s, "tokens/s", r.prompt_tokens_per_s > 0 ? r.batch_tokens_per_s / r.prompt_tokens_per_s : 0, "of the prompt rate" },
     };
     if (a->json) {
-        json_t *v = json_pack("{s:i,s:s,s:I}", "threads", n_thread, "kernels", kern_get(cpu_detect())->isa, "peak_rss_bytes", (json_int_t)mem_peak_rss());
+        json_t *v = json_pack("{s:i,s:s,s:I}", "threads", n_thread, "kernels", kern_get(cpu_detect())->isa, "peak_rss_bytes", (json_int_t)peak);
         for (size_t i = 0; i < ARRAY_LEN(row); i++) json_object_set_new(v, row[i].key, json_real(row[i].value));
         json_object_set_new(v, "prompt_share_of_arithmetic", json_real(row[4].of));
         json_object_set_new(v, "generation_share_of_read", json_real(row[5].of));
@@ -155,7 +156,7 @@ static int bench_run(struct cli *c, void *args)
         printf("\n");
     }
     char human[32];
-    format_bytes(human, sizeof human, (double)mem_peak_rss());
+    format_bytes(human, sizeof human, (double)peak);
     printf("  %-22s %s\n", "peak memory", human);
     return EXIT_DONE;
 }
