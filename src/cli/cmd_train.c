@@ -260,7 +260,9 @@ static int prepare(struct session *s, const struct train_args *a, struct train_o
 static int check_room(const struct session *s, const struct train_args *a, ilab_err *e)
 {
     char want[32];
-    const uint64_t disk = gguf_file_bytes(s->m->gguf) * 5u + ((uint64_t)64 << 20);
+    uint64_t n_elem = 0;
+    for (int i = 0; i < gguf_n_tensor(s->m->gguf); i++) n_elem += (uint64_t)tensor_elems(gguf_tensor_at(s->m->gguf, i));
+    const uint64_t disk = n_elem * (a->save_type && !strcasecmp(a->save_type, "F32") ? 4u : 2u) + ((uint64_t)64 << 20); /* narrower types take less */
     if (!a->no_merge && disk_free(s->save) < disk) {
         format_bytes(want, sizeof want, (double)disk);
         return err_set(e, ILAB_E_IO, "no room on the disk of '%s' for the merged model (about %s): free some, or use --no-merge", s->save, want);
@@ -310,6 +312,11 @@ static int contradictions(const struct cli *c, const struct train_args *a)
         { full, "lora-alpha", "--pipeline full trains all weights and has no adapter: leave --lora-alpha out" },
         { full, "lora-target-modules", "--pipeline full trains all weights and has no adapter: leave --lora-target-modules out" },
         { full, "lora-first-layer", "--pipeline full trains all weights and has no adapter: leave --lora-first-layer out" },
+        { full, "lora-dropout", "--pipeline full trains all weights and has no adapter: leave --lora-dropout out" },
+        { full && a->rslora, "use-rslora", "--pipeline full trains all weights and has no adapter: leave --use-rslora out" },
+        { full && strcmp(a->precision, "auto") && strcmp(a->precision, "exact"), "precision", "--precision is about frozen weights, --pipeline full trains all of them exactly" },
+        { full && strcmp(a->states, "auto") && strcmp(a->states, "off"), "cache-states", "--cache-states keeps what frozen lower layers make, --pipeline full trains all layers" },
+        { !full && !a->first_layer && strcmp(a->states, "auto") && strcmp(a->states, "off"), "cache-states", "--cache-states keeps what the layers below the adapter make: name its lowest layer with --lora-first-layer" },
         { full && !scratch, "no-merge", "--pipeline full writes no adapter: with --no-merge nothing would come out of it" },
         { !strcmp(a->optimizer, "adafactor") && strcmp(a->moments, "f32"), "moments-storage", "--moments-storage is about AdamW's moments, --optimizer adafactor has hardly any" },
         { scratch, "moments-storage", "--from-scratch keeps F32 moments: leave --moments-storage out" },

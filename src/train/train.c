@@ -223,6 +223,8 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
         tell_share(&plan);
     if (!rc)
         rc = plan_open(&plan, m, e);
+    if (!rc && (!o->comm || o->comm->rank == 0)) /* before the paths are measured, which takes minutes with a large model */
+        rc = run_check_disk(&r, plan.states == STATES_DISK ? plan.states_bytes : 0, e);
     if (!rc)
         rc = path_decide(g, m, r.ad, d, o, base, r.data_hash, &plan, &paths, e);
     if (rc) {

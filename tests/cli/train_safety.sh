@@ -85,6 +85,9 @@ check "long samples: what else" 2 "'drop' is not one of: skip cut" -- "${train[@
 # ---- contradictions ----
 check "resume and fresh" 2 "contradict" -- "$ILAB" train --resume --fresh
 check "full and a rank" 2 "has no adapter: leave --lora-rank out" -- "$ILAB" train --pipeline full --lora-rank 4
+check "full and dropout" 2 "has no adapter: leave --lora-dropout out" -- "$ILAB" train --pipeline full --lora-dropout 0.1
+check "full and a path" 2 "is about frozen weights" -- "$ILAB" train --pipeline full --precision fast
+check "states of no layer" 2 "name its lowest layer with --lora-first-layer" -- "$ILAB" train --cache-states disk
 check "full and no merge" 2 "nothing would come out" -- "$ILAB" train --pipeline full --no-merge
 check "from scratch without full" 2 "needs --pipeline full" -- "$ILAB" train --from-scratch x.yaml
 check "from scratch and a base" 2 "makes a new model" -- "$ILAB" train --pipeline full --from-scratch x.yaml --model-path y
