@@ -424,11 +424,14 @@ static int run(struct cli *c, void *args)
     if (!rc) share_machine(&s.comm, a, &o);
     if (!rc) rc = prepare(&s, a, &o, &e);
     if (!rc && a->warmup > 0) o.schedule.warmup_steps = (int64_t)(a->warmup * (double)a->epochs * (double)s.d.n_tokens / a->batch) + 1;
+    struct train_result end = { .g = s.g, .m = s.m, .t = s.t, .d = &s.d, .val = &s.val, .base = s.base, .data = s.data, .test = s.test, .out = a->out,
+                                .save = a->no_merge ? NULL : s.save, .mix = mix, .quiet = a->quiet, .json = a->json, .begin = begin, .report = &r };
+    if (!rc && first) train_result_work(&end, o.full ? 0 : a->rank, &o);
     if (!rc && a->dry_run) {
         struct train_estimate est = { 0 };
         const double loaded = now_seconds() - begin;
         rc = train_estimate(s.g, s.m, &s.d, s.val.n ? &s.val : NULL, &o, &est, &e);
-        if (est.seconds_total > 0) est.seconds_total += loaded + (a->no_merge ? 0 : train_merge_seconds(s.m, mix, s.g, &est));
+        if (est.seconds_total > 0) est.seconds_total += loaded;
         if (!rc && first) print_estimate(&est, a->json);
         if (rc) return give_up(&s, fail(&e, "Dry run failed: "));
         session_release(&s);
@@ -444,8 +447,7 @@ static int run(struct cli *c, void *args)
         return first ? stopped(&e) : EXIT_DONE;
     }
     if (!rc && first) {
-        const struct train_result end = { .g = s.g, .m = s.m, .t = s.t, .ad = s.ad, .d = &s.d, .val = &s.val, .base = s.base, .data = s.data, .test = s.test, .out = a->out,
-                                          .save = a->no_merge ? NULL : s.save, .mix = mix, .quiet = a->quiet, .json = a->json, .begin = begin, .report = &r };
+        end.ad = s.ad;
         rc = train_result(&end, &e);
     }
     if (rc) return give_up(&s, fail(&e, "Training failed: "));

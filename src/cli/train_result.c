@@ -12,7 +12,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { MEASURED_TOKENS = 4096 };
+enum { MEASURED_TOKENS = 4096, MAX_TEST = 200 };
+static const double ANSWER_BYTES_A_SECOND = 2e10; /* of weights that are read for each token of an answer */
 
 int terminal_is_utf8(void)
 {
@@ -27,7 +28,7 @@ int terminal_is_utf8(void)
 /* The seed questions as the base and the taught model answer them. */
 static int before_after(const struct train_result *o, json_t **answers, ilab_err *e)
 {
-    enum { MAX_TEST = 200, MAX_TOKENS = 48 };
+    enum { MAX_TOKENS = 48 };
     struct engine *en[2] = { NULL, NULL };
     struct lm *lm[2] = { NULL, NULL };
     json_t *rows = json_array();
@@ -93,9 +94,11 @@ static int rounding_loss(const struct train_result *o, double loss[2], ilab_err 
     const struct dataset *d = o->val->n ? o->val : o->d;
     const struct qtype_info *q = qtype_info(mix_base_type(o->mix));
     struct model *merged = NULL;
-    int rc = train_mean_loss(o->g, o->m, o->ad, d, MEASURED_TOKENS, &loss[0], e);
+    const size_t memory = o->report->peak_rss_bytes; /* no more than the run took */
+    int rc = train_mean_loss(o->g, o->m, o->ad, d, MEASURED_TOKENS, memory, &loss[0], e);
+    model_let_go(o->m);
     if (!rc) rc = model_open(&merged, o->save, 0, o->g, e);
-    if (!rc) rc = train_mean_loss(o->g, merged, NULL, d, MEASURED_TOKENS, &loss[1], e);
+    if (!rc) rc = train_mean_loss(o->g, merged, NULL, d, MEASURED_TOKENS, memory, &loss[1], e);
     model_free(merged);
     if (rc) return rc;
     const double change = loss[0] > 0 ? 100 * (loss[1] / loss[0] - 1) : 0;
@@ -188,6 +191,20 @@ void train_report_json(const struct train_report *r, const char *adapter, const 
     sb_release(&b);
 }
 
+/* The work of train_result, for the time that is left. */
+void train_result_work(const struct train_result *o, int rank, struct train_opts *out)
+{
+    const struct dataset *d = o->val->n ? o->val : o->d;
+    const struct qtype_info *q = qtype_info(mix_base_type(o->mix));
+    if (o->save) out->after.seconds = train_merge_seconds(o->m, o->mix, o->g, rank, &out->after.bytes);
+    if (o->save && q->elems > 1) out->after.forward += 2 * train_forward_work(o->m, d, MEASURED_TOKENS);
+    if (o->quiet || o->json || !o->test || !o->val->n || !rank) return;
+    /* Both models read the questions, and say about as much as is expected. */
+    const double n = (double)(o->val->n < MAX_TEST ? o->val->n : MAX_TEST), share = n / (double)o->val->n;
+    out->after.forward += 2 * share * train_forward_work(o->m, o->val, INT64_MAX);
+    out->after.seconds += 2 * share * (double)o->val->n_targets * (double)gguf_file_bytes(o->m->gguf) / ANSWER_BYTES_A_SECOND;
+}
+
 int train_result(const struct train_result *o, ilab_err *e)
 {
     double loss[2] = { 0 };
@@ -198,6 +215,8 @@ int train_result(const struct train_result *o, ilab_err *e)
     if (!rc && o->save && is_rounded(o)) rc = rounding_loss(o, loss, e);
     if (!rc && !o->quiet && !o->json && o->test && o->ad) rc = before_after(o, &answers, e);
     if (!rc) rc = complete_manifest(o, loss, answers, e);
+    const size_t peak = mem_peak_rss();
+    o->report->peak_rss_bytes = peak > o->report->peak_rss_bytes ? peak : o->report->peak_rss_bytes;
     if (!rc && o->json) train_report_json(o->report, o->ad ? adapter : NULL, o->save, now_seconds() - o->begin);
     else if (!rc) show_end(o, adapter);
     json_decref(answers);

@@ -10,10 +10,11 @@ struct train_result {
     const char *base, *data, *test /* questions; NULL: none */, *out;
     const char *save; int mix;                                    /* merged model; save NULL: none is wanted */
     int quiet, json; double begin;                                /* now_seconds() when the command began */
-    const struct train_report *report;
+    struct train_report *report;                                  /* peak_rss_bytes rises where the end took more */
 };
 /* Merges, measures what rounding cost, shows answers before and after, completes manifest.json, prints the end. */
 int train_result(const struct train_result *o, ilab_err *e);
+void train_result_work(const struct train_result *o, int rank /* 0: no adapter */, struct train_opts *out);   /* sets out->after: how much that is */
 void train_report_json(const struct train_report *r, const char *adapter, const char *merged, double seconds_total);
 int terminal_is_utf8(void);
 

@@ -62,6 +62,7 @@ static int fill_rows(void *ud, void *buf, int64_t row, int64_t n, ilab_err *e)
     const struct model *m = o->of->m;
     struct range j = { .o = o, .to = buf, .row0 = row };
     rows_run(o->of->pool, merge_rows, &j, (int)n);
+    if (m->gguf) file_map_drop(gguf_shard_map(m->gguf, o->t.shard), (const uint8_t *)o->t.data + (size_t)row * o->t.row_bytes, (size_t)n * o->t.row_bytes);
     if (atomic_load(&j.no_memory)) return err_set(e, ILAB_E_NOMEM, "no memory to write '%s'", o->t.name);
     if (signal_pending()) return err_set(e, ILAB_E_CANCEL, "stopped at tensor '%s'; nothing was written", o->t.name);
     return m->gguf ? gguf_check(m->gguf, e) : 0;

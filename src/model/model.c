@@ -192,6 +192,14 @@ int model_new(struct model **out, const struct hparams *hp, uint64_t seed, ilab_
     return 0;
 }
 
+void model_let_go(const struct model *m)
+{
+    for (int i = 0; m->gguf && i < gguf_n_tensor(m->gguf); i++) {
+        const struct tensor *t = gguf_tensor_at(m->gguf, i);
+        file_map_drop(gguf_shard_map(m->gguf, t->shard), t->data, t->n_bytes);
+    }
+}
+
 /* ---- identity ---- */
 
 enum { HASH_WORTH_KEEPING = 64 << 20 /* bytes of a file that take a noticeable time */ };

@@ -102,6 +102,7 @@ int model_open(struct model **out, const char *path, int flags, struct gemm_ctx 
 /* Fresh weights: normal, std 0.02 (output projections 0.02/sqrt(2·n_layer)), norms 1. MODEL_TRAINABLE. */
 int model_new(struct model **out, const struct hparams *hp, uint64_t seed, ilab_err *e);
 void model_free(struct model *m);
+void model_let_go(const struct model *m);                                    /* the mapped file leaves memory; what is needed again is read again */
 const char *model_hash(struct model *m, ilab_err *e);                       /* NULL on error */
 /* Architecture, size, tensor types, context, memory: what `ilab model info` prints, as JSON. */
 json_t *model_info(const struct model *m);

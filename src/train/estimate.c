@@ -13,8 +13,7 @@
 #include <unistd.h>
 
 enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2 /* after the first */, MOST_STEPS = 40, TRIED_BYTES = 1 << 25 };
-static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 1 /* of measuring, where steps are short */, WRITE_BYTES_A_SECOND = 4e8 /* where it was not tried */,
-                    MERGED_A_SECOND = 1.5e8 /* weights a thread: unpacked, added, rounded */;
+static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 1 /* of measuring, where steps are short */, MERGE_SECONDS = 0.05 /* of trying */;
 
 struct peak { const struct kern *k; float *mem; size_t floats; int n_row, two; double flops[256]; };
 
@@ -54,15 +53,20 @@ static double measure_peak(struct gemm_ctx *g) {
 }
 
 /* What measuring holds, and what it gave. */
-struct lap { struct pace all, below; };
-struct measured { struct packing *p; struct tape *tape; struct optim *optim; float *kept; struct lap first, rest; double seconds, joules, before; };
+struct measured {
+    struct packing *p; struct tape *tape; struct optim *optim; float *kept;
+    struct clock clock;
+    struct pace first, rest, forward;  /* the first step, the others together; a pass without gradient */
+    double first_below, seconds, joules, before;
+};
 
-/* One step as the run would do it. */
-static int one_step(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, double below_work, int i_batch, struct lap *lap, ilab_err *e) {
+/* A global batch as the run would do it; backward 0: forward only. */
+static int one_step(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, int i_batch, int backward, struct pace *all, struct pace *below, ilab_err *e) {
     float scale = (float)(1.0 / packing_weight(s->p, 0, i_batch));
-    double sum = 0, weight = 0, begin = now_seconds(), below = tape_below_seconds(s->tape);
+    double sum = 0, weight = 0, begin = now_seconds(), below_begin = tape_below_seconds(s->tape);
     int64_t end[SPANS_MAX], first_row;
     const int n_span = packing_spans(s->p, 0, i_batch, tape_span_count(ad), end, &first_row);
+    *all = *below = (struct pace){ 0 };
     tape_spans(s->tape, n_span, end, first_row);
     tape_zero_grad(s->tape);
     for (int k = 0; k < packing_n_micro(s->p, 0, i_batch); k++) {
@@ -70,70 +74,62 @@ static int one_step(struct measured *s, const struct model *m, const struct adap
         struct targets y;
         double squares = 0;
         packing_micro(s->p, 0, i_batch, k, &b, &y);
-        int rc = tape_step(s->tape, &b, &y, &o->loss, scale, 1, &sum, &weight, e);
+        int rc = tape_step(s->tape, &b, &y, &o->loss, scale, backward, &sum, &weight, e);
         if (rc)
             return rc;
         for (int j = 0; j < b.n_seg; j++)
             squares += segment_squares(&b.seg[j]);
-        lap->all.work += run_flops(m, ad, b.n_row, squares, y.n);
-        lap->below.work += b.n_row * below_work;
+        all->work += run_flops(m, ad, b.n_row, squares, y.n);
+        below->work += b.n_row * s->clock.row_below;
     }
-    tape_finish_grad(s->tape);
-    optim_step(s->optim, 0);
-    lap->all.seconds += now_seconds() - begin;
-    lap->below.seconds += tape_below_seconds(s->tape) - below;
+    if (backward) {
+        tape_finish_grad(s->tape);
+        optim_step(s->optim, 0);
+    }
+    all->seconds = now_seconds() - begin;
+    below->seconds = tape_below_seconds(s->tape) - below_begin;
     return 0;
 }
 
-static int measure(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, ilab_err *e) {
+/* forward: something of the run is forward only. */
+static int measure(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, int forward, ilab_err *e) {
     const int n_batch = packing_n_batches(s->p, 0);
-    const struct epoch_rows w = packing_epoch_rows(s->p, 0);
+    struct pace all, below;
     double joules = 0;
     const int reports = !energy_joules(&joules);
-    const double begin = now_seconds(), below = work_below(m, ad, w.rows, w.squares) / w.rows;
-    for (int i = 0; i < MOST_STEPS && (i <= LEAST_STEPS || s->rest.all.seconds < LEAST_SECONDS); i++) {
+    const double begin = now_seconds();
+    for (int i = 0; i < MOST_STEPS && (i <= LEAST_STEPS || s->rest.seconds < LEAST_SECONDS); i++) {
         if (signal_pending())
             return err_set(e, ILAB_E_CANCEL, "stopped");
-        int rc = one_step(s, m, ad, o, below, i % n_batch, i ? &s->rest : &s->first, e);
+        int rc = one_step(s, m, ad, o, i % n_batch, 1, &all, &below, e);
         if (rc)
             return rc;
+        clock_step(&s->clock, all, below);
+        s->first = i ? s->first : all;
+        s->first_below = i ? s->first_below : below.work;
+        s->rest.work += i ? all.work : 0;
+        s->rest.seconds += i ? all.seconds : 0;
     }
     s->seconds = now_seconds() - begin;
     if (reports && !energy_joules(&s->joules))
         s->joules -= joules;
-    return 0;
+    int rc = forward ? one_step(s, m, ad, o, 0, 0, &s->forward, &below, e) : 0;
+    s->forward.work /= ad ? 2 : 3;
+    return rc;
 }
 
-/* Seconds of some work with these paces. */
-static double lap_seconds(const struct lap *l, double all, double below) {
-    const struct pace rest = { l->all.work - l->below.work, l->all.seconds - l->below.seconds };
-    return pace_seconds(&rest, all - below) + pace_seconds(&l->below, below);
-}
-
-/* Steps, validation, checkpoints. */
-static double loop_seconds(const struct measured *s, const struct model *m, const struct adapter *ad, const struct dataset *d, const struct dataset *val,
-                           const struct train_plan *p, const struct train_opts *o, double epochs, int64_t steps, double bytes_per_s) {
-    const struct data_work v = work_of(val);
-    const struct epoch_rows w = packing_epoch_rows(s->p, 0);
-    const double all = run_flops(m, ad, w.rows, w.squares, work_of(d).targets), below = work_below(m, ad, w.rows, w.squares),
-                 computed = p->states == STATES_OFF || epochs < 1 ? epochs : 1;
-    struct lap l = s->rest;
-    double late = s->first.all.seconds - lap_seconds(&l, s->first.all.work, s->first.below.work);
-    if (late < 0) { /* the first step was no slower: that was noise */
-        l.all.work += s->first.all.work, l.all.seconds += s->first.all.seconds;
-        l.below.work += s->first.below.work, l.below.seconds += s->first.below.seconds;
-        late = 0;
+/* Steps, validation, checkpoints, the files of the result, and what the caller does with it. */
+static double loop_seconds(struct measured *s, const struct dataset *val, const struct train_plan *p, const struct train_opts *o, double epochs, int64_t steps) {
+    struct clock *c = &s->clock;
+    const int64_t every = o->val_steps > 0 ? o->val_steps : steps / 10 + 1;
+    const double late = s->first.seconds - clock_seconds(c, s->first.work - s->first_below, s->first_below), computed = p->states == STATES_OFF || epochs < 1 ? epochs : 1;
+    if (s->forward.work > 0) { /* as if one had been seen */
+        clock_validated(c, pace_seconds(&s->forward, c->val_work));
+        c->after_seconds += pace_seconds(&s->forward, c->after_work);
+        c->after_work = 0;
     }
-    double seconds = late + lap_seconds(&l, epochs * (all - below) + computed * below, computed * below);
-    if (v.rows > 0) { /* before the first step, every so often, and after the last */
-        const int64_t every = o->val_steps > 0 ? o->val_steps : steps / 10 + 1;
-        const double forward = run_flops(m, ad, v.rows, v.squares, v.targets) / (ad ? 2 : 3);
-        seconds += (double)(1 + (steps + every - 1) / every) * pace_seconds(&l.all, forward);
-    }
-    const size_t n_param = ad ? ad->n_params : m->n_params;
-    const double save = 3.0 * sizeof(float) * (double)n_param / bytes_per_s, often = save * 20 > o->checkpoint_seconds ? save * 20 : o->checkpoint_seconds,
-                 saves = (o->checkpoint_seconds > 0 ? floor(seconds / often) : 0) + (o->checkpoint_steps > 0 ? (double)(steps / o->checkpoint_steps) : 0) + 1;
-    return seconds + save * saves + (ad ? 2.0 * sizeof(float) * (double)n_param / bytes_per_s : 0);
+    /* before the first step, every so often, and after the last */
+    return (late > 0 ? late : 0) + clock_left(c, epochs, computed, (double)steps, val ? (int)(1 + steps / every + (steps % every != 0)) : 0);
 }
 
 /* How fast the disk of a folder (or of what is there of it) takes bytes for good. */
@@ -159,16 +155,43 @@ static double disk_rate(const char *dir) {
     return rate;
 }
 
-double train_merge_seconds(const struct model *m, int mix, struct gemm_ctx *g, const struct train_estimate *s) {
+/* Seconds of a thread to unpack weights, add an adapter, and round them to a type: tried on rows of the largest matrix. */
+static double merge_pace(const struct model *m, const struct qtype_info *q, const struct kern *k, int rank) {
+    const struct tensor *t = NULL;
+    for (int i = 0; i < m->n_weight; i++)
+        if (m->weight[i].layer >= 0 && m->weight[i].t.n_dim > 1 && m->weight[i].t.dim[0] % q->elems == 0 && (!t || m->weight[i].t.n_bytes > t->n_bytes))
+            t = &m->weight[i].t;
+    if (!t)
+        return 0;
+    const int64_t n = t->dim[0];
+    float *x = mem_aligned(2 * (size_t)n * sizeof *x);
+    uint8_t *to = mem_aligned((size_t)(n / q->elems) * (size_t)q->bytes);
+    int64_t rows = 0;
+    const double begin = now_seconds();
+    double spent = 0;
+    for (; x && to && spent < MERGE_SECONDS && rows < t->dim[1]; rows++, spent = now_seconds() - begin) {
+        tensor_row_f32(t, rows, x);
+        memcpy(x + n, x, (size_t)n * sizeof *x);
+        for (int i = 0; i < rank; i++)
+            k->axpy(x, 1e-9f, x + n, n);
+        q->quantize(to, x, n);
+    }
+    mem_free(x);
+    mem_free(to);
+    return rows ? spent / ((double)rows * (double)n) : 0;
+}
+
+double train_merge_seconds(const struct model *m, int mix, struct gemm_ctx *g, int rank, double *bytes) {
     const struct qtype_info *q = qtype_info(mix_base_type(mix));
     struct pool *pool = gemm_pool(g);
     double n = 0;
     for (int i = 0; i < m->n_weight; i++)
         n += (double)tensor_elems(&m->weight[i].t);
-    return n / (MERGED_A_SECOND * (pool ? pool_threads(pool) : 1)) + n * (double)q->bytes / (double)q->elems / (s->bytes_per_s > 0 ? s->bytes_per_s : WRITE_BYTES_A_SECOND);
+    *bytes = n * (double)q->bytes / (double)q->elems;
+    return n * merge_pace(m, q, gemm_kern(g), rank) / (pool ? pool_threads(pool) : 1);
 }
 
-static void fill(struct train_estimate *out, const struct measured *s, const struct model *m, const struct adapter *ad, const struct dataset *d, const struct dataset *val,
+static void fill(struct train_estimate *out, struct measured *s, const struct model *m, const struct adapter *ad, const struct dataset *val,
                  const struct train_plan *p, const struct train_opts *o, struct gemm_ctx *g) {
     const size_t n_param = ad ? ad->n_params : m->n_params;
     out->steps = run_total_steps(s->p, o);
@@ -177,16 +200,16 @@ static void fill(struct train_estimate *out, const struct measured *s, const str
     out->tokens = (int64_t)(epochs * rows.rows);
     out->sample_tokens = (double)packing_n_rows(s->p);
     out->share_saved = out->sample_tokens - rows.rows;
-    if (s->rest.all.seconds <= 0)
+    if (s->rest.seconds <= 0)
         return;
-    if (o->out_dir && n_param * 3 * sizeof(float) + (m->gguf ? (size_t)gguf_file_bytes(m->gguf) : 0) > 4 * (size_t)TRIED_BYTES)
-        out->bytes_per_s = disk_rate(o->out_dir);
-    const double loop = loop_seconds(s, m, ad, d, val, p, o, epochs, out->steps, out->bytes_per_s > 0 ? out->bytes_per_s : WRITE_BYTES_A_SECOND);
+    struct clock *c = &s->clock;
+    const double computed = p->states == STATES_OFF || epochs < 1 ? epochs : 1;
+    out->tokens_per_s = (double)out->tokens / clock_seconds(c, epochs * (c->epoch_work - c->epoch_below), computed * c->epoch_below);
+    const double loop = loop_seconds(s, val, p, o, epochs, out->steps);
     out->seconds_before = s->before;
     out->seconds_total = s->before + loop;
-    out->tokens_per_s = (double)out->tokens / loop;
     const double peak = measure_peak(g);
-    out->share_of_peak = peak > 0 ? s->rest.all.work / s->rest.all.seconds / peak : 0;
+    out->share_of_peak = peak > 0 ? s->rest.work / s->rest.seconds / peak : 0;
     out->joules = s->joules > 0 ? s->joules / s->seconds * out->seconds_total : 0;
     /* Measured; but the steps had neither the hidden states of all samples nor a checkpoint's buffer, and the run has no copy of the weights. */
     const size_t kept = s->kept ? n_param * sizeof(float) : 0, measured = mem_peak_rss();
@@ -195,13 +218,19 @@ static void fill(struct train_estimate *out, const struct measured *s, const str
 
 int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d, const struct dataset *val, const struct train_opts *o,
                    struct train_estimate *out, ilab_err *e) {
-    const double begin = now_seconds();
     struct adapter *ad = NULL;
     struct measured s = { 0 };
     struct train_plan plan = { 0 };
     *out = (struct train_estimate){ 0 };
     if (o->full && !m->params)
         return err_set(e, ILAB_E_INVALID, "model '%s' was not opened for training of all weights", m->name);
+    /* A run begins with it. The second time it takes what it will take then: that of a large file is remembered. */
+    if (m->gguf && !model_hash(m, e))
+        return ILAB_E_IO;
+    m->hash[0] = 0;
+    const double begin = now_seconds();
+    if (m->gguf && !model_hash(m, e))
+        return ILAB_E_IO;
     int rc = o->full ? 0 : train_adapter(&ad, m, o, e);
     if (!rc)
         rc = plan_make(&plan, g, m, ad, d, val, o, e);
@@ -211,6 +240,11 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d,
         rc = packing_share(s.p, plan.share.mode, plan.share.unit, e);
     if (rc)
         goto done;
+    const struct data_work v = work_of(val);
+    if (o->out_dir && (double)(ad ? ad->n_params : m->n_params) * 3 * sizeof(float) + o->after.bytes > 4.0 * TRIED_BYTES)
+        out->bytes_per_s = disk_rate(o->out_dir);
+    clock_plan(&s.clock, m, ad, d, val, packing_epoch_rows(s.p, 0), (struct epoch_rows){ .rows = v.rows, .squares = v.squares }, o, out->bytes_per_s > 0 ? out->bytes_per_s : WRITE_BYTES_A_SECOND);
+    s.clock.keeps_states = plan.states != STATES_OFF;
     const size_t n_param = ad ? ad->n_params : m->n_params;
     memcpy(out->row, plan.row, sizeof plan.row);
     out->n_row = plan.n_row;
@@ -247,10 +281,10 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d,
         }
         s.before = now_seconds() - begin;
         if (!rc)
-            rc = measure(&s, m, ad, o, e);
+            rc = measure(&s, m, ad, o, val || o->after.forward > 0, e);
     }
     if (!rc)
-        fill(out, &s, m, ad, d, val, &plan, o, g);
+        fill(out, &s, m, ad, val, &plan, o, g);
     if (s.kept)
         memcpy(m->params, s.kept, n_param * sizeof(float));
 done:

@@ -293,7 +293,7 @@ void plan_describe(const struct train_plan *p, struct sb *b) {
     if (p->tape.lean) sb_addc(b, ", norms and activations are made again");
     if (p->tape.logit_rows) sb_addf(b, ", logits of %d tokens at a time", p->tape.logit_rows);
     if (p->tape.logit_parts) sb_addf(b, ", the vocabulary in parts of %d", VOCAB_PART);
-    if (p->share.mode) {
+    if (p->share.mode || p->share.asked) {
         sb_addc(b, ", ");
         share_describe(&p->share, b);
     }

@@ -1,4 +1,4 @@
-/* plan.h — memory and time of a run, known beforehand: plan.c, work.c. Private to `train`.
+/* plan.h — memory and time of a run, known beforehand: plan.c, work.c, clock.c. Private to `train`.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef ILAB_TRAIN_PLAN_H
 #define ILAB_TRAIN_PLAN_H
@@ -32,23 +32,32 @@ struct data_work work_of(const struct dataset *d);
 double work_below(const struct model *m, const struct adapter *ad, double rows, double squares); /* forward below the lowest adapted layer */
 double work_layer_again(const struct model *m);                                                  /* a token's recomputation of a layer */
 
-/* What remains of a run, from what was measured in it: work, validations, checkpoints. */
 struct pace { double work, seconds; };
-struct clock {
-    double epoch_work, epoch_rows;     /* of an epoch */
-    double below_work;                 /* of a row, what kept hidden states save from the second epoch on */
-    double val_work;
-    /* Of the last steps, older ones fading: the layers below the lowest adapted one (forward alone), and the rest, which has another pace. */
-    struct pace below, rest;
-    int n_step;
-    double val_seconds, save_seconds;
-};
-/* One step: work and seconds of all, and those of the layers below. A first step that was slower than the second (it brings weights
- * and buffers into memory) is forgotten. */
-void clock_step(struct clock *c, struct pace all, struct pace below);
 double pace_seconds(const struct pace *p, double work);                                         /* 0: nothing is known */
-/* epochs: those that remain, fractions included; kept: of them, those that find hidden states kept; n_val validations; save_every
- * seconds between checkpoints. */
-double clock_left(const struct clock *c, double epochs, double kept, int n_val, double save_every);
+
+/* ---- clock.c: how long what remains of a run will take ---- */
+static const double WRITE_BYTES_A_SECOND = 4e8; /* where the disk was not tried */
+enum { CLOCK_BINS = 16 };
+struct clock_bin { struct pace below /* layers below the lowest adapted one, forward alone */, rest; };
+struct clock {
+    double epoch_work, epoch_below;    /* of an epoch; of it, what kept hidden states save */
+    double row_below;                  /* the same of a row */
+    double val_work, val_below;        /* of a validation */
+    int keeps_states;                  /* set by the caller: a later validation finds its hidden states kept */
+    double save_every, save_seconds, after_seconds, after_work; int64_t save_steps;
+    struct clock_bin bin[CLOCK_BINS]; int n_bin; int64_t n_step, per_bin, in_bin; /* steps in all, in a full bin, in the last one */
+    struct pace below_seen;            /* of the last step that had such work */
+    double val_seconds; int64_t val_step; /* the last validation, after so many steps */
+};
+#define CLOCK_INIT { .per_bin = 1 }
+/* rows, val_rows: of an epoch and of a validation (zero: there is none). */
+void clock_plan(struct clock *c, const struct model *m, const struct adapter *ad, const struct dataset *d, const struct dataset *val, struct epoch_rows rows,
+                struct epoch_rows val_rows, const struct train_opts *o, double bytes_per_s /* to the disk */);
+void clock_step(struct clock *c, struct pace all, struct pace below);                           /* one step: all of it, and the layers below */
+void clock_validated(struct clock *c, double seconds);
+double clock_saves_every(double wanted, double takes);                                          /* seconds between checkpoints: they take little of the time */
+double clock_seconds(const struct clock *c, double work, double below);                         /* of so much work of the two kinds */
+/* Until the command ends: epochs that remain, fractions included; of them, those in which the layers below are computed; steps, validations. 0: nothing is known yet. */
+double clock_left(const struct clock *c, double epochs, double computed, double steps, int n_val);
 
 #endif

@@ -107,11 +107,9 @@ static int set_up(struct loop *l, ilab_err *e) {
     l->s.decay_start = l->schedule.kind == SCHEDULE_WSD
         ? (int64_t)floor((double)l->schedule.total_steps * (1.0 - (double)l->schedule.decay_share)) : -1;
     l->before = l->s.seconds;
-    const struct data_work w = work_of(r->d), v = work_of(r->val);
-    l->clock->epoch_work = run_flops(r->m, r->ad, epoch.rows, epoch.squares, w.targets);
-    l->clock->below_work = work_below(r->m, r->ad, epoch.rows, epoch.squares) / epoch.rows;
-    l->clock->epoch_rows = epoch.rows;
-    l->clock->val_work = run_flops(r->m, r->ad, val.rows, val.squares, v.targets) / (r->ad ? 2 : 3); /* forward only */
+    clock_plan(l->clock, r->m, r->ad, r->d, r->val, epoch, val, o, WRITE_BYTES_A_SECOND);
+    l->clock->keeps_states = p->states != STATES_OFF;
+    l->epoch_done = l->s.i_batch > 0 ? l->clock->epoch_work * (double)l->s.i_batch / packing_n_batches(l->packing, (int)l->s.epoch) : 0;
     return metrics_open(l, e);
 }
 
@@ -145,6 +143,7 @@ static int next_batch(struct loop *l) {
             return 0;
         l->s.epoch++;
         l->s.i_batch = 0;
+        l->epoch_done = 0;
         if (l->learnt)
             log_info("epoch %lld: %zu of %zu samples are learnt and rest", (long long)l->s.epoch + 1, learnt_resting(l->learnt, (int)l->s.epoch), l->r->d->n);
     }
@@ -228,9 +227,10 @@ static int one_step(struct loop *l, ilab_err *e) {
     l->session_tokens += rows;
     l->step_seconds += seconds;
     l->rate = l->rate > 0 ? 0.9 * l->rate + 0.1 * rate : rate;
-    const double n_kept = (double)(tape_rows_kept(l->tape) - kept), flops = run_flops(r->m, r->ad, s.rows, s.squares, s.targets) - n_kept * l->clock->below_work;
-    l->flops += flops;
-    clock_step(l->clock, (struct pace){ flops, seconds }, (struct pace){ (s.rows - n_kept) * l->clock->below_work, tape_below_seconds(l->tape) - below_before });
+    const double work = run_flops(r->m, r->ad, s.rows, s.squares, s.targets), n_kept = (double)(tape_rows_kept(l->tape) - kept), row = l->clock->row_below;
+    l->epoch_done += work;
+    l->flops += work - n_kept * row;
+    clock_step(l->clock, (struct pace){ work - n_kept * row, seconds }, (struct pace){ (s.rows - n_kept) * row, tape_below_seconds(l->tape) - below_before });
     if (r->o->metrics_steps < 2 || l->s.step % r->o->metrics_steps == 0 || l->s.step == l->s.total_steps)
         metrics_step(l, loss, (double)lr, norm, seconds, rows);
     return 0;
@@ -239,7 +239,7 @@ static int one_step(struct loop *l, ilab_err *e) {
 static int checkpoint_due(const struct loop *l) {
     const struct train_opts *o = l->r->o;
     return (o->checkpoint_steps > 0 && l->s.step % o->checkpoint_steps == 0) ||
-           (o->checkpoint_seconds > 0 && now_seconds() - l->saved_at >= (l->save_seconds * 20 > o->checkpoint_seconds ? l->save_seconds * 20 : o->checkpoint_seconds));
+           (o->checkpoint_seconds > 0 && now_seconds() - l->saved_at >= clock_saves_every(o->checkpoint_seconds, l->save_seconds));
 }
 
 /* A state that cannot be saved now may be saved later: somebody may make room on the disk. */
@@ -255,24 +255,32 @@ static int save_if_possible(struct loop *l, ilab_err *e) {
     return 0;
 }
 
-/* Estimated from the work that remains; 0: nothing is known yet. */
+/* Estimated from the work that remains; 0: nothing is known yet. Of samples that rest, as many as in the next epoch are taken for good. */
 static double seconds_left(const struct loop *l, int64_t val_steps) {
-    const int64_t left = l->s.total_steps - l->s.step, n_val = l->val ? left / val_steps + (left > 0) : 0;
-    const int in_epoch = packing_n_batches(l->packing, (int)l->s.epoch);
-    const double batches = in_epoch > 0 ? in_epoch : 1;
-    l->clock->save_seconds = l->save_seconds;
-    /* Of this epoch's rest, nothing is kept yet when it is the first of this session. */
-    const double epochs = (double)left / batches, first = l->session_tokens < (int64_t)l->clock->epoch_rows ? 1 - (double)l->session_tokens / l->clock->epoch_rows : 0;
-    const double kept = l->plan->states == STATES_OFF || epochs < first ? 0 : epochs - first;
-    return clock_left(l->clock, epochs, kept, (int)n_val, l->r->o->checkpoint_seconds);
+    const struct train_opts *o = l->r->o;
+    const int64_t total = l->s.total_steps, left = total - l->s.step, n_val = l->val ? total / val_steps - l->s.step / val_steps + (total % val_steps && left > 0) : 0;
+    const double in_epoch = packing_n_batches(l->packing, (int)l->s.epoch), here = in_epoch - (double)l->s.i_batch, n = (double)l->r->d->n;
+    const double awake = l->learnt ? 1 - (double)learnt_resting(l->learnt, (int)l->s.epoch) / n : 1, later = l->learnt ? 1 - (double)learnt_resting(l->learnt, (int)l->s.epoch + 1) / n : 1;
+    const int by_epochs = o->epochs > 0 && !o->max_steps && l->r->token_goal <= 0;
+    const double rest = awake - l->epoch_done / l->clock->epoch_work, share = in_epoch > 0 ? (double)left / in_epoch : 0;
+    double epochs = here > 0 && rest > 0 ? rest : 0;
+    if (by_epochs)
+        epochs += (double)(o->epochs - 1 - l->s.epoch) * later;
+    else
+        epochs = (double)left <= here ? share * awake : epochs + ((double)left - here) / in_epoch * later;
+    const double missing = l->states ? states_missing(l->states, l->r->d->n) : epochs;
+    return clock_left(l->clock, epochs, missing < epochs ? missing : epochs, (double)left, (int)n_val);
 }
 
 static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
     const struct train_opts *o = l->r->o;
     int64_t val_steps = o->val_steps > 0 ? o->val_steps : l->s.total_steps / 10 + 1;
     int rc = open_states(l, e);
-    if (!rc && l->val && !l->resumed)
+    const double before_first = now_seconds();
+    if (!rc && l->val && !l->resumed) {
         rc = validate(l, e);
+        clock_validated(l->clock, now_seconds() - before_first);
+    }
     l->s.val_first = l->resumed ? l->s.val_first : l->s.val_loss;
     while (!rc && l->s.step < l->s.total_steps) {
         /* The last state at the full rate: more tokens may be wanted later. */
@@ -284,7 +292,7 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
         const double before_val = now_seconds();
         if (!rc && !l->stopped && l->val && (last || l->s.step % val_steps == 0)) {
             rc = validate(l, e);
-            l->clock->val_seconds = now_seconds() - before_val;
+            clock_validated(l->clock, now_seconds() - before_val);
         }
         if (rc)
             break;

@@ -92,7 +92,7 @@ struct loop {
     FILE *metrics;
     char *checkpoint, *previous, *next, *stable, *metrics_path;
     int lock, resumed, stopped /* in the middle of a step, which is not counted */, n_failed /* saves in a row */;
-    double begun /* wall clock of this session */, before /* seconds of earlier sessions */, saved_at, save_seconds;
+    double begun /* wall clock of this session */, before /* seconds of earlier sessions */, saved_at, save_seconds /* the last took */, epoch_done /* work of this epoch */;
     double step_seconds, rate /* tokens/s, smoothed */, flops; int64_t session_tokens;
 };
 

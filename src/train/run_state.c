@@ -1,7 +1,7 @@
 /* run_state.c — saving a run, and going on with one: what must agree, and what may differ.
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "train/run.h"
+#include "train/plan.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -72,7 +72,7 @@ int run_save(struct loop *l, const char *path, ilab_err *e) {
     if (!rc && newest && l->r->on_checkpoint)
         rc = l->r->on_checkpoint(l->r->ud, e);
     l->saved_at = now_seconds();
-    l->save_seconds = l->saved_at - begin;
+    l->clock->save_seconds = l->save_seconds = l->saved_at - begin;
     return rc;
 }
 

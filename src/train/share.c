@@ -157,7 +157,7 @@ static int count(struct share_choice *c, const struct dataset *d, const struct t
 }
 
 int share_choose(struct share_choice *c, const struct dataset *d, const struct train_opts *o, int batch, int longest, ilab_err *e) {
-    *c = (struct share_choice){ .unit = longest };
+    *c = (struct share_choice){ .unit = longest, .asked = o->share == SHARE_ON };
     if (o->share == SHARE_OFF || (o->share == SHARE_AUTO && !o->full && o->lora_dropout > 0) || d->n < 2 || d->n >= UINT32_MAX)
         return 0;
     struct share s = { 0 };
@@ -175,6 +175,7 @@ int share_choose(struct share_choice *c, const struct dataset *d, const struct t
         common = share_longest(&s, d, all, n);
     share_release(&s);
     mem_free(all);
+    c->common = common > 0;
     if (rc || !common)
         return rc;
     int unit = SHARE_PREFIXES * common > SHARE_ROWS ? SHARE_PREFIXES * common : SHARE_ROWS;
@@ -189,7 +190,7 @@ int share_choose(struct share_choice *c, const struct dataset *d, const struct t
         return rc;
     c->mode = o->share == SHARE_ON ? SHARE_MODE_GROUPS : SHARE_MODE_BATCH;
     if (c->tokens - c->computed < c->tokens * LEAST_SAVED)
-        *c = (struct share_choice){ .unit = longest, .tokens = c->tokens, .computed = c->tokens, .grouped = c->grouped };
+        *c = (struct share_choice){ .unit = longest, .asked = c->asked, .common = 1, .tokens = c->tokens, .computed = c->tokens, .grouped = c->grouped };
     return 0;
 }
 
@@ -207,7 +208,10 @@ void share_describe(const struct share_choice *c, struct sb *b) {
         sb_addc(b, " tokens computed as ");
         add_count(b, c->computed);
     }
-    if (c->mode == SHARE_MODE_GROUPS || c->tokens <= 0 || c->computed - c->grouped < WORTH_TELLING * c->tokens)
+    if (c->asked && !c->mode)
+        sb_addf(b, c->common ? "prefix sharing: none, samples that begin alike would save less than one token in %d" : "prefix sharing: none, no two samples begin with the same %d tokens",
+                c->common ? 30 : KERN_PANEL);
+    if (c->asked || c->mode == SHARE_MODE_GROUPS || c->tokens <= 0 || c->computed - c->grouped < WORTH_TELLING * c->tokens)
         return;
     sb_addc(b, c->mode ? "; " : "prefix sharing: none; ");
     sb_addc(b, "--share-prefix on would bring samples that begin alike into the same steps: ");

@@ -25,6 +25,7 @@ struct share_choice {
     int mode;                          /* enum share_mode of packing_share */
     int unit;                          /* most rows of a sample or tree: no micro-batch is smaller */
     int most;                          /* most rows of a global batch, in any epoch; 0: not known */
+    int asked, common;                 /* --share-prefix on; two samples begin alike */
     double tokens, computed, grouped;  /* of the first epoch: all, with shared ones once, the same if samples were grouped */
 };
 /* As o->share says; off where it saves less than a thirtieth, or, unless asked for, where an adapter's input falls out (dropout).

@@ -121,6 +121,13 @@ int states_get(struct states *s, uint32_t sample, float *to) {
     return !read_all(s->fd, to, n * sizeof *to, s->blocks + (off_t)(at * sizeof *to)) && hash_of(to, n) == s->hash[sample];
 }
 
+double states_missing(const struct states *s, size_t n) {
+    size_t missing = 0;
+    for (size_t i = 0; i < n; i++)
+        missing += s->hash[i] ? 0 : s->at[i + 1] - s->at[i];
+    return s->at[n] ? (double)missing / (double)s->at[n] : 0;
+}
+
 void states_put(struct states *s, uint32_t sample, const float *from) {
     const size_t at = s->at[sample], n = s->at[sample + 1] - at;
     if (s->mem) {

@@ -12,6 +12,7 @@ int states_new(struct states **out, const struct dataset *d, const struct datase
 void states_free(struct states *s);
 /* to [n_row, C]; 0: it was not kept (or is damaged on the disk, which is the same). */
 int states_get(struct states *s, uint32_t sample, float *to);
+double states_missing(const struct states *s, size_t n);                /* share of the first n samples' rows that is not kept */
 void states_put(struct states *s, uint32_t sample, const float *from);  /* a disk that is full ends the keeping, not the run */
 
 #endif

@@ -167,6 +167,7 @@ struct train_opts {
     size_t memory_bytes;            /* most that may be in memory, the mapped model included; 0: ILAB_MEMORY, else what is free */
     float learnt;                   /* > 0: samples whose targets all lose less (nats) and are right rest for some epochs (learnt.c); 0: none does */
     enum recompute recompute; enum states_place states; /* neither changes the result */
+    struct { double seconds, forward, bytes; } after; /* what the caller does afterwards, for the time that is left: seconds, operations forward, bytes to the disk */
     enum share_prefix share;        /* tokens that samples begin with are computed once (share.c): the same gradients up to rounding */
 };
 struct train_opts train_opts_default(void);
@@ -187,8 +188,8 @@ int train_find_run(const char *out_dir, struct train_found *out);
  * it, and keeps the last checkpoint. A checkpoint that cannot be written (full disk) is tried again twice before that ends the run. */
 int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
               const struct train_opts *o, struct adapter **ad, struct train_report *r, ilab_err *e);
-/* Mean loss of the first samples of d (about max_tokens), forward only. ad NULL: the model by itself. */
-int train_mean_loss(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, int max_tokens, double *loss, ilab_err *e);
+/* Mean loss of the first samples of d (about max_tokens), forward only. ad NULL: the model by itself. memory: weights that do not fit into so many bytes stream (0: all stay). */
+int train_mean_loss(struct gemm_ctx *g, struct model *m, struct adapter *ad, const struct dataset *d, int max_tokens, size_t memory, double *loss, ilab_err *e);
 /* Puts value (which is taken) as `key` into out_dir/manifest.json. */
 int train_manifest_put(const char *out_dir, const char *key, json_t *value, ilab_err *e);
 
@@ -224,7 +225,8 @@ struct train_estimate {
 };
 int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d, const struct dataset *val /* NULL */, const struct train_opts *o,
                    struct train_estimate *out, ilab_err *e);
-/* To merge m's weights with an adapter into a file of a mix. */
-double train_merge_seconds(const struct model *m, int mix, struct gemm_ctx *g, const struct train_estimate *s);
+/* For train_opts.after. To merge m's weights with an adapter (rank 0: none) into a mix: seconds of computing (a moment is measured), bytes. */
+double train_merge_seconds(const struct model *m, int mix, struct gemm_ctx *g, int rank, double *bytes);
+double train_forward_work(const struct model *m, const struct dataset *d, int64_t max_tokens); /* operations of a pass over the first samples */
 
 #endif

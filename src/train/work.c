@@ -1,4 +1,4 @@
-/* work.c — how many operations a step is, and how long what remains will take.
+/* work.c — how many operations a step is.
  *
  * Counted are products and attention; all else is small. A mixture counts the experts that a token uses.  SPDX-License-Identifier: Apache-2.0 */
 #include "train/plan.h"
@@ -52,29 +52,13 @@ struct data_work work_of(const struct dataset *d) {
     return w;
 }
 
+double train_forward_work(const struct model *m, const struct dataset *d, int64_t max_tokens) {
+    struct dataset part = *d;
+    int64_t n_tokens = 0;
+    for (part.n = 0; part.n < d->n && n_tokens < max_tokens; part.n++)
+        n_tokens += d->v[part.n].n;
+    const struct data_work w = work_of(&part);
+    return run_flops(m, NULL, w.rows, w.squares, w.targets) / 3; /* of all, the backward pass is two thirds */
+}
+
 double pace_seconds(const struct pace *p, double work) { return p->work > 0 ? work / p->work * p->seconds : 0; }
-
-static void pace_add(struct pace *p, double work, double seconds) {
-    static const double KEEP = 0.95;
-    if (work <= 0)
-        return;
-    p->work = KEEP * p->work + work;
-    p->seconds = KEEP * p->seconds + seconds;
-}
-
-void clock_step(struct clock *c, struct pace all, struct pace below) {
-    const double work = all.work - below.work, seconds = all.seconds - below.seconds;
-    if (c->n_step++ == 1 && pace_seconds(&c->rest, work) > seconds)
-        c->rest = c->below = (struct pace){ 0 };
-    pace_add(&c->rest, work, seconds);
-    pace_add(&c->below, below.work, below.seconds);
-}
-
-double clock_left(const struct clock *c, double epochs, double kept, int n_val, double save_every) {
-    const double below = c->below_work * c->epoch_rows;
-    if (c->rest.work <= 0 || c->rest.seconds <= 0)
-        return 0;
-    double seconds = pace_seconds(&c->rest, epochs * (c->epoch_work - below)) + pace_seconds(c->below.work > 0 ? &c->below : &c->rest, (epochs - kept) * below);
-    seconds += n_val * (c->val_seconds > 0 ? c->val_seconds : pace_seconds(&c->rest, c->val_work));
-    return seconds * (save_every > 0 ? 1 + c->save_seconds / save_every : 1) + c->save_seconds;
-}
