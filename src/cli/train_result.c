@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum { MEASURED_TOKENS = 4096, MAX_TEST = 200 };
-static const double ANSWER_BYTES_A_SECOND = 2e10; /* of weights that are read for each token of an answer */
+static const double ANSWER_BYTES_A_SECOND = 2e10 /* of weights, read for each token of an answer */, WORTH_MEASURING = 5e11, SMALL_FLOPS = 1e11, SHARE_OF_PEAK = 0.6;
 
 int terminal_is_utf8(void)
 {
@@ -195,14 +195,18 @@ void train_report_json(const struct train_report *r, const char *adapter, const 
 void train_result_work(const struct train_result *o, int rank, struct train_opts *out)
 {
     const struct dataset *d = o->val->n ? o->val : o->d;
-    const struct qtype_info *q = qtype_info(mix_base_type(o->mix));
+    struct machine_limits limits;
+    double forward = 0, bytes = 0;
     if (o->save) out->after.seconds = train_merge_seconds(o->m, o->mix, o->g, rank, &out->after.bytes);
-    if (o->save && q->elems > 1) out->after.forward += 2 * train_forward_work(o->m, d, MEASURED_TOKENS);
-    if (o->quiet || o->json || !o->test || !o->val->n || !rank) return;
-    /* Both models read the questions, and say about as much as is expected. */
-    const double n = (double)(o->val->n < MAX_TEST ? o->val->n : MAX_TEST), share = n / (double)o->val->n;
-    out->after.forward += 2 * share * train_forward_work(o->m, o->val, INT64_MAX);
-    out->after.seconds += 2 * share * (double)o->val->n_targets * (double)gguf_file_bytes(o->m->gguf) / ANSWER_BYTES_A_SECOND;
+    if (o->save && is_rounded(o)) forward += 2 * train_forward_work(o->m, d, MEASURED_TOKENS);
+    if (!o->quiet && !o->json && o->test && o->val->n && rank) {
+        /* Both models read the questions, and say about as much as is expected. */
+        const double share = o->val->n < MAX_TEST ? 1 : (double)MAX_TEST / (double)o->val->n;
+        forward += 2 * share * train_forward_work(o->m, o->val, INT64_MAX);
+        bytes = 2 * share * (double)o->val->n_targets * (double)gguf_file_bytes(o->m->gguf);
+    }
+    const int small = forward < WORTH_MEASURING || limits_measure(gemm_kern(o->g), gemm_pool(o->g), &limits);
+    out->after.seconds += forward / (small ? SMALL_FLOPS : SHARE_OF_PEAK * 1e9 * limits.fp32_gflops) + bytes / ANSWER_BYTES_A_SECOND;
 }
 
 int train_result(const struct train_result *o, ilab_err *e)

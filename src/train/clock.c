@@ -18,10 +18,11 @@ void clock_plan(struct clock *c, const struct model *m, const struct adapter *ad
                 struct epoch_rows val_rows, const struct train_opts *o, double bytes_per_s) {
     const double n_param = (double)(ad ? ad->n_params : m->n_params), written = sizeof(float) / bytes_per_s * n_param;
     *c = (struct clock)CLOCK_INIT;
-    c->epoch_work = run_flops(m, ad, rows.rows, rows.squares, work_of(d).targets);
+    c->micro = work_micro(m, ad);
+    c->epoch_work = run_flops(m, ad, rows.rows, rows.squares, work_of(d).targets) + rows.micros * c->micro;
     c->epoch_below = work_below(m, ad, rows.rows, rows.squares);
     c->row_below = rows.rows > 0 ? c->epoch_below / rows.rows : 0;
-    c->val_work = run_flops(m, ad, val_rows.rows, val_rows.squares, work_of(val).targets) / (ad ? 2 : 3); /* forward only */
+    c->val_work = (run_flops(m, ad, val_rows.rows, val_rows.squares, work_of(val).targets) + val_rows.micros * c->micro) / (ad ? 2 : 3); /* forward only */
     c->val_below = work_below(m, ad, val_rows.rows, val_rows.squares);
     if (c->val_below > c->val_work)
         c->val_work = c->val_below;
@@ -29,7 +30,6 @@ void clock_plan(struct clock *c, const struct model *m, const struct adapter *ad
     c->save_steps = o->checkpoint_steps;
     c->save_seconds = 3 * written; /* until one was saved */
     c->after_seconds = o->after.seconds + o->after.bytes / bytes_per_s + (ad ? 2 * written : 0);
-    c->after_work = o->after.forward;
 }
 
 static void add(struct pace *p, struct pace x) {
@@ -117,5 +117,5 @@ double clock_left(const struct clock *c, double epochs, double computed, double 
     double saves = c->save_every > 0 ? floor(seconds / (step > 0 ? ceil(every / step) * step : every)) : 0;
     if (c->save_steps > 0 && steps / (double)c->save_steps > saves)
         saves = floor(steps / (double)c->save_steps);
-    return seconds + (saves + 1) * c->save_seconds + c->after_seconds + clock_seconds(c, c->after_work, 0);
+    return seconds + (saves + 1) * c->save_seconds + c->after_seconds;
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2 /* after the first */, MOST_STEPS = 40, TRIED_BYTES = 1 << 25 };
-static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 1 /* of measuring, where steps are short */, MERGE_SECONDS = 0.05 /* of trying */;
+static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 2 /* of measuring, where steps are short */, MERGE_SECONDS = 0.05 /* of trying */;
 
 struct peak { const struct kern *k; float *mem; size_t floats; int n_row, two; double flops[256]; };
 
@@ -56,12 +56,14 @@ static double measure_peak(struct gemm_ctx *g) {
 struct measured {
     struct packing *p; struct tape *tape; struct optim *optim; float *kept;
     struct clock clock;
-    struct pace first, rest, forward;  /* the first step, the others together; a pass without gradient */
-    double first_below, seconds, joules, before;
+    struct clock_bin first;
+    struct pace rest, below, forward;  /* the other steps: all, and the layers below; a pass without gradient */
+    double flops /* of rest */, seconds, joules, before;
 };
 
 /* A global batch as the run would do it; backward 0: forward only. */
 static int one_step(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, int i_batch, int backward, struct pace *all, struct pace *below, ilab_err *e) {
+    const int n_micro = packing_n_micro(s->p, 0, i_batch);
     float scale = (float)(1.0 / packing_weight(s->p, 0, i_batch));
     double sum = 0, weight = 0, begin = now_seconds(), below_begin = tape_below_seconds(s->tape);
     int64_t end[SPANS_MAX], first_row;
@@ -69,7 +71,7 @@ static int one_step(struct measured *s, const struct model *m, const struct adap
     *all = *below = (struct pace){ 0 };
     tape_spans(s->tape, n_span, end, first_row);
     tape_zero_grad(s->tape);
-    for (int k = 0; k < packing_n_micro(s->p, 0, i_batch); k++) {
+    for (int k = 0; k < n_micro; k++) {
         struct batch b;
         struct targets y;
         double squares = 0;
@@ -79,7 +81,7 @@ static int one_step(struct measured *s, const struct model *m, const struct adap
             return rc;
         for (int j = 0; j < b.n_seg; j++)
             squares += segment_squares(&b.seg[j]);
-        all->work += run_flops(m, ad, b.n_row, squares, y.n);
+        all->work += run_flops(m, ad, b.n_row, squares, y.n) + s->clock.micro;
         below->work += b.n_row * s->clock.row_below;
     }
     if (backward) {
@@ -91,9 +93,25 @@ static int one_step(struct measured *s, const struct model *m, const struct adap
     return 0;
 }
 
-/* forward: something of the run is forward only. */
+/* The batch whose micro-batch has the most rows, and among those the most targets: it needs the most memory. */
+static int largest_batch(struct packing *p) {
+    double most = -1;
+    int at = 0;
+    for (int i = 0, n = packing_n_batches(p, 0); i < n; i++)
+        for (int k = 0; k < packing_n_micro(p, 0, i); k++) {
+            struct batch b;
+            struct targets y;
+            packing_micro(p, 0, i, k, &b, &y);
+            const double size = b.n_row + 1e-6 * y.n;
+            at = size > most ? i : at;
+            most = size > most ? size : most;
+        }
+    return at;
+}
+
+/* The largest batch, which comes first, is the one to warm up. forward: there are validations. */
 static int measure(struct measured *s, const struct model *m, const struct adapter *ad, const struct train_opts *o, int forward, ilab_err *e) {
-    const int n_batch = packing_n_batches(s->p, 0);
+    const int n_batch = packing_n_batches(s->p, 0), largest = largest_batch(s->p);
     struct pace all, below;
     double joules = 0;
     const int reports = !energy_joules(&joules);
@@ -101,15 +119,19 @@ static int measure(struct measured *s, const struct model *m, const struct adapt
     for (int i = 0; i < MOST_STEPS && (i <= LEAST_STEPS || s->rest.seconds < LEAST_SECONDS); i++) {
         if (signal_pending())
             return err_set(e, ILAB_E_CANCEL, "stopped");
-        int rc = one_step(s, m, ad, o, i % n_batch, 1, &all, &below, e);
+        int rc = one_step(s, m, ad, o, i ? (i - 1) % n_batch : largest, 1, &all, &below, e);
         if (rc)
             return rc;
-        clock_step(&s->clock, all, below);
-        s->first = i ? s->first : all;
-        s->first_below = i ? s->first_below : below.work;
-        s->rest.work += i ? all.work : 0;
-        s->rest.seconds += i ? all.seconds : 0;
+        if (!i) {
+            s->first = (struct clock_bin){ below, { all.work - below.work, all.seconds - below.seconds } };
+            continue;
+        }
+        s->flops += all.work - packing_n_micro(s->p, 0, (i - 1) % n_batch) * s->clock.micro;
+        s->rest.work += all.work, s->rest.seconds += all.seconds;
+        s->below.work += below.work, s->below.seconds += below.seconds;
     }
+    /* All the others together: of so few, none is left out. */
+    clock_step(&s->clock, s->rest, s->below);
     s->seconds = now_seconds() - begin;
     if (reports && !energy_joules(&s->joules))
         s->joules -= joules;
@@ -122,12 +144,9 @@ static int measure(struct measured *s, const struct model *m, const struct adapt
 static double loop_seconds(struct measured *s, const struct dataset *val, const struct train_plan *p, const struct train_opts *o, double epochs, int64_t steps) {
     struct clock *c = &s->clock;
     const int64_t every = o->val_steps > 0 ? o->val_steps : steps / 10 + 1;
-    const double late = s->first.seconds - clock_seconds(c, s->first.work - s->first_below, s->first_below), computed = p->states == STATES_OFF || epochs < 1 ? epochs : 1;
-    if (s->forward.work > 0) { /* as if one had been seen */
+    const double late = s->first.rest.seconds + s->first.below.seconds - clock_seconds(c, s->first.rest.work, s->first.below.work), computed = p->states == STATES_OFF || epochs < 1 ? epochs : 1;
+    if (s->forward.work > 0) /* as if one had been seen */
         clock_validated(c, pace_seconds(&s->forward, c->val_work));
-        c->after_seconds += pace_seconds(&s->forward, c->after_work);
-        c->after_work = 0;
-    }
     /* before the first step, every so often, and after the last */
     return (late > 0 ? late : 0) + clock_left(c, epochs, computed, (double)steps, val ? (int)(1 + steps / every + (steps % every != 0)) : 0);
 }
@@ -209,7 +228,7 @@ static void fill(struct train_estimate *out, struct measured *s, const struct mo
     out->seconds_before = s->before;
     out->seconds_total = s->before + loop;
     const double peak = measure_peak(g);
-    out->share_of_peak = peak > 0 ? s->rest.work / s->rest.seconds / peak : 0;
+    out->share_of_peak = peak > 0 ? s->flops / s->rest.seconds / peak : 0;
     out->joules = s->joules > 0 ? s->joules / s->seconds * out->seconds_total : 0;
     /* Measured; but the steps had neither the hidden states of all samples nor a checkpoint's buffer, and the run has no copy of the weights. */
     const size_t kept = s->kept ? n_param * sizeof(float) : 0, measured = mem_peak_rss();
@@ -243,7 +262,7 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d,
     const struct data_work v = work_of(val);
     if (o->out_dir && (double)(ad ? ad->n_params : m->n_params) * 3 * sizeof(float) + o->after.bytes > 4.0 * TRIED_BYTES)
         out->bytes_per_s = disk_rate(o->out_dir);
-    clock_plan(&s.clock, m, ad, d, val, packing_epoch_rows(s.p, 0), (struct epoch_rows){ .rows = v.rows, .squares = v.squares }, o, out->bytes_per_s > 0 ? out->bytes_per_s : WRITE_BYTES_A_SECOND);
+    clock_plan(&s.clock, m, ad, d, val, packing_epoch_rows(s.p, 0), (struct epoch_rows){ .rows = v.rows, .squares = v.squares, .micros = ceil(v.rows / plan.micro) }, o, out->bytes_per_s > 0 ? out->bytes_per_s : WRITE_BYTES_A_SECOND);
     s.clock.keeps_states = plan.states != STATES_OFF;
     const size_t n_param = ad ? ad->n_params : m->n_params;
     memcpy(out->row, plan.row, sizeof plan.row);
@@ -281,7 +300,7 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d,
         }
         s.before = now_seconds() - begin;
         if (!rc)
-            rc = measure(&s, m, ad, o, val || o->after.forward > 0, e);
+            rc = measure(&s, m, ad, o, val != NULL, e);
     }
     if (!rc)
         fill(out, &s, m, ad, val, &plan, o, g);

@@ -318,6 +318,7 @@ struct epoch_rows packing_epoch_rows(struct packing *p, int epoch) {
     struct epoch_rows sum = { 0 };
     for (int i = 0, n = packing_n_batches(p, epoch); i < n; i++) {
         int rows = 0;
+        sum.micros += packing_n_micro(p, epoch, i);
         for (int k = 0; k < packing_n_micro(p, epoch, i); k++)
             for (int s = 0, n_seg = lay_micro(p, epoch, i, k); s < n_seg; s++) {
                 rows += p->seg[s].n_row;

@@ -11,8 +11,7 @@
 #include <string.h>
 
 enum { MICRO_LEAST = 64, WINDOW = 1 << 16 /* bytes that the kernel maps around a touched page */, STATES_DISK_SHARE = 4, MAX_HOLDERS = 3 };
-static const double UNPACK_ROWS = 24 /* rows whose products cost as much as unpacking the weights for them */, LEAN_COST = 0.01,
-                    LOGITS_COST = 0.0005 /* per pass over the output matrix */, DISK_BYTES_A_SECOND = 1e9, FLOPS_A_THREAD = 6e10, AUTO_SHARE = 0.92;
+static const double LEAN_COST = 0.01, LOGITS_COST = 0.0005 /* per pass over the output matrix */, DISK_BYTES_A_SECOND = 1e9, FLOPS_A_THREAD = 6e10, AUTO_SHARE = 0.92;
 
 /* ---- what is there anyway ---- */
 

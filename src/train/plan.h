@@ -30,6 +30,8 @@ void plan_warn(const struct train_plan *p, const struct model *m);              
 struct data_work { double rows, squares /* Σ n_row² */, targets; };
 struct data_work work_of(const struct dataset *d);
 double work_below(const struct model *m, const struct adapter *ad, double rows, double squares); /* forward below the lowest adapted layer */
+static const double UNPACK_ROWS = 24; /* rows whose products cost as much as unpacking the weights for them */
+double work_micro(const struct model *m, const struct adapter *ad); /* of a micro-batch, however few rows it has: all weights above are unpacked, those of all experts, too */
 double work_layer_again(const struct model *m);                                                  /* a token's recomputation of a layer */
 
 struct pace { double work, seconds; };
@@ -41,10 +43,10 @@ enum { CLOCK_BINS = 16 };
 struct clock_bin { struct pace below /* layers below the lowest adapted one, forward alone */, rest; };
 struct clock {
     double epoch_work, epoch_below;    /* of an epoch; of it, what kept hidden states save */
-    double row_below;                  /* the same of a row */
+    double row_below, micro;           /* the same of a row; what a micro-batch costs beside its rows */
     double val_work, val_below;        /* of a validation */
     int keeps_states;                  /* set by the caller: a later validation finds its hidden states kept */
-    double save_every, save_seconds, after_seconds, after_work; int64_t save_steps;
+    double save_every, save_seconds, after_seconds; int64_t save_steps;
     struct clock_bin bin[CLOCK_BINS]; int n_bin; int64_t n_step, per_bin, in_bin; /* steps in all, in a full bin, in the last one */
     struct pace below_seen;            /* of the last step that had such work */
     double val_seconds; int64_t val_step; /* the last validation, after so many steps */

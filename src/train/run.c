@@ -227,10 +227,11 @@ static int one_step(struct loop *l, ilab_err *e) {
     l->session_tokens += rows;
     l->step_seconds += seconds;
     l->rate = l->rate > 0 ? 0.9 * l->rate + 0.1 * rate : rate;
-    const double work = run_flops(r->m, r->ad, s.rows, s.squares, s.targets), n_kept = (double)(tape_rows_kept(l->tape) - kept), row = l->clock->row_below;
-    l->epoch_done += work;
+    const double work = run_flops(r->m, r->ad, s.rows, s.squares, s.targets), n_kept = (double)(tape_rows_kept(l->tape) - kept), row = l->clock->row_below,
+                 seen = work + packing_n_micro(l->packing, epoch, i_batch) * l->comm->size * l->clock->micro;
+    l->epoch_done += seen;
     l->flops += work - n_kept * row;
-    clock_step(l->clock, (struct pace){ work - n_kept * row, seconds }, (struct pace){ (s.rows - n_kept) * row, tape_below_seconds(l->tape) - below_before });
+    clock_step(l->clock, (struct pace){ seen - n_kept * row, seconds }, (struct pace){ (s.rows - n_kept) * row, tape_below_seconds(l->tape) - below_before });
     if (r->o->metrics_steps < 2 || l->s.step % r->o->metrics_steps == 0 || l->s.step == l->s.total_steps)
         metrics_step(l, loss, (double)lr, norm, seconds, rows);
     return 0;

@@ -35,8 +35,8 @@ int packing_max_row(const struct packing *p);                  /* most rows of a
  * order in which such samples are brought together. max_row: of a tree, at most a micro-batch. */
 enum share_mode { SHARE_MODE_NONE, SHARE_MODE_BATCH, SHARE_MODE_GROUPS };
 int packing_share(struct packing *p, enum share_mode mode, int max_row, ilab_err *e);
-/* What an epoch computes: rows, Σ of positions that its rows attend to times 2, most rows of a global batch. */
-struct epoch_rows { double rows, squares; int most; };
+/* What an epoch computes: rows, Σ of positions that its rows attend to times 2, micro-batches, most rows of a global batch. */
+struct epoch_rows { double rows, squares, micros; int most; };
 struct epoch_rows packing_epoch_rows(struct packing *p, int epoch);
 /* The samples of a global batch (indices into the dataset); one of them as a micro-batch. Views until the next call. */
 int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample);

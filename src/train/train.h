@@ -167,7 +167,7 @@ struct train_opts {
     size_t memory_bytes;            /* most that may be in memory, the mapped model included; 0: ILAB_MEMORY, else what is free */
     float learnt;                   /* > 0: samples whose targets all lose less (nats) and are right rest for some epochs (learnt.c); 0: none does */
     enum recompute recompute; enum states_place states; /* neither changes the result */
-    struct { double seconds, forward, bytes; } after; /* what the caller does afterwards, for the time that is left: seconds, operations forward, bytes to the disk */
+    struct { double seconds, bytes; } after; /* what the caller does afterwards, for the time that is left: seconds, and bytes to the disk */
     enum share_prefix share;        /* tokens that samples begin with are computed once (share.c): the same gradients up to rounding */
 };
 struct train_opts train_opts_default(void);

@@ -34,6 +34,11 @@ double work_below(const struct model *m, const struct adapter *ad, double rows, 
     return adapter_lowest_layer(ad) * (rows * 2 * layer_weights(&m->hp, &down) + squares * 2 * m->hp.n_head * m->hp.head_dim);
 }
 
+double work_micro(const struct model *m, const struct adapter *ad) {
+    const struct hparams *h = &m->hp;
+    return UNPACK_ROWS * (run_flops(m, ad, 1, 0, 0) - work_below(m, ad, 1, 0)) * (h->n_expert_used > 0 ? (double)h->n_expert / h->n_expert_used : 1);
+}
+
 double work_layer_again(const struct model *m) {
     double down, all = layer_weights(&m->hp, &down);
     return 2 * (layer_can_redo(&m->hp) ? all - down : all);
