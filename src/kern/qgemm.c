@@ -28,20 +28,24 @@ enum {
     BURST = 24,                   /* lines fetched at once, if possible */
     LARGE_PAIR = 280 << 10,       /* bytes: what is fetched ahead has to stay in the second-level cache */
     CHUNKS_AHEAD = 2,
-    LINE = 64
+    LINE = 64,
+    FORM_32 = 0, FORM_256, FORM_WIDE, N_FORM /* how rows of A are rounded: to 8 bits per 32, per 256, to 14 bits per 32 */
 };
 
 struct work {                     /* one thread's */
     struct qtile tile[QG_PAIR];
+    struct wtile wide[QG_PAIR];
     struct qrow rows[KERN_PANEL];
-    uint8_t copy[KERN_PANEL * 8 * 40]; /* a panel of fewer rows, filled up */
+    uint8_t copy[KERN_PANEL * QG_CHUNK * 2]; /* a panel of fewer rows, filled up */
     float exact[QG_PAIR][EXACT_K * KERN_PANEL];
 };
 struct range { _Alignas(LINE) _Atomic int64_t next; int64_t end; };
 struct part {                     /* a product of the group */
     const struct gemm *p;
     const struct qkind *kind;     /* NULL: weights are floats */
-    const struct qact *act;       /* [chunk][n_a] */
+    int form;                     /* FORM_… */
+    const uint8_t *act;           /* [chunk][n_a] rounded rows of act_bytes */
+    int64_t act_bytes;
     int64_t n_pair, n_chunk, first_unit, n_unit;
     int64_t pairs, rows;          /* of a unit */
     int64_t n_row_block;
@@ -51,8 +55,8 @@ struct part {                     /* a product of the group */
 struct qgemm_scratch {
     struct work *work;            /* [n_thread] */
     struct range *range;          /* [n_thread] */
-    struct qact *act[2];          /* rounded per 32, per 256 */
-    size_t n_act[2];
+    void *act[N_FORM];            /* rounded rows of A in each form */
+    size_t n_act[N_FORM];
     struct part *part;
     size_t n_part;
 };
@@ -62,7 +66,7 @@ struct job {
     int n_part;
     int64_t n_a;                  /* rows of A */
     const struct gemm *first;     /* for A's address */
-    int super_block;              /* while rounding */
+    int form;                     /* while rounding */
     int64_t n_chunk, n_range, rows_a_task;
 };
 
@@ -72,8 +76,16 @@ static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
 
 int gemm_q8_has(int type) { return type >= 0 && type < QT_COUNT && QKIND[type].decode; }
 
+/* 16-bit floats as integers: blocks of 32, nothing to decode. */
+static const struct qkind WIDE = { .family = QF_BLOCK, .chunk_bytes = QG_CHUNK * 2 };
+static int is_wide(const struct gemm *p)
+{
+    return p->act == GEMM_ACT_Q8 && p->form == GEMM_B_TENSOR && (p->t->type == QT_F16 || p->t->type == QT_BF16) && p->n_k % QG_SUB == 0 && p->n_row > EXACT_ROWS;
+}
 static const struct qkind *kind_of(const struct gemm *p)
 {
+    if (is_wide(p))
+        return &WIDE;
     return p->act == GEMM_ACT_Q8 && p->form == GEMM_B_TENSOR && gemm_q8_has(p->t->type) ? &QKIND[p->t->type] : NULL;
 }
 static int is_exact(const struct gemm *p)
@@ -98,8 +110,8 @@ void qgemm_scratch_free(struct qgemm_scratch *s)
         return;
     mem_free(s->work);
     mem_free(s->range);
-    mem_free(s->act[0]);
-    mem_free(s->act[1]);
+    for (int i = 0; i < N_FORM; i++)
+        mem_free(s->act[i]);
     mem_free(s->part);
     mem_free(s);
 }
@@ -117,10 +129,11 @@ static struct qgemm_scratch *scratch_new(int n_thread)
     return NULL;
 }
 
-static struct qact *act_reserve(struct qgemm_scratch *s, int form, int64_t n_chunk, int64_t n_a)
+static const size_t FORM_BYTES[N_FORM] = { sizeof(struct qact), sizeof(struct qact), sizeof(struct wact) };
+static void *act_reserve(struct qgemm_scratch *s, int form, int64_t n_chunk, int64_t n_a)
 {
     size_t n, bytes;
-    if (MUL_OVERFLOWS((size_t)n_chunk, (size_t)n_a, &n) || MUL_OVERFLOWS(n, sizeof(struct qact), &bytes))
+    if (MUL_OVERFLOWS((size_t)n_chunk, (size_t)n_a, &n) || MUL_OVERFLOWS(n, FORM_BYTES[form], &bytes))
         return NULL;
     if (s->n_act[form] < n) {
         mem_free(s->act[form]);
@@ -145,9 +158,15 @@ static void round_task(void *ud, int i_task, int i_thread)
     int64_t r1 = min64((i_task + 1) * j->rows_a_task, j->n_a);
     (void)i_thread;
     for (int64_t r = i_task * j->rows_a_task; r < r1; r++)
-        for (int64_t c = 0; c < j->n_chunk; c++)
-            j->g->k->q->quantize(&j->s->act[j->super_block][c * j->n_a + r], p->a + r * p->a_row + c * QG_CHUNK,
-                                 (int)min64(QG_CHUNK, p->n_k - c * QG_CHUNK), j->super_block);
+        for (int64_t c = 0; c < j->n_chunk; c++) {
+            const float *x = p->a + r * p->a_row + c * QG_CHUNK;
+            const int n = (int)min64(QG_CHUNK, p->n_k - c * QG_CHUNK);
+            const int64_t at = c * j->n_a + r;
+            if (j->form == FORM_WIDE)
+                j->g->k->q->round_wide((struct wact *)j->s->act[FORM_WIDE] + at, x, n);
+            else
+                j->g->k->q->quantize((struct qact *)j->s->act[j->form] + at, x, n, j->form == FORM_256);
+        }
 }
 
 /* Rows of A that the products use. */
@@ -161,23 +180,24 @@ static int64_t rows_used(const struct gemm *p)
 
 static int round_rows(struct job *j)
 {
-    int wanted[2] = { 0, 0 };
+    int wanted[N_FORM] = { 0 };
     for (int i = 0; i < j->n_part; i++)
         if (j->s->part[i].kind)
-            wanted[qkind_super(j->s->part[i].kind)] = 1;
-    for (int form = 0; form < 2; form++) {
+            wanted[j->s->part[i].form] = 1;
+    for (int form = 0; form < N_FORM; form++) {
         if (!wanted[form])
             continue;
         if (!act_reserve(j->s, form, j->n_chunk, j->n_a))
             return ILAB_E_NOMEM;
-        j->super_block = form;
+        j->form = form;
         int here = j->n_a * j->first->n_k < SERIAL_ROUND || j->g->n_thread == 1;
         j->rows_a_task = here ? j->n_a : ceil_div(j->n_a, 4 * j->g->n_thread);
         gemm_tasks(j->g, round_task, j, (int)ceil_div(j->n_a, j->rows_a_task), here);
     }
-    for (int i = 0; i < j->n_part; i++)
-        if (j->s->part[i].kind)
-            j->s->part[i].act = j->s->act[qkind_super(j->s->part[i].kind)];
+    for (int i = 0; i < j->n_part; i++) {
+        j->s->part[i].act = j->s->act[j->s->part[i].form];
+        j->s->part[i].act_bytes = (int64_t)FORM_BYTES[j->s->part[i].form];
+    }
     return ILAB_OK;
 }
 
@@ -214,8 +234,8 @@ static inline void fetch_burst(struct ahead *a)
     }
 }
 
-/* Rows col … col+n of W, one chunk, into a tile. */
-static void unpack(const struct job *j, struct work *w, struct qtile *t, const struct part *a, int64_t col, int64_t chunk, int n_sub,
+/* Rows col … col+n of W, one chunk, into tile i of the pair. */
+static void unpack(const struct job *j, struct work *w, int i_tile, const struct part *a, int64_t col, int64_t chunk, int n_sub,
                    struct ahead *ahead)
 {
     const struct tensor *b = a->p->t;
@@ -231,6 +251,11 @@ static void unpack(const struct job *j, struct work *w, struct qtile *t, const s
         row = a->kind->chunk_bytes;
     }
     fetch_burst(ahead);
+    if (a->form == FORM_WIDE) {
+        ops->unpack_wide(&w->wide[i_tile], src, row, n_sub, b->type == QT_BF16);
+        return;
+    }
+    struct qtile *t = &w->tile[i_tile];
     if (ops->unpack[b->type]) {
         int width = ahead->width ? ahead->width : n_sub;
         for (int s = 0; s < n_sub; s += width) {
@@ -334,7 +359,7 @@ static void run_row(const struct job *j, const struct step *st)
     const struct gemm *p = a->p;
     const int64_t row = (int64_t)p->t->row_bytes, col = st->unit * PAIR_COLS;
     const uint8_t *src = pair_at(a, st->unit);
-    const struct qact *act = a->act + (p->row_index ? p->row_index[0] : 0);
+    const struct qact *act = (const struct qact *)(const void *)a->act + (p->row_index ? p->row_index[0] : 0);
     for (int i = 0; i < QG_PAIR; i++)
         j->g->k->q->row[p->t->type](p->c + col + i * KERN_PANEL, p->load_c, act, j->n_a, src + i * KERN_PANEL * row, row, p->n_k);
 }
@@ -348,29 +373,32 @@ static void run_unit(const struct job *j, const struct step *st, struct work *w)
     int64_t pair0 = st->unit / a->n_row_block * a->pairs, pair1 = min64(pair0 + a->pairs, a->n_pair);
     for (int64_t chunk = 0; chunk < a->n_chunk; chunk++) {
         int n_sub = (int)(min64(QG_CHUNK, p->n_k - chunk * QG_CHUNK) / QG_SUB);
-        const struct qact *act = a->act + chunk * j->n_a;
+        const uint8_t *act = a->act + chunk * j->n_a * a->act_bytes;
         for (int64_t pair = pair0; pair < pair1; pair++) {
             int64_t col = pair * PAIR_COLS, n_col = min64(PAIR_COLS, p->n_col - col);
             struct ahead ahead = coming(st, chunk);
             for (int i = 0; i < QG_PAIR && i * KERN_PANEL < n_col; i++)
-                unpack(j, w, &w->tile[i], a, col + i * KERN_PANEL, chunk, n_sub, &ahead);
+                unpack(j, w, i, a, col + i * KERN_PANEL, chunk, n_sub, &ahead);
             if (!streams(a))
                 fetch_next_tile(a, pair0, pair, pair1, chunk);
             for (int64_t r = r0; r < r1; r += QG_ROWS) {
                 float *c[QG_ROWS], edge[QG_ROWS][PAIR_COLS];
-                const struct qact *rows[QG_ROWS];
+                const void *rows[QG_ROWS];
                 int n = (int)min64(QG_ROWS, r1 - r);
                 fetch_burst(&ahead);
                 for (int i = 0; i < QG_ROWS && r + QG_ROWS + i < r1 && !p->row_index; i++)
-                    fetch((const uint8_t *)(act + r + QG_ROWS + i), sizeof *act);
+                    fetch(act + (r + QG_ROWS + i) * a->act_bytes, a->act_bytes);
                 for (int i = 0; i < n; i++) {
                     c[i] = n_col == PAIR_COLS ? p->c + (r + i) * p->c_row + col : edge[i];
-                    rows[i] = act + (p->row_index ? p->row_index[r + i] : r + i);
+                    rows[i] = act + (p->row_index ? p->row_index[r + i] : r + i) * a->act_bytes;
                 }
                 int load = p->load_c || chunk > 0;
                 for (int i = 0; i < n && n_col < PAIR_COLS && load; i++)
                     memcpy(edge[i], p->c + (r + i) * p->c_row + col, (size_t)n_col * sizeof(float));
-                ops->tile(c, load, rows, n, w->tile, n_sub, a->kind);
+                if (a->form == FORM_WIDE)
+                    ops->tile_wide(c, load, (const struct wact *const *)(const void *)rows, n, w->wide, n_sub);
+                else
+                    ops->tile(c, load, (const struct qact *const *)(const void *)rows, n, w->tile, n_sub, a->kind);
                 for (int i = 0; i < n && n_col < PAIR_COLS; i++)
                     memcpy(p->c + (r + i) * p->c_row + col, edge[i], (size_t)n_col * sizeof(float));
             }
@@ -533,7 +561,8 @@ static int prepare(struct job *j, const struct gemm *p, int n)
     for (int i = 0; i < n; i++) {
         if (!qgemm_takes(&p[i]) || p[i].n_row <= 0 || p[i].n_col <= 0)
             continue;
-        j->s->part[j->n_part++] = (struct part){ .p = &p[i], .kind = kind_of(&p[i]) };
+        const struct qkind *kind = kind_of(&p[i]);
+        j->s->part[j->n_part++] = (struct part){ .p = &p[i], .kind = kind, .form = kind == &WIDE ? FORM_WIDE : kind && qkind_super(kind) ? FORM_256 : FORM_32 };
         j->n_a = max64(j->n_a, rows_used(&p[i]));
     }
     if (j->n_part == 0)

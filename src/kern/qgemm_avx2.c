@@ -18,7 +18,8 @@ INLINE __m128i ld128(const void *p) { return _mm_loadu_si128((const __m128i *)p)
 INLINE void put(void *p, __m256i v) { _mm256_store_si256((__m256i *)p, v); }
 
 /* ---- rounding of activations ---- */
-INLINE float round_block(int8_t *q, const float *x, const int n)
+/* The bits of the largest size: as integers they order as the numbers do, NaN above all. */
+INLINE int32_t block_most(const float *x, const int n)
 {
     const __m256i abs_mask = _mm256_set1_epi32(0x7fffffff);
     __m256i m = _mm256_setzero_si256();
@@ -26,7 +27,11 @@ INLINE float round_block(int8_t *q, const float *x, const int n)
         m = _mm256_max_epi32(m, _mm256_and_si256(ld(x + i), abs_mask));
     __m128i h = _mm_max_epi32(_mm256_castsi256_si128(m), _mm256_extracti128_si256(m, 1));
     h = _mm_max_epi32(h, _mm_shuffle_epi32(h, 0x4e));
-    int32_t most = _mm_cvtsi128_si32(_mm_max_epi32(h, _mm_shuffle_epi32(h, 0xb1)));
+    return _mm_cvtsi128_si32(_mm_max_epi32(h, _mm_shuffle_epi32(h, 0xb1)));
+}
+INLINE float round_block(int8_t *q, const float *x, const int n)
+{
+    const int32_t most = block_most(x, n);
     float amax;
     memcpy(&amax, &most, sizeof amax);
     int bad = most > 0x7f7fffff, zero = bad || amax < 1e-30f;
@@ -68,6 +73,25 @@ void qgemm_quantize_avx2(struct qact *d, const float *x, int n, int super_block)
         d->sum16[2 * s + 1] = (int16_t)s1;
         d->u.neg16[2 * s] = -8 * s0;
         d->u.neg16[2 * s + 1] = -8 * s1;
+    }
+}
+
+void qgemm_round_wide_avx2(struct wact *d, const float *x, int n)
+{
+    if (n < QG_CHUNK)
+        memset(d, 0, sizeof *d);
+    for (int s = 0; s * QG_SUB < n; s++, x += QG_SUB) {
+        const int32_t most = block_most(x, QG_SUB);
+        float amax;
+        memcpy(&amax, &most, sizeof amax);
+        const int bad = most > 0x7f7fffff, zero = bad || amax < QG_TINY;
+        const __m256 inverse = _mm256_set1_ps(zero ? 0.0f : WIDE_MOST / amax);
+        for (int h = 0; h < QG_SUB; h += 16) {
+            const __m256i lo = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + h), inverse));
+            const __m256i v = _mm256_packs_epi32(lo, _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + h + 8), inverse)));
+            put(d->q + s * QG_SUB + h, zero ? _mm256_setzero_si256() : _mm256_permute4x64_epi64(v, 0xd8));
+        }
+        d->scale[s] = bad ? NAN : zero ? 0.0f : amax / WIDE_MOST;
     }
 }
 
@@ -134,6 +158,23 @@ INLINE void put_low_halves(float *dst, vi v)
 }
 #include "qgemm_unpack_body.h"
 UNPACK_FULL(, 0)
+
+/* ---- 16-bit floats as integers ---- */
+INLINE vi u_max16(vi a, vi b) { return _mm256_max_epi16(a, b); }
+INLINE vi u_min16(vi a, vi b) { return _mm256_min_epi16(a, b); }
+INLINE vi u_sub16(vi a, vi b) { return _mm256_sub_epi16(a, b); }
+INLINE vi u_sar16(vi a, int n) { return _mm256_srai_epi16(a, n); }
+INLINE vi u_mulhrs(vi a, vi b) { return _mm256_mulhrs_epi16(a, b); }
+/* No shift by lane at this level: each byte is looked up. Those of a table of 0x80 >> i, and 0 beyond, where saturation has set bit 7. */
+INLINE vi w_power(vi d)
+{
+    const __m128i table = _mm_setr_epi8((char)0x80, 0x40, 0x20, 0x10, 8, 4, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+    const vi at = _mm256_adds_epu8(u_or(d, u_shl16(d, 8)), _mm256_set1_epi16(0x726a));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), at);
+}
+/* b where x > n, else a */
+INLINE vi u_where_above(vi a, vi b, vi x, int n) { return _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi32(x, u_set32(n))); }
+#include "qgemm_wide_body.h"
 
 /* ---- tiles and floats ---- */
 typedef __m256 vf;
@@ -326,26 +367,16 @@ static pair_fn *const PAIRS[QF_COUNT][9][MR + 1] = { /* by family and qkind.step
     [QF_BLOCK] = { [8] = PAIR_ENTRY(block_8), [4] = PAIR_ENTRY(block_4), [0] = PAIR_ENTRY(block_0) },
 };
 
-/* Both panels, at most `most` rows at a time. */
-#define EACH_PANEL(most, call) \
-    for (int p = 0; p < QG_PAIR; p++) \
-        for (int i = 0; i < n_row; i += (most)) { \
-            float *part[most]; \
-            int n = n_row - i < (most) ? n_row - i : (most); \
-            for (int m = 0; m < n; m++) \
-                part[m] = c[i + m] + p * KERN_PANEL; \
-            call; \
-        }
-
 static void tile_avx2(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k)
 {
     pair_fn *const *fn = PAIRS[k->family][k->steps];
-    EACH_PANEL(MR, fn[n](part, load, a + i, t + p, k->shift, n_sub))
+    QG_EACH_PANEL(MR, fn[n](part, load, a + i, t + p, k->shift, n_sub))
 }
 
 const struct qgemm_ops qgemm_avx2 = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_avx2, .tile = tile_avx2,
     .values = values_avx2, .round = round_avx2, .unpack = UNPACK_TABLE(),
+    .round_wide = qgemm_round_wide_avx2, .unpack_wide = unpack_wide_level, .tile_wide = qgemm_tile_wide_avx2,
 };
 
 /* ---- with AVX-VNNI ---- */
@@ -381,7 +412,7 @@ static tile_fn *const TILES[QF_COUNT][LANE_ROWS + 1] = TABLE_OF_TILES(ENTRY);
 
 static void tile_vnni(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k)
 {
-    EACH_PANEL(LANE_ROWS, TILES[k->family][n](part, load, a + i, t + p, k->shift, n_sub))
+    QG_EACH_PANEL(LANE_ROWS, TILES[k->family][n](part, load, a + i, t + p, k->shift, n_sub))
 }
 UNPACK_FULL(_offset, 1)
 static void interleave_offset(struct qtile *t, const struct qrow *rows, const struct qkind *k) { interleave(t, rows, k, 0); }
@@ -389,9 +420,21 @@ static void interleave_offset(struct qtile *t, const struct qrow *rows, const st
 static void values_offset(float *v, const struct qtile *t, const struct qkind *k, int n_sub) { tile_values(v, t, k, n_sub, 0); }
 static void round_offset(struct qtile *t, int n_panel, int s, const float *const v[2]) { round_columns(t, n_panel, s, v, 0); }
 
+enum { WIDE_LANES = LANES, WIDE_ROWS = MR, WIDE_STEP = PART_STEP };
+INLINE vi v_pairs(vi s, vi w, vi a) { return _mm256_dpwssd_avx_epi32(s, w, a); }
+#define WIDE_NAME(n) wide_##n
+#include "qgemm_wide_tile_body.h"
+WIDE_FN(1) WIDE_FN(2) WIDE_FN(3)
+static void tile_wide_vnni(float *const *c, int load, const struct wact *const *a, int n_row, const struct wtile *t, int n_sub)
+{
+    static wide_fn *const fn[WIDE_ROWS + 1] = { NULL, wide_1, wide_2, wide_3 };
+    QG_EACH_PANEL(WIDE_ROWS, fn[n](part, load, a + i, t + p, n_sub))
+}
+
 const struct qgemm_ops qgemm_avx2_vnni = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_offset, .tile = tile_vnni, .values = values_offset, .round = round_offset,
     .unpack = UNPACK_TABLE(_offset),
+    .round_wide = qgemm_round_wide_avx2, .unpack_wide = unpack_wide_level, .tile_wide = tile_wide_vnni,
 };
 #ifdef __clang__
 #pragma clang attribute pop

@@ -114,6 +114,17 @@ INLINE void put_low_halves(float *dst, vi v) { _mm512_store_ps(dst, _mm512_cvtph
 #include "qgemm_unpack_body.h"
 UNPACK_FULL(, 1)
 
+/* ---- 16-bit floats as integers ---- */
+INLINE vi u_max16(vi a, vi b) { return _mm512_max_epi16(a, b); }
+INLINE vi u_min16(vi a, vi b) { return _mm512_min_epi16(a, b); }
+INLINE vi u_sub16(vi a, vi b) { return _mm512_sub_epi16(a, b); }
+INLINE vi u_sar16(vi a, int n) { return _mm512_srai_epi16(a, (unsigned)n); }
+INLINE vi u_mulhrs(vi a, vi b) { return _mm512_mulhrs_epi16(a, b); }
+INLINE vi w_power(vi d) { return _mm512_srlv_epi16(_mm512_set1_epi16(0x2000), d); }
+/* b where x > n, else a */
+INLINE vi u_where_above(vi a, vi b, vi x, int n) { return _mm512_mask_mov_epi32(a, _mm512_cmpgt_epi32_mask(x, u_set32(n)), b); }
+#include "qgemm_wide_body.h"
+
 /* ---- tiles and floats ---- */
 typedef __m512 vf;
 INLINE vi u_load(const void *p) { return _mm512_load_si512(p); }
@@ -190,10 +201,22 @@ static void tile_avx512(float *const *c, int load, const struct qact *const *a, 
     TILES[k->family][n_row](c, load, a, t, k->shift, n_sub);
 }
 
+enum { WIDE_LANES = LANES, WIDE_ROWS = QG_ROWS, WIDE_STEP = sizeof(struct wtile) };
+INLINE vi v_pairs(vi s, vi a, vi b) { return _mm512_dpwssd_epi32(s, a, b); }
+#define WIDE_NAME(n) wide_##n
+#include "qgemm_wide_tile_body.h"
+WIDE_FN(1) WIDE_FN(2) WIDE_FN(3) WIDE_FN(4) WIDE_FN(5) WIDE_FN(6)
+static void tile_wide_avx512(float *const *c, int load, const struct wact *const *a, int n_row, const struct wtile *t, int n_sub)
+{
+    static wide_fn *const fn[QG_ROWS + 1] = { NULL, wide_1, wide_2, wide_3, wide_4, wide_5, wide_6 };
+    fn[n_row](c, load, a, t, n_sub);
+}
+
 const struct qgemm_ops qgemm_avx512 = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_avx512, .tile = tile_avx512,
     .values = values_avx512, .round = round_avx512, .unpack = UNPACK_TABLE(),
     .row = { [QT_Q8_0] = qgemv_q8_0_avx512, [QT_Q4_K] = qgemv_q4_k_avx512, [QT_Q6_K] = qgemv_q6_k_avx512 },
+    .round_wide = qgemm_round_wide_avx2, .unpack_wide = unpack_wide_level, .tile_wide = tile_wide_avx512,
 };
 #ifdef __clang__
 #pragma clang attribute pop

@@ -52,6 +52,23 @@ struct qtile {
     float d[KERN_PANEL], dmin[KERN_PANEL];      /* super-block types */
 };
 
+/* Weights of 16-bit floats (F16, BF16) and activations as 16-bit integers; qgemm_wide.c has the maths. */
+enum {
+    WIDE_MOST = 8191,             /* of an activation; 32 products with weights (at most 8188) stay below 2^31 */
+    WIDE_F16 = 127 - 15 - 12,     /* exponent of a block as the file has it → that of its scale as an F32 */
+    WIDE_BF16 = -12,
+    WIDE_NAN = 0x7fc00000
+};
+struct wact {                     /* one row, one chunk; elements beyond n_k are zero */
+    int16_t q[QG_CHUNK];
+    float scale[QG_CHUNK / QG_SUB];
+    int32_t unused[8];            /* nine cache lines */
+};
+struct wtile {                    /* sixteen rows of W, one chunk */
+    int16_t q[QG_CHUNK / 2][KERN_PANEL][2];
+    float d[QG_CHUNK / QG_SUB][KERN_PANEL];
+};
+
 /* Families of types: one kernel each. */
 enum qfamily {
     QF_SUPER32_MIN,               /* sub-blocks of 32, minima: Q4_K Q5_K */
@@ -97,7 +114,22 @@ struct qgemm_ops {
     void (*round)(struct qtile *t, int n_panel, int s, const float *const v[2]);
     /* C[i][0..32) of n_row ≤ QG_ROWS rows c[i] goes on from its content (load) or from 0; t[2] */
     void (*tile)(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k);
+    /* The same three of 16-bit integers: round, unpack, multiply. */
+    void (*round_wide)(struct wact *dst, const float *x, int n);
+    void (*unpack_wide)(struct wtile *t, const uint8_t *src, int64_t row_bytes, int n_sub, int bf16);
+    void (*tile_wide)(float *const *c, int load, const struct wact *const *a, int n_row, const struct wtile *t, int n_sub);
 };
+/* Levels whose kernels take one panel: both panels, at most `most` rows at a time. */
+#define QG_EACH_PANEL(most, call) \
+    for (int p = 0; p < QG_PAIR; p++) \
+        for (int i = 0; i < n_row; i += (most)) { \
+            float *part[most]; \
+            int n = n_row - i < (most) ? n_row - i : (most); \
+            for (int m = 0; m < n; m++) \
+                part[m] = c[i + m] + p * KERN_PANEL; \
+            call; \
+        }
+
 extern const struct qgemm_ops qgemm_ref;
 #ifdef __x86_64__
 extern const struct qgemm_ops qgemm_avx2, qgemm_avx2_vnni, qgemm_avx512; /* the latter two want VNNI */
@@ -105,11 +137,18 @@ extern const struct qgemm_ops qgemm_avx2, qgemm_avx2_vnni, qgemm_avx512; /* the 
     void qgemv_##type##_avx512(float *c, int load, const struct qact *act, int64_t act_step, const uint8_t *src, int64_t row_bytes, int64_t n_k);
 QGEMV(q8_0) QGEMV(q4_k) QGEMV(q6_k)
 void qgemm_quantize_avx2(struct qact *dst, const float *x, int n, int super_block); /* wider registers gain nothing here */
+void qgemm_round_wide_avx2(struct wact *dst, const float *x, int n);
+void qgemm_tile_wide_avx2(float *const *c, int load, const struct wact *const *a, int n_row, const struct wtile *t, int n_sub);
 #endif
 
 #ifdef __aarch64__
 extern const struct qgemm_ops qgemm_neon;
 #endif
+
+/* Scalar twins of the wide products (qgemm_wide.c). */
+void qgemm_round_wide_ref(struct wact *dst, const float *x, int n);
+void qgemm_unpack_wide_ref(struct wtile *t, const uint8_t *src, int64_t row_bytes, int n_sub, int bf16);
+void qgemm_tile_wide_ref(float *const *c, int load, const struct wact *const *a, int n_row, const struct wtile *t, int n_sub);
 
 /* Scalar placing of decoded rows (qgemm_ref.c). */
 void qtile_interleave_ref(struct qtile *t, const struct qrow *rows, const struct qkind *k);

@@ -224,5 +224,6 @@ static void tile_neon(float *const *c, int load, const struct qact *const *a, in
 const struct qgemm_ops qgemm_neon = {
     .quantize = quantize_neon, .interleave = interleave_neon, .tile = tile_neon, .values = values_neon, .round = round_neon,
     .unpack = UNPACK_TABLE(),
+    .round_wide = qgemm_round_wide_ref, .unpack_wide = qgemm_unpack_wide_ref, .tile_wide = qgemm_tile_wide_ref,
 };
 #endif

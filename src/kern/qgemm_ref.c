@@ -142,4 +142,5 @@ static void round_ref(struct qtile *t, int n_panel, int s, const float *const v[
         qtile_round_ref(t + p, s, v[0] + p * KERN_PANEL * KERN_PANEL, v[1] + p * KERN_PANEL * KERN_PANEL, 0);
 }
 
-const struct qgemm_ops qgemm_ref = { .quantize = quantize_ref, .interleave = qtile_interleave_ref, .tile = tile_ref, .round = round_ref };
+const struct qgemm_ops qgemm_ref = { .quantize = quantize_ref, .interleave = qtile_interleave_ref, .tile = tile_ref, .round = round_ref,
+                                     .round_wide = qgemm_round_wide_ref, .unpack_wide = qgemm_unpack_wide_ref, .tile_wide = qgemm_tile_wide_ref };
