@@ -333,18 +333,18 @@ static void fetch_first(const struct step *st)
     fetch_burst(&all);
 }
 
-/* With many: all of the next pair's chunk, while the rows of A pass by. */
-static void fetch_next_tile(const struct part *a, int64_t pair0, int64_t pair, int64_t pair1, int64_t chunk)
+/* With many: the next pair's chunk, row by row, while the rows of A pass by. */
+static struct ahead next_tile(const struct part *a, int64_t pair0, int64_t pair, int64_t pair1, int64_t chunk, int64_t n_rows)
 {
-    const struct tensor *b = a->p->t;
-    int64_t row = (int64_t)b->row_bytes;
+    const int64_t row = (int64_t)a->p->t->row_bytes, n_burst = max64(1, n_rows / QG_ROWS);
     if (++pair == pair1) {
         pair = pair0;
         chunk++;
     }
-    if (chunk < a->n_chunk)
-        for (int64_t i = pair * PAIR_COLS; i < min64((pair + 1) * PAIR_COLS, a->p->n_col); i++)
-            fetch((const uint8_t *)b->data + i * row + chunk * a->kind->chunk_bytes, a->kind->chunk_bytes);
+    if (chunk >= a->n_chunk)
+        return (struct ahead){ 0 };
+    return (struct ahead){ pair_at(a, pair) + chunk * a->kind->chunk_bytes, pair_rows(a, pair), ceil_div(PAIR_COLS, n_burst), row,
+                           min64(a->kind->chunk_bytes, row - chunk * a->kind->chunk_bytes), 0 };
 }
 
 static int by_row(const struct job *j, const struct step *st)
@@ -380,14 +380,14 @@ static void run_unit(const struct job *j, const struct step *st, struct work *w)
             for (int i = 0; i < QG_PAIR && i * KERN_PANEL < n_col; i++)
                 unpack(j, w, i, a, col + i * KERN_PANEL, chunk, n_sub, &ahead);
             if (!streams(a))
-                fetch_next_tile(a, pair0, pair, pair1, chunk);
+                ahead = next_tile(a, pair0, pair, pair1, chunk, r1 - r0);
             for (int64_t r = r0; r < r1; r += QG_ROWS) {
                 float *c[QG_ROWS], edge[QG_ROWS][PAIR_COLS];
                 const void *rows[QG_ROWS];
                 int n = (int)min64(QG_ROWS, r1 - r);
                 fetch_burst(&ahead);
-                for (int i = 0; i < QG_ROWS && r + QG_ROWS + i < r1 && !p->row_index; i++)
-                    fetch(act + (r + QG_ROWS + i) * a->act_bytes, a->act_bytes);
+                for (int i = 0; i < QG_ROWS && r + QG_ROWS + i < r1 && !p->row_index && a->form != FORM_WIDE; i++) /* of the wide ones the hardware keeps up */
+                    fetch(act + (r + QG_ROWS + i) * (int64_t)sizeof(struct qact), sizeof(struct qact));
                 for (int i = 0; i < n; i++) {
                     c[i] = n_col == PAIR_COLS ? p->c + (r + i) * p->c_row + col : edge[i];
                     rows[i] = act + (p->row_index ? p->row_index[r + i] : r + i) * a->act_bytes;
