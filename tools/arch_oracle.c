@@ -184,7 +184,7 @@ static int our_rows(struct gemm_ctx *g, struct model *m, const struct adapter *a
         k = *step < n - at ? *step : n - at;
         if (step[1]) step++;
         const struct segment seg = { 0, k, at, pages };
-        const struct batch b = { .n_row = k, .id = id + at, .n_seg = 1, .seg = &seg };
+        const struct batch b = { .n_row = k, .id = id + at, .n_seg = 1, .seg = &seg, .n_prompt = k };
         embed_rows(gemm_kern(g), m, &b, 0, k, a.x);
         for (int l = 0; l < hp->n_layer; l++) {
             layer_forward(g, m, ad, l, l, &b, &a, a.x);

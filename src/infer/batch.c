@@ -32,6 +32,7 @@ struct slot {
     int started;                   /* its shared beginning is decided */
     struct kv_seq kv;
     struct ids ids;                /* prompt, then generated */
+    int n_given;                   /* ids of the prompt, and those that a constraint put behind it at once */
     int limit, n_pages;            /* most ids; pages set aside */
     struct rng rng;
     struct constraint *constraint;
@@ -40,7 +41,7 @@ struct slot {
     int n_row, row0, n_draft;      /* of this step; proposed ids among the rows */
     int stale;                     /* the rows behind the one just used were fed other ids than the sequence got */
 };
-struct cached { struct ids ids; struct kv_seq kv; uint64_t used; };
+struct cached { struct ids ids; struct kv_seq kv; uint64_t used; int n_given; };
 /* at: prompt index whose log-probability the row gives; -1: choose the next id, when `ahead` proposed ids come before it. */
 struct want { int32_t row; int slot, at, ahead; };
 struct batcher {
@@ -51,6 +52,7 @@ struct batcher {
     struct cached cache[CACHE_SEQS]; int n_cache;
     uint64_t clock;
     int max_pos, n_pages, n_pages_taken;
+    int given_only;                /* rows of given and of generated ids are computed differently: only the former are shared */
     int32_t id[BATCH_MAX_ROWS];
     struct want want[BATCH_MAX_ROWS]; int n_want;
     struct segment seg[BATCH_MAX_SEQ];
@@ -59,6 +61,13 @@ struct batcher {
 
 static int pages_for(int n_pos) { return (n_pos + KERN_PANEL - 1) / KERN_PANEL; }
 static int min_int(int a, int b) { return a < b ? a : b; }
+
+/* 1: products with weights of 16-bit floats, which are faster and rounded for given text (struct batch, n_prompt) */
+static int prompts_differ(const struct model *m) {
+    int n = 0;
+    for (int i = 0; i < m->n_weight; i++) n += m->weight[i].t.n_dim > 1 && (m->weight[i].t.type == QT_F16 || m->weight[i].t.type == QT_BF16);
+    return n > 0 && m->act == GEMM_ACT_Q8;
+}
 
 struct batcher *batcher_new(struct engine *en, int max_seq, int max_positions, ilab_err *e) {
     if (max_seq < 1 || max_seq > BATCH_MAX_SEQ || max_positions < 1 || max_positions > 1 << 25) {
@@ -71,6 +80,7 @@ struct batcher *batcher_new(struct engine *en, int max_seq, int max_positions, i
         b->en = en;
         b->max_seq = max_seq;
         b->max_pos = max_positions;
+        b->given_only = prompts_differ(en->model);
         b->n_pages = pages_for(max_positions) + 2 * max_seq; /* a partial page each, and its copy when shared */
         b->slot = mem_calloc((size_t)max_seq, sizeof *b->slot);
         if (!b->slot) rc = err_set(e, ILAB_E_NOMEM, "not enough memory for a batch");
@@ -122,7 +132,7 @@ static void cache_take(struct batcher *b, struct slot *s) {
     }
     if (!worth) return;
     if (b->n_cache == CACHE_SEQS) cache_drop_oldest(b);
-    b->cache[b->n_cache++] = (struct cached){ s->ids, s->kv, ++b->clock };
+    b->cache[b->n_cache++] = (struct cached){ s->ids, s->kv, ++b->clock, s->n_given };
     memset(&s->ids, 0, sizeof s->ids);
     memset(&s->kv, 0, sizeof s->kv);
 }
@@ -310,7 +320,13 @@ static int admit(struct batcher *b, struct slot *s, const struct request *rq, st
     if (!ok) return err_set(e, ILAB_E_NOMEM, "not enough memory for a sequence of %d tokens", s->limit);
     int rc = model_rope_reserve(b->en->model, s->limit, e);
     if (!rc && s->constraint && rq->max_tokens > 0) rc = settle(b, s, e);
+    s->n_given = (int)s->ids.n;
     return rc;
+}
+
+/* Ids at the beginning of s that another sequence has, too, and whose pages would be the very same. */
+static int shared(const struct batcher *b, const struct ids *other, int n_given, const struct slot *s, int most) {
+    return common(other, &s->ids, b->given_only ? min_int(most, n_given) : most);
 }
 
 /* Starts a slot from the longest beginning that another sequence or the cache holds. 0: rather wait a step, because a running
@@ -320,7 +336,7 @@ static int start(struct batcher *b, struct slot *s, ilab_err *e) {
     if (s->rq->want_prompt_logp) most = min_int(most, s->rq->logp_from - 1);
     const struct kv_seq *from = NULL;
     for (int i = 0; i < b->n_cache; i++) {
-        int n = common(&b->cache[i].ids, &s->ids, most);
+        int n = shared(b, &b->cache[i].ids, b->cache[i].n_given, s, most);
         if (n > best) {
             best = n;
             from = &b->cache[i].kv;
@@ -330,7 +346,7 @@ static int start(struct batcher *b, struct slot *s, ilab_err *e) {
     for (int i = 0; i < b->max_seq; i++) {
         struct slot *t = &b->slot[i];
         if (!t->rq || !t->started) continue;
-        int n = common(&t->ids, &s->ids, most), have = min_int(n, t->kv.n_pos);
+        int n = shared(b, &t->ids, t->n_given, s, most), have = min_int(n, t->kv.n_pos);
         if (n > coming) coming = n;
         if (have > best) {
             best = have;
@@ -364,7 +380,7 @@ static int propose(const struct batcher *b, struct slot *s, int room) {
 static int feed(struct batcher *b, int i_slot, int room, struct batch *batch, ilab_err *e) {
     struct slot *s = &b->slot[i_slot];
     int pos = s->kv.n_pos, n = min_int((int)s->ids.n - pos, b->step.max_row - batch->n_row), n_prompt = s->rq->n_prompt;
-    s->n_draft = n == 1 && (int)s->ids.n == pos + 1 && room > 0 ? propose(b, s, min_int(room, b->step.max_row - batch->n_row - n)) : 0;
+    s->n_draft = n == 1 && (int)s->ids.n == pos + 1 && pos >= s->n_given && room > 0 ? propose(b, s, min_int(room, b->step.max_row - batch->n_row - n)) : 0;
     s->stale = 0;
     n += s->n_draft;
     int rc = n > 0 ? reserve(b, s, pos + n, e) : 0;
@@ -383,7 +399,11 @@ static int feed(struct batcher *b, int i_slot, int room, struct batch *batch, il
     return 0;
 }
 
-/* Rows of all running sequences: first those that decode, then the chunks. */
+/* Generated ids one by one, several at once (put there by a constraint), given ones. */
+enum { DECODES, FORCED, GIVEN, N_PASS };
+static int pass_of(const struct slot *s) { return s->kv.n_pos < s->n_given ? GIVEN : (int)s->ids.n - s->kv.n_pos > 1 ? FORCED : DECODES; }
+
+/* Rows of all running sequences, pass by pass. */
 static int gather(struct batcher *b, struct batch *batch, ilab_err *e) {
     *batch = (struct batch){ .id = b->id, .seg = b->seg };
     b->n_want = 0;
@@ -396,13 +416,17 @@ static int gather(struct batcher *b, struct batch *batch, ilab_err *e) {
     }
     int n_running = 0;
     for (int i = 0; i < b->max_seq; i++) n_running += b->slot[i].rq && b->slot[i].started;
-    for (int chunks = 0; chunks < 2; chunks++)
+    int n_generated = 0;
+    for (int pass = 0; pass < N_PASS; pass++) {
+        n_generated = batch->n_row;
         for (int i = 0; i < b->max_seq; i++) {
             struct slot *s = &b->slot[i];
-            if (!s->rq || !s->started || ((int)s->ids.n - s->kv.n_pos > 1) != chunks) continue;
+            if (!s->rq || !s->started || pass_of(s) != pass) continue;
             int rc = feed(b, i, LOOKUP_ROWS / n_running - 1, batch, e);
             if (rc) return rc;
         }
+    }
+    batch->n_prompt = batch->n_row - n_generated;
     return 0;
 }
 

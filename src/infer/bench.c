@@ -34,7 +34,7 @@ static int state_init(struct bench_state *s, struct engine *en, int n_seq, int n
 }
 
 /* n_row random ids for each of the sequences [first, first + n); logits of each one's last row when asked. */
-static int feed(struct bench_state *s, int first, int n, int n_row, int logits, ilab_err *e) {
+static int feed(struct bench_state *s, int first, int n, int n_row, int prompt, int logits, ilab_err *e) {
     int32_t id[BATCH_MAX_ROWS];
     struct segment seg[BATCH_MAX_SEQ];
     const int n_vocab = s->step.en->model->hp.n_vocab;
@@ -46,7 +46,7 @@ static int feed(struct bench_state *s, int first, int n, int n_row, int logits, 
         q->n_pos += n_row;
     }
     for (int i = 0; i < n * n_row; i++) id[i] = (int32_t)rng_below(&s->rng, (uint32_t)n_vocab);
-    int failed = stepper_forward(&s->step, s->kv, &(struct batch){ .n_row = n * n_row, .id = id, .n_seg = n, .seg = seg }, e);
+    int failed = stepper_forward(&s->step, s->kv, &(struct batch){ .n_row = n * n_row, .id = id, .n_seg = n, .seg = seg, .n_prompt = prompt ? n * n_row : 0 }, e);
     if (failed) return failed;
     for (int at = 0; logits && at < n; at += STEP_LOGIT_ROWS) {
         int32_t row[STEP_LOGIT_ROWS];
@@ -64,7 +64,7 @@ static int feed_prompt(struct bench_state *s, int i_seq, int n, ilab_err *e) {
     const int most = s->step.max_row;
     for (int at = 0; at < n && !rc; at += most) {
         const int rows = n - at < most ? n - at : most;
-        rc = feed(s, i_seq, 1, rows, at + rows == n, e);
+        rc = feed(s, i_seq, 1, rows, 1, at + rows == n, e);
         watch_at(&watch, at + rows, "tokens");
     }
     watch_end(&watch);
@@ -77,7 +77,7 @@ static int generate(struct bench_state *s, int n_seq, int n, ilab_err *e) {
     struct watch watch;
     watch_begin(&watch, s->step.en, n_seq > 1 ? "batch" : "generation", n);
     for (int i = 0; i < n && !rc; i++) {
-        rc = feed(s, 0, n_seq, 1, 1, e);
+        rc = feed(s, 0, n_seq, 1, 0, 1, e);
         watch_at(&watch, i + 1, "tokens");
     }
     watch_end(&watch);
@@ -106,7 +106,7 @@ int engine_bench(struct engine *en, const struct bench_opts *o, struct bench_res
     struct timed prompt = { .n = 0 }, gen = { .n = 0 }, batch = { .n = 0 };
     const int n_seq = o->n_batch > 1 ? o->n_batch : 1, n_pos = o->n_prompt + o->n_gen + 1;
     int rc = state_init(&s, en, n_seq, n_pos, e);
-    if (!rc) rc = feed(&s, 0, 1, 1, 1, e); /* weights into memory, threads awake */
+    if (!rc) rc = feed(&s, 0, 1, 1, 0, 1, e); /* weights into memory, threads awake */
     for (int round = 0; !rc && round < o->rounds; round++) {
         forget(&s);
         double t0 = now_seconds();

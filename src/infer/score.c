@@ -31,7 +31,7 @@ static int score_with(struct stepper *st, struct kv_pool *kv, const int32_t *id,
             break;
         }
         struct segment seg = { 0, n_row, pos, seq.page };
-        rc = stepper_forward(st, kv, &(struct batch){ .n_row = n_row, .id = id + pos, .n_seg = 1, .seg = &seg }, e);
+        rc = stepper_forward(st, kv, &(struct batch){ .n_row = n_row, .id = id + pos, .n_seg = 1, .seg = &seg, .n_prompt = n_row }, e);
         if (rc) break;
         seq.n_pos += n_row;
         if (part) watch_at(part->watch, (int64_t)(part->from + part->bytes * seq.n_pos / (n - 1)), "bytes");

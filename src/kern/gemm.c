@@ -459,12 +459,31 @@ static void run_tensor_rows(struct gemm_ctx *g, const struct gemm *p)
     run_exact(g, &q);
 }
 
+/* Exact rows of C, then the others. */
+static void run_parts(struct gemm_ctx *g, const struct gemm *p, int64_t n_exact)
+{
+    struct gemm part = *p;
+    part.n_row = n_exact;
+    part.n_wide = 0;
+    gemm_run(g, &part);
+    part = *p;
+    part.n_row -= n_exact;
+    part.c += n_exact * p->c_row;
+    if (p->row_index)
+        part.row_index += n_exact;
+    else
+        part.a += n_exact * p->a_row;
+    gemm_run(g, &part);
+}
+
 void gemm_run_group(struct gemm_ctx *g, const struct gemm *p, int n)
 {
     int n_taken = 0;
     for (int i = 0; i < n; i++)
         if (qgemm_takes(&p[i]))
             n_taken++;
+        else if (qgemm_exact_rows(&p[i]) > 0)
+            run_parts(g, &p[i], qgemm_exact_rows(&p[i]));
         else if (p[i].form == GEMM_B_TENSOR_ROWS)
             run_tensor_rows(g, &p[i]);
         else

@@ -73,7 +73,7 @@ const struct kern *kern_get(unsigned cpu);
 enum gemm_act {
     GEMM_ACT_F32, /* as they are: B is dequantised; the exact chain of fused multiply-adds (training, tests) */
     GEMM_ACT_Q8   /* rounded to 8 bits in blocks of 32, integer products (qgemm.c has the order); inference. B of type F32,
-                   * F16, BF16 falls back to GEMM_ACT_F32 (not in GEMM_B_TENSOR_ROWS) */
+                   * F16, BF16 falls back to GEMM_ACT_F32 (not in GEMM_B_TENSOR_ROWS), but for rows of n_wide */
 };
 /* B comes in one of three forms. */
 enum gemm_b {
@@ -93,6 +93,8 @@ struct gemm {
     const float *b; int64_t b_row;
     const struct tensor *t;
     enum gemm_act act;
+    int64_t n_wide;                    /* With GEMM_ACT_Q8 and B of type F16 or BF16 (n_k a multiple of 32): the last n_wide rows of C are products
+                                        * of 14-bit integers, about twice as fast for many rows (qgemm_wide.c) */
     const int32_t *row_index;          /* NULL, or [n_row]: row i of the product is row row_index[i] of A; C stays compact */
 };
 /* Runs on all threads of the pool (NULL: here). Scratch memory is the context's. */

@@ -80,8 +80,11 @@ int gemm_q8_has(int type) { return type >= 0 && type < QT_COUNT && QKIND[type].d
 static const struct qkind WIDE = { .family = QF_BLOCK, .chunk_bytes = QG_CHUNK * 2 };
 static int is_wide(const struct gemm *p)
 {
-    return p->act == GEMM_ACT_Q8 && p->form == GEMM_B_TENSOR && (p->t->type == QT_F16 || p->t->type == QT_BF16) && p->n_k % QG_SUB == 0 && p->n_row > EXACT_ROWS;
+    return p->n_wide > 0 && p->act == GEMM_ACT_Q8 && p->form == GEMM_B_TENSOR && p->a_col == 1 && (p->t->type == QT_F16 || p->t->type == QT_BF16) &&
+           p->n_k % QG_SUB == 0;
 }
+int64_t qgemm_exact_rows(const struct gemm *p) { return is_wide(p) ? max64(0, p->n_row - p->n_wide) : 0; }
+
 static const struct qkind *kind_of(const struct gemm *p)
 {
     if (is_wide(p))
@@ -100,7 +103,7 @@ int qgemm_takes(const struct gemm *p)
 {
     if (p->form != GEMM_B_TENSOR || p->a_col != 1 || p->n_k <= 0 || p->n_k % qtype_info(p->t->type)->elems)
         return 0;
-    return kind_of(p) || is_exact(p);
+    return !qgemm_exact_rows(p) && (kind_of(p) || is_exact(p));
 }
 
 /* ---- scratch ---- */

@@ -162,6 +162,8 @@ void qtile_round_ref(struct qtile *t, int s, const float *v0, const float *v1, i
 
 /* 1: a product that qgemm_run takes: B quantised and A to be rounded, or few rows of A and B of floats. The rest is for gemm.c. */
 int qgemm_takes(const struct gemm *p);
+/* Rows of C that are exact although the others are products of 14-bit integers: such a product is two. 0: it is one. */
+int64_t qgemm_exact_rows(const struct gemm *p);
 struct qgemm_scratch;
 struct qvalues_work;
 void qgemm_run(struct gemm_ctx *g, const struct gemm *p, int n);

@@ -81,7 +81,10 @@ void lora_add(const struct layer_job *j, int kind, const float *x, float *y)
 void products_run(const struct layer_job *j, const struct product *p, int n, const float *x)
 {
     struct gemm group[3] = { 0 };
-    for (int i = 0; i < n; i++) group[i] = linear_gemm(p[i].w, x, j->b->n_row, p[i].y, p[i].load, j->m->act);
+    for (int i = 0; i < n; i++) {
+        group[i] = linear_gemm(p[i].w, x, j->b->n_row, p[i].y, p[i].load, j->m->act);
+        group[i].n_wide = j->b->n_prompt;
+    }
     if (n == 1) gemm_run(j->g, group);
     else gemm_run_group(j->g, group, n);
     for (int i = 0; i < n && j->lo; i++) lora_add(j, p[i].kind, x, p[i].y);

@@ -164,7 +164,8 @@ int model_write_mix(struct model *m, const struct adapter *a, int mix, struct po
 /* Rows of a batch belong to segments: consecutive rows of one sequence at consecutive positions. */
 struct segment { int row0, n_row, pos0; void *const *page; /* KV pages of the sequence; see kern.h */ };
 struct batch { int n_row; const int32_t *id; int n_seg; const struct segment *seg;
-               int kv_type; /* element type of the pages; 0: F32 */ size_t kv_step; /* attn_seq.step of the pages; 0: packed */ };
+               int kv_type; /* element type of the pages; 0: F32 */ size_t kv_step; /* attn_seq.step of the pages; 0: packed */
+               int n_prompt; /* the last rows are text that was given, not generated: gemm.n_wide of their products in the layers */ };
 /* A mixture of experts: rows of the batch sorted by expert. E experts, U of them a token. */
 struct moe_acts {
     float *prob;                 /* [T,E] router, softmax */

@@ -135,6 +135,14 @@ static void experts_lora(const struct some *s, int part, const float *x, const i
     }
 }
 
+/* How many of n sorted places of one expert are rows of prompts: the last ones, as rows ascend. */
+static int prompt_rows(const struct batch *b, const int32_t *row, int n)
+{
+    int n_wide = 0;
+    while (n_wide < n && row[n - 1 - n_wide] >= b->n_row - b->n_prompt) n_wide++;
+    return n_wide;
+}
+
 static void some_experts(const struct layer_job *j, const float *x, int e0, int e1)
 {
     const struct hparams *hp = &j->m->hp;
@@ -148,7 +156,7 @@ static void some_experts(const struct layer_job *j, const float *x, int e0, int 
         for (int part = EXPERT_GATE; part <= EXPERT_UP && rows; part++)
             a->job[n++] = (struct gemm){ .n_row = rows, .n_col = f, .n_k = c, .c = (part == EXPERT_GATE ? a->gate : a->up) + (at - s.base) * f,
                                          .c_row = f, .a = x, .a_row = c, .a_col = 1, .form = GEMM_B_TENSOR, .t = &j->w->expert[part][e],
-                                         .act = j->m->act, .row_index = a->row + at };
+                                         .act = j->m->act, .n_wide = prompt_rows(j->b, a->row + at, rows), .row_index = a->row + at };
     }
     if (!n) return;
     gemm_run_group(j->g, a->job, n);
@@ -161,7 +169,7 @@ static void some_experts(const struct layer_job *j, const float *x, int e0, int 
         if (rows)
             a->job[n++] = (struct gemm){ .n_row = rows, .n_col = c, .n_k = f, .c = a->down + at * c, .c_row = c, .a = a->act, .a_row = f,
                                          .a_col = 1, .form = GEMM_B_TENSOR, .t = &j->w->expert[EXPERT_DOWN][e], .act = j->m->act,
-                                         .row_index = a->iota + (at - begin) };
+                                         .n_wide = prompt_rows(j->b, a->row + at, rows), .row_index = a->iota + (at - begin) };
     }
     gemm_run_group(j->g, a->job, n);
     experts_lora(&s, EXPERT_DOWN, a->act, a->iota, a->down + begin * c);
