@@ -7,7 +7,7 @@
  * below 32 · 8188 · 8191 < 2^31: exact, in any order. An element of C is one chain over ascending blocks that starts from 0 or C:
  *   acc = fma((float)Σ q·a, d·d_a, acc).
  * The error beside the exact product is below that of rounding A to F16 (11 bits for each element): docs/MODEL.md.
- * A block with an infinity or a NaN has the scale NaN. BF16 blocks below 2^-113 and rows of A below QG_TINY count as zero.
+ * A block with an infinity or a NaN has the scale NaN. BF16 blocks below 2^-114 and blocks of A below QG_TINY count as zero.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "qgemm_impl.h"
 

@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -53,14 +54,29 @@ static inline struct model *fixture_model(const struct tokenizer *t, int n_ctx) 
     return m;
 }
 
-static inline void fixture_open(struct fixture *f, int n_threads, int n_ctx) {
+/* type: QT_F32, or a type to which the matrices are rounded; then the model runs as large ones do, straight from the file. */
+static inline void fixture_open_in(struct fixture *f, int n_threads, int n_ctx, int type) {
     ilab_err e = { 0 };
     f->pool = pool_new(n_threads);
     f->gemm = gemm_ctx_new(kern_get(cpu_detect()), f->pool);
     f->tokenizer = fixture_tokenizer();
     f->model = fixture_model(f->tokenizer, n_ctx);
+    if (type != QT_F32) {
+        char path[] = "/tmp/ilab_fixture_XXXXXX";
+        struct gguf *g;
+        const int fd = mkstemp(path);
+        assert_true(fd >= 0);
+        close(fd);
+        must(model_write(f->model, NULL, type, path, NULL, NULL, &e), &e);
+        model_free(f->model);
+        must(model_gguf_open(&g, path, &e), &e);
+        must(model_open_gguf(&f->model, g, 0, f->gemm, &e), &e);
+        f->model->act = GEMM_ACT_Q8;
+        unlink(path);
+    }
     must(engine_wrap(&f->engine, f->gemm, f->model, f->tokenizer, NULL, &e), &e);
 }
+static inline void fixture_open(struct fixture *f, int n_threads, int n_ctx) { fixture_open_in(f, n_threads, n_ctx, QT_F32); }
 
 static inline void fixture_close(struct fixture *f) {
     engine_free(f->engine);

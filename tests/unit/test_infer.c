@@ -177,8 +177,27 @@ static void same_completion(const struct completion *a, const struct completion 
     assert_int_equal(a->finish, b->finish);
 }
 
-static void test_batch_results_do_not_depend_on_company_threads_or_cache(void **state) {
-    (void)state;
+/* The next turn of a conversation: what was generated is given now. Alone, and behind the first turn in the same batcher. */
+static void check_next_turn(struct fixture *f, const struct request *rq, const struct completion *first, struct batcher *b) {
+    struct completion alone, behind;
+    struct ids ids = { 0 };
+    ilab_err e = { 0 };
+    for (int i = 0; i < rq->n_prompt; i++) assert_int_equal(ids_push(&ids, rq->prompt[i]), 0);
+    for (int i = 0; i < first->n; i++) assert_int_equal(ids_push(&ids, first->id[i]), 0);
+    for (int i = 0; i < 9; i++) assert_int_equal(ids_push(&ids, 20 + i), 0);
+    struct request next = { .prompt = ids.v, .n_prompt = (int)ids.n, .max_tokens = 12, .sample = SAMPLE_OPTS_INIT, .n_top = 2 };
+    struct batcher *own = batcher_new(f->engine, 1, N_CTX, &e);
+    must(batcher_run(own, &next, 1, &alone, &e), &e);
+    must(batcher_run(b, &next, 1, &behind, &e), &e);
+    assert_true(behind.n_prompt_cached > 0);
+    same_completion(&alone, &behind);
+    completion_release(&alone);
+    completion_release(&behind);
+    batcher_free(own);
+    ids_release(&ids);
+}
+
+static void check_company(int type) {
     struct completion alone[N_REQ], c[N_REQ];
     struct ids ids[N_REQ];
     struct request rq[N_REQ];
@@ -186,13 +205,14 @@ static void test_batch_results_do_not_depend_on_company_threads_or_cache(void **
     int cached = 0;
     for (int threads = 1; threads <= 2; threads++) {
         struct fixture f;
-        fixture_open(&f, threads, N_CTX);
+        fixture_open_in(&f, threads, N_CTX, type);
         make_requests(&f, ids, rq);
         for (int i = 0; i < N_REQ && threads == 1; i++) {
             struct batcher *b = batcher_new(f.engine, 1, N_CTX, &e);
             must(batcher_run(b, &rq[i], 1, &alone[i], &e), &e);
             assert_true(alone[i].n > 0);
             assert_int_equal(alone[i].n_prompt_cached, 0);
+            if (i == 1 || i == 6) check_next_turn(&f, &rq[i], &alone[i], b);
             batcher_free(b);
         }
         static const struct { int seqs, positions; } SHAPE[] = { { 8, 8 * N_CTX }, { 3, N_CTX }, { 1, N_CTX }, { 11, 11 * N_CTX } };
@@ -215,6 +235,12 @@ static void test_batch_results_do_not_depend_on_company_threads_or_cache(void **
     assert_true(cached > 0);
     print_message("prompt positions taken from other sequences or the cache: %d\n", cached);
     for (int i = 0; i < N_REQ; i++) completion_release(&alone[i]);
+}
+
+static void test_batch_results_do_not_depend_on_company_threads_or_cache(void **state) {
+    (void)state;
+    check_company(QT_F32);
+    check_company(QT_F16); /* given and generated ids are computed differently */
 }
 
 static void test_batch_prompts_of_one_run_share_their_beginning(void **state) {
