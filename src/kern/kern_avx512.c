@@ -230,61 +230,101 @@ static inline __attribute__((always_inline)) void pack_halves(float *dst, const 
     pack(dst + whole * KERN_PANEL, src + 2 * whole, row_bytes, n_col, n_k - whole, from, 0);
 }
 
-/* The same, as halves: dst[pair][2][16], k and k + 8 of each sixteen a pair. Two rows a register, so that a permutation suffices. */
-static inline __attribute__((always_inline)) void order_halves_32(uint16_t *dst, const uint8_t *src, int64_t row_bytes)
-{
-    const __m512i order = _mm512_setr_epi64(0, 1, 4, 5, 2, 3, 6, 7);
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++, src += 32) {
-        __m512i t[8];
-#pragma GCC unroll 8
-        for (int j = 0; j < 8; j++)
-            t[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)(src + j * row_bytes))),
-                                      _mm256_loadu_si256((const __m256i *)(const void *)(src + (j + 8) * row_bytes)), 1);
-        transpose_words(t);
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++)
-            _mm512_store_si512(dst + (8 * h + i) * 2 * KERN_PANEL, _mm512_permutexvar_epi64(order, t[i]));
-    }
-}
-
-/* A few columns of k of both panels are unpacked to the stack at a time, then go through two chains of sixteen columns: the
- * latency of the chains hides behind the unpacking of the next ones. */
-static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
-                                                       const uint8_t *ahead, int64_t n_ahead, const enum pack_from from)
+/* F32, a pair of panels: a few columns of k of both are unpacked to the stack at a time, then go through two chains of sixteen columns:
+ * the latency of the chains hides behind the unpacking of the next ones. */
+static inline void gemv_f32(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k, const uint8_t *ahead,
+                            int64_t n_ahead)
 {
     enum { STEP = 32, ROW_AHEAD = 256 };
     const int64_t burst = (n_ahead * STEP / 2 + n_k - 1) / n_k;
-    union { float f[2][STEP * KERN_PANEL]; uint16_t h[2][STEP * KERN_PANEL]; } b __attribute__((aligned(64)));
+    float b[2][STEP * KERN_PANEL] __attribute__((aligned(64)));
     __m512 acc[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
     if (load_c) {
         acc[0] = _mm512_loadu_ps(c);
         acc[1] = _mm512_loadu_ps(c + 16);
     }
-    for (int64_t k = 0; k < n_k; k += STEP, src += from == FROM_F32 ? 4 * STEP : 2 * STEP) {
+    for (int64_t k = 0; k < n_k; k += STEP, src += 4 * STEP) {
         for (int p = 0; p < 2; p++) {
             for (int64_t i = 0; i < burst && n_ahead > 0; i++, n_ahead--, ahead += 64)
                 __builtin_prefetch(ahead);
             for (int j = 0; !burst && j < KERN_PANEL; j++)
                 __builtin_prefetch(src + (16 * p + j) * row_bytes + ROW_AHEAD, 0, 2);
-            if (from == FROM_F32)
-                pack(b.f[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, from, 1);
-            else
-                order_halves_32(b.h[p], src + 16 * p * row_bytes, row_bytes);
+            pack(b[p], src + 16 * p * row_bytes, row_bytes, KERN_PANEL, STEP, FROM_F32, 1);
         }
 #pragma GCC unroll 32
         for (int i = 0; i < STEP; i++) {
-            const int at = from == FROM_F32 ? i : i / 16 * 16 + i % 8 * 2 + i / 8 % 2; /* where k + i stands */
-            __m512 x = _mm512_set1_ps(a[k + i]), w[2];
-            for (int p = 0; p < 2; p++)
-                w[p] = from == FROM_F32 ? _mm512_load_ps(b.f[p] + at * KERN_PANEL)
-                                        : widen(_mm256_load_si256((const __m256i *)(const void *)(b.h[p] + at * KERN_PANEL)), from);
-            acc[0] = _mm512_fmadd_ps(x, w[0], acc[0]);
-            acc[1] = _mm512_fmadd_ps(x, w[1], acc[1]);
+            __m512 x = _mm512_set1_ps(a[k + i]);
+            acc[0] = _mm512_fmadd_ps(x, _mm512_load_ps(b[0] + i * KERN_PANEL), acc[0]);
+            acc[1] = _mm512_fmadd_ps(x, _mm512_load_ps(b[1] + i * KERN_PANEL), acc[1]);
         }
     }
     _mm512_storeu_ps(c, acc[0]);
     _mm512_storeu_ps(c + 16, acc[1]);
+}
+
+/* Halves: sixteen columns of k of a panel are turned and go through the chain without leaving the registers. Eight lines, `step` bytes apart,
+ * are fetched meanwhile, one at a time: bursts hold the core up. */
+enum { HALVES_STEP = 16, HALVES_LINES = 8 };
+static inline __attribute__((always_inline)) __m512 halves_16(__m512 acc, const float *a, const uint8_t *src, int64_t row_bytes,
+                                                              const uint8_t *ahead, int64_t step, const enum pack_from from)
+{
+    const __m512i first = _mm512_setr_epi64(0, 1, 4, 5, 0, 1, 4, 5), second = _mm512_setr_epi64(2, 3, 6, 7, 2, 3, 6, 7);
+    __m512i t[8];
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; j++)
+        t[j] = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)(src + j * row_bytes))),
+                                  _mm256_loadu_si256((const __m256i *)(const void *)(src + (j + 8) * row_bytes)), 1);
+    transpose_words(t); /* lanes of t[i]: rows 0 to 7 of columns i and 8 + i, then rows 8 to 15 */
+#pragma GCC unroll 16
+    for (int i = 0; i < HALVES_STEP; i++) {
+        const __m512i w = _mm512_permutexvar_epi64(i < 8 ? first : second, t[i % 8]);
+        acc = _mm512_fmadd_ps(_mm512_set1_ps(a[i]), widen(_mm512_castsi512_si256(w), from), acc);
+        if (i % 2) {
+            __builtin_prefetch(ahead);
+            ahead += step;
+        }
+    }
+    return acc;
+}
+
+/* Rows of a pair lie one after the other, so n_k / 2 lines a panel are as much as the pair has itself. */
+static inline __attribute__((always_inline)) void gemv_halves(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
+                                                              const uint8_t *ahead, int64_t n_ahead, const enum pack_from from)
+{
+    enum { ROW_AHEAD = 256 };
+    const int64_t second = 16 * row_bytes;
+    __m512 acc[2] = { _mm512_setzero_ps(), _mm512_setzero_ps() };
+    if (load_c) {
+        acc[0] = _mm512_loadu_ps(c);
+        acc[1] = _mm512_loadu_ps(c + 16);
+    }
+    for (int64_t k = 0; k < n_k; k += HALVES_STEP, src += 2 * HALVES_STEP) {
+        const uint8_t *p[2];
+        int64_t step = 64;
+        if (n_ahead > 0) {
+            p[0] = ahead;
+            p[1] = ahead + HALVES_LINES * 64;
+            ahead += 2 * HALVES_LINES * 64;
+            n_ahead -= 2 * HALVES_LINES;
+        } else { /* the rows themselves; half of them each time, as a line is two steps */
+            p[0] = src + k % (2 * HALVES_STEP) / HALVES_STEP * HALVES_LINES * row_bytes + ROW_AHEAD;
+            p[1] = p[0] + second;
+            step = row_bytes;
+        }
+        acc[0] = halves_16(acc[0], a + k, src, row_bytes, p[0], step, from);
+        acc[1] = halves_16(acc[1], a + k, src + second, row_bytes, p[1], step, from);
+    }
+    _mm512_storeu_ps(c, acc[0]);
+    _mm512_storeu_ps(c + 16, acc[1]);
+}
+
+static inline __attribute__((always_inline)) void gemv(float *c, int load_c, const float *a, const uint8_t *src, int64_t row_bytes, int64_t n_k,
+                                                       const uint8_t *ahead, int64_t n_ahead, const enum pack_from from)
+{
+    if (from == FROM_F32)
+        gemv_f32(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead);
+    else
+        gemv_halves(c, load_c, a, src, row_bytes, n_k, ahead, n_ahead, from);
 }
 
 #include "kern_halves_body.h"

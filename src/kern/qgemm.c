@@ -417,16 +417,15 @@ static void run_exact_unit(const struct job *j, const struct step *st, struct wo
     const struct kern *k = j->g->k;
     int64_t row = (int64_t)p->t->row_bytes, elem = qtype_info(p->t->type)->bytes;
     int64_t col = st->unit * PAIR_COLS, n_col = min64(PAIR_COLS, p->n_col - col);
+    if (k->gemv_tile && p->n_row == 1 && n_col == PAIR_COLS && p->n_k % 32 == 0) {
+        const int ahead = st->next && streams(st->next) && PAIR_COLS * row <= LARGE_PAIR;
+        k->gemv_tile(p->c + col, p->load_c, p->a + (p->row_index ? p->row_index[0] : 0) * p->a_row, pair_at(a, st->unit), row, p->n_k, p->t->type,
+                     ahead ? pair_at(st->next, st->next_unit) : NULL, ahead ? st->next->pair_lines : 0);
+        return;
+    }
     for (int64_t chunk = 0; chunk < a->n_chunk; chunk++) {
         int64_t k0 = chunk * EXACT_K, kc = min64(EXACT_K, p->n_k - k0);
         struct ahead ahead = coming(st, chunk);
-        if (k->gemv_tile && p->n_row == 1 && n_col == PAIR_COLS && kc % 32 == 0) {
-            const float *row_a = p->a + (p->row_index ? p->row_index[0] : 0) * p->a_row + k0;
-            int64_t n_ahead = ahead.step == LINE ? ahead.n : 0;
-            k->gemv_tile(p->c + col, p->load_c || chunk > 0, row_a, (const uint8_t *)p->t->data + col * row + k0 * elem, row, kc, p->t->type,
-                         ahead.p, n_ahead);
-            continue;
-        }
         for (int i = 0; i < QG_PAIR && i * KERN_PANEL < n_col; i++) {
             const uint8_t *src = (const uint8_t *)p->t->data + (col + i * KERN_PANEL) * row + k0 * elem;
             int n = (int)min64(KERN_PANEL, n_col - i * KERN_PANEL);
