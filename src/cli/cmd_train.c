@@ -176,10 +176,10 @@ static int parse_memory(const struct train_args *a, struct train_opts *o, ilab_e
 }
 
 /* The state is saved. A service that is told to end has done its work; a person who presses Ctrl-C sees that it was not the end. */
-static int stopped(const ilab_err *e)
+static int stopped(const ilab_err *e, int signal)
 {
     fprintf(stderr, "%s\n", e->msg);
-    return signal_pending() == SIGTERM ? EXIT_DONE : EXIT_INTERRUPTED;
+    return signal == SIGTERM ? EXIT_DONE : EXIT_INTERRUPTED;
 }
 
 static int from_scratch(const struct train_args *a, struct gemm_ctx *g)
@@ -188,7 +188,7 @@ static int from_scratch(const struct train_args *a, struct gemm_ctx *g)
     struct train_report r;
     const struct scratch_opts o = { .config = a->scratch, .quiet = a->quiet, .fresh = a->fresh };
     const int rc = train_from_scratch(g, &o, &r, &e);
-    if (rc == ILAB_E_CANCEL) return stopped(&e);
+    if (rc == ILAB_E_CANCEL) return stopped(&e, signal_pending());
     if (rc) return fail(&e, "Training failed: ");
     if (a->json) train_report_json(&r, NULL, NULL, r.seconds);
     return EXIT_DONE;
@@ -270,11 +270,12 @@ static int check_room(const struct session *s, const struct train_args *a, ilab_
     return 0;
 }
 
-/* After a message: the other processes of a parallel run would wait for this one for ever. */
-static int give_up(struct session *s, int code)
+/* All processes give up together, with the same error; the first says it. Who lost the others ends them. */
+static int give_up(struct session *s, const ilab_err *e, const char *what)
 {
+    const int code = s->comm.rank == 0 || s->comm.lost ? fail(e, what) : EXIT_FAILED;
     fflush(NULL);
-    if (s->comm.size > 1) s->comm.stop_all(&s->comm, code);
+    if (s->comm.lost) s->comm.stop_all(&s->comm, code);
     session_release(s);
     return code;
 }
@@ -363,11 +364,16 @@ static int ask_resume(const struct train_args *a, int *fresh)
     return 0;
 }
 
+/* Processes that may use the same cores share them. */
+static int own_threads(const struct communicator *comm, const struct train_args *a)
+{
+    return a->threads || comm->crowd < 2 ? a->threads : cpu_count() > comm->crowd ? cpu_count() / comm->crowd : 1;
+}
+
 /* Processes on one machine share its memory; and mpirun binds each to one core unless it is told otherwise. */
 static void share_machine(const struct communicator *comm, const struct train_args *a, struct train_opts *o)
 {
-    const int n = communicator_local(comm);
-    if (n > 1 && !o->memory_bytes) o->memory_bytes = mem_available() / (size_t)n;
+    if (comm->local > 1 && !o->memory_bytes) o->memory_bytes = mem_available() / (size_t)comm->local;
     if (comm->size > 1 && comm->rank == 0 && a->threads > cpu_count())
         log_warn("%d threads were asked for, but this process may use %d: `mpirun --bind-to none` lets them use more", a->threads, cpu_count());
 }
@@ -390,25 +396,30 @@ static int run(struct cli *c, void *args)
         fprintf(stderr, "Error: --pipeline %s: use lora (or simple, its old name) or full\n", a->pipeline);
         return EXIT_USAGE;
     }
+    const int mix = mix_by_name(a->save_type);
+    if (mix < 0) return unknown_type(a->save_type);
     if (communicator_open(&s.comm, &e)) return fail(&e, "Error: ");
     const int first = s.comm.rank == 0; /* the others compute, and say nothing */
     if (!first) log_set_level(LOG_ERROR);
-    if (!a->scratch && first && (code = ask_resume(a, &fresh))) return give_up(&s, code);
-    const int mix = mix_by_name(a->save_type);
-    if (mix < 0) return first ? give_up(&s, unknown_type(a->save_type)) : EXIT_USAGE;
-    s.save = save_path(c, a, mix);
-    s.pool = pool_new(a->threads);
-    o.comm = &s.comm;
-    s.g = s.pool ? gemm_ctx_new(kern_get(cpu_detect()), s.pool) : NULL;
-    if (!s.g) return fail(&(ilab_err){ ILAB_E_NOMEM, "no memory" }, "Training failed: ");
+    if (!a->scratch && first) code = ask_resume(a, &fresh);
+    if (communicator_share(&s.comm, &code, sizeof code, &e)) return give_up(&s, &e, "Error: ");
     if (a->scratch && s.comm.size > 1) {
         if (first) fprintf(stderr, "Error: --from-scratch trains in one process\n");
-        return give_up(&s, EXIT_USAGE);
+        code = EXIT_USAGE;
     }
-    if (a->scratch) {
-        const int rc = from_scratch(a, s.g);
+    if (code) {
         session_release(&s);
-        return rc;
+        return code;
+    }
+    s.save = save_path(c, a, mix);
+    s.pool = pool_new(own_threads(&s.comm, a));
+    o.comm = &s.comm;
+    s.g = s.pool ? gemm_ctx_new(kern_get(cpu_detect()), s.pool) : NULL;
+    int rc = s.g ? 0 : err_set(&e, ILAB_E_NOMEM, "no memory");
+    if (!rc && a->scratch) {
+        code = from_scratch(a, s.g);
+        session_release(&s);
+        return code;
     }
     o.full = !strcmp(a->pipeline, "full");
     o.rank = a->rank, o.alpha = (float)a->alpha, o.lora_dropout = (float)a->dropout, o.rslora = a->rslora, o.first_layer = a->first_layer, o.epochs = a->epochs;
@@ -419,7 +430,7 @@ static int run(struct cli *c, void *args)
     o.checkpoint_seconds = a->save_seconds, o.checkpoint_steps = a->save_steps;
     o.optim.lr = (float)a->lr, o.optim.weight_decay = (float)a->decay, o.loss.soft_mix = (float)a->soft;
     o.seed = (uint64_t)a->seed, o.out_dir = a->out, o.resume = !fresh, o.quiet = a->json || !first;
-    int rc = parse_modules(a->modules, &o.which, &e);
+    if (!rc) rc = parse_modules(a->modules, &o.which, &e);
     if (!rc) rc = parse_memory(a, &o, &e);
     if (!rc) share_machine(&s.comm, a, &o);
     if (!rc) rc = prepare(&s, a, &o, &e);
@@ -427,13 +438,13 @@ static int run(struct cli *c, void *args)
     struct train_result end = { .g = s.g, .m = s.m, .t = s.t, .d = &s.d, .val = &s.val, .base = s.base, .data = s.data, .test = s.test, .out = a->out,
                                 .save = a->no_merge ? NULL : s.save, .mix = mix, .quiet = a->quiet, .json = a->json, .begin = begin, .report = &r };
     if (!rc && first) train_result_work(&end, o.full ? 0 : a->rank, &o);
-    if (!rc && a->dry_run) {
+    if (a->dry_run && !(rc = communicator_agree(&s.comm, rc, &e))) {
         struct train_estimate est = { 0 };
         const double loaded = now_seconds() - begin;
-        rc = train_estimate(s.g, s.m, &s.d, s.val.n ? &s.val : NULL, &o, &est, &e);
+        rc = communicator_agree(&s.comm, train_estimate(s.g, s.m, &s.d, s.val.n ? &s.val : NULL, &o, &est, &e), &e);
         if (est.seconds_total > 0) est.seconds_total += loaded;
         if (!rc && first) print_estimate(&est, a->json);
-        if (rc) return give_up(&s, fail(&e, "Dry run failed: "));
+        if (rc) return give_up(&s, &e, "Dry run failed: ");
         session_release(&s);
         return EXIT_DONE;
     }
@@ -441,16 +452,18 @@ static int run(struct cli *c, void *args)
     if (!rc) log_info("LINUX_TRAIN: NUM EPOCHS IS: %d, TRAIN FILE IS: %s (%zu samples, %zu tokens), BASE MODEL: %s", a->epochs, s.data, s.d.n, s.d.n_tokens, s.base);
     if (!rc && first && !a->data) rc = copy_file(s.data, a->data_dir, "train_gen.jsonl", &e);
     if (!rc && first && s.test) rc = copy_file(s.test, a->data_dir, "test_gen.jsonl", &e);
+    if (!a->dry_run) rc = communicator_agree(&s.comm, rc, &e);
     if (!rc) rc = train_run(s.g, s.m, s.t, &s.d, s.val.n ? &s.val : NULL, &o, &s.ad, &r, &e);
     if (rc == ILAB_E_CANCEL) {
+        code = first ? stopped(&e, r.signal ? r.signal : signal_pending()) : EXIT_DONE;
         session_release(&s);
-        return first ? stopped(&e) : EXIT_DONE;
+        return code;
     }
     if (!rc && first) {
         end.ad = s.ad;
         rc = train_result(&end, &e);
     }
-    if (rc) return give_up(&s, fail(&e, "Training failed: "));
+    if (rc) return give_up(&s, &e, "Training failed: ");
     session_release(&s);
     return EXIT_DONE;
 }
@@ -463,5 +476,6 @@ const struct cmd CMD_TRAIN = {
             "command goes on (asking first on a terminal) and ends with the same result bit for bit.\n\n"
             "Examples:\n  ilab train\n  ilab train --dry-run                    memory and time beforehand\n"
             "  ilab train --model-path models/granite-7b.gguf --learning-rate 2e-4 --no-merge\n"
-            "  ilab model train --pipeline full --from-scratch models/starter.yaml\n",
+            "  ilab model train --pipeline full --from-scratch models/starter.yaml\n"
+            "  mpirun -n 2 ilab train                  two processes share every step; srun --mpi=pmix does, too (`make mpi`)\n",
 };

@@ -1,4 +1,7 @@
-/* communicator.c — is this process one of several? Then the plug-in that connects them is opened.
+/* communicator.c — is this process one of several? Then the plug-in that connects them is opened; and what they tell each other.
+ *
+ * A process that fails keeps its error until the next point at which all speak; there everybody gets the error of the first that has one, and
+ * all end together. So nobody waits for one that has gone (one that was killed: its starter ends the others).
  *
  * mpirun and srun tell a process by variables that it is one of N. When the plug-in then sees one process only (srun without PMIx
  * gives N of those), N trainings would run side by side and write the same files: that is an error, not a fallback.
@@ -16,11 +19,11 @@ static const struct { const char *variable, *starter; } STARTED_BY[] = {
 
 static int one_sum(struct communicator *c, float *x, size_t n) { return (void)c, (void)x, (void)n, 0; }
 static int one_gather(struct communicator *c, const void *own, size_t n, void *all) { return (void)c, memcpy(all, own, n), 0; }
-static int one_broadcast(struct communicator *c, void *p, size_t n) { return (void)c, (void)p, (void)n, 0; }
-static int one_barrier(struct communicator *c) { return (void)c, 0; }
+static int one_broadcast(struct communicator *c, void *p, size_t n, int from) { return (void)c, (void)p, (void)n, (void)from, 0; }
 static void one_close(struct communicator *c) { (void)c; }
 static void one_stop_all(struct communicator *c, int code) { (void)c, (void)code; }
-const struct communicator COMMUNICATOR_ONE = { 0, 1, one_sum, one_gather, one_broadcast, one_barrier, one_close, one_stop_all };
+const struct communicator COMMUNICATOR_ONE = { .size = 1, .local = 1, .crowd = 1, .sum = one_sum, .gather = one_gather, .broadcast = one_broadcast,
+                                               .close = one_close, .stop_all = one_stop_all };
 
 /* Beside the program, in ../lib/ilab, or where ILAB_MPI says. */
 static void *open_plugin(ilab_err *e) {
@@ -78,72 +81,96 @@ int communicator_open(struct communicator *c, ilab_err *e) {
     return 0;
 }
 
-int communicator_local(const struct communicator *c) {
-    static const char *const SAYS[] = { "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_NTASKS_PER_NODE" };
-    int64_t n = 0;
-    for (size_t i = 0; c->size > 1 && i < ARRAY_LEN(SAYS); i++) {
-        const char *v = getenv(SAYS[i]);
-        if (v && !parse_i64(v, 1, c->size, &n))
-            return (int)n;
-    }
-    return 1;
-}
-
 void communicator_close(struct communicator *c) {
-    if (c->close)
+    if (c->close && !c->lost)
         c->close(c);
     *c = COMMUNICATOR_ONE;
 }
 
-/* ---- what a run shares ---- */
+/* ---- what all are told ---- */
 
-static int failed(ilab_err *e) { return err_set(e, ILAB_E_IO, "the connection to the other processes is lost"); }
+static int connection_lost(struct communicator *c, ilab_err *e) {
+    c->lost = 1;
+    return err_set(e, ILAB_E_IO, "the connection to the other processes is lost");
+}
+
+static int told_by(struct communicator *c, int rank, int rc, ilab_err *e) {
+    ilab_err word = { 0 };
+    if (rank == c->rank && e)
+        word = *e;
+    if (c->broadcast(c, &word, sizeof word, rank))
+        return connection_lost(c, e);
+    return rank ? err_set(e, rc, "process %d: %s", rank, word.msg) : err_set(e, rc, "%s", word.msg);
+}
+
+int communicator_agree(struct communicator *c, int rc, ilab_err *e) {
+    int all[COMMUNICATOR_MOST];
+    if (c->size < 2 || c->lost)
+        return rc;
+    if (c->gather(c, &rc, sizeof rc, all))
+        return connection_lost(c, e);
+    for (int i = 0; i < c->size; i++)
+        if (all[i])
+            return told_by(c, i, all[i], e);
+    return 0;
+}
+
+int communicator_share(struct communicator *c, void *p, size_t n, ilab_err *e) {
+    return c->size > 1 && c->broadcast(c, p, n, 0) ? connection_lost(c, e) : 0;
+}
+
+int communicator_gather(struct communicator *c, const void *own, size_t n, void *all, ilab_err *e) {
+    return c->gather(c, own, n, all) ? connection_lost(c, e) : 0;
+}
+
+/* ---- what a run shares ---- */
 
 int run_share_state(struct loop *l, ilab_err *e) {
     struct communicator *c = l->comm;
     struct optim_view view = optim_view(l->optim);
+    uint64_t all[COMMUNICATOR_MOST], own = hash64(l->r->settings, strlen(l->r->settings), 0);
     if (c->size < 2)
         return 0;
-    if (c->broadcast(c, &l->s, sizeof l->s) || c->broadcast(c, &l->resumed, sizeof l->resumed))
-        return failed(e);
-    for (int i = 0; i < l->n_saved; i++)
-        if (c->broadcast(c, l->saved[i].w, l->saved[i].n * sizeof(float)))
-            return failed(e);
-    if (c->broadcast(c, view.state, view.n * sizeof(float)) || c->broadcast(c, view.step, sizeof *view.step))
-        return failed(e);
-    uint64_t own = hash64(l->r->settings, strlen(l->r->settings), 0), *all = mem_alloc((size_t)c->size * sizeof own);
-    if (!all)
-        return err_set(e, ILAB_E_NOMEM, "no memory for %d processes", c->size);
-    int rc = c->gather(c, &own, sizeof own, all) ? failed(e) : 0;
-    for (int i = 0; i < c->size && !rc; i++)
+    int rc = communicator_gather(c, &own, sizeof own, all, e);
+    for (int i = 1; i < c->size && !rc; i++)
         if (all[i] != all[0])
             rc = err_set(e, ILAB_E_INVALID, "process %d has other data, settings or another base model than process 0", i);
-    mem_free(all);
-    if (!rc && c->rank == 0)
+    if (!rc)
+        rc = communicator_share(c, &l->s, sizeof l->s, e);
+    if (!rc)
+        rc = communicator_share(c, &l->resumed, sizeof l->resumed, e);
+    for (int i = 0; i < l->n_saved && !rc; i++)
+        rc = communicator_share(c, l->saved[i].w, l->saved[i].n * sizeof(float), e);
+    if (!rc)
+        rc = communicator_share(c, view.state, view.n * sizeof(float), e);
+    if (!rc)
+        rc = communicator_share(c, view.step, sizeof *view.step, e);
+    if (!rc)
         log_info("%d processes train together, each a part of every step", c->size);
     return rc;
 }
 
-int run_share_step(struct loop *l, struct step_sums *s, ilab_err *e) {
+int run_share_step(struct loop *l, int rc, struct step_sums *s, ilab_err *e) {
     struct communicator *c = l->comm;
+    const struct step_sums *all = l->gathered;
     if (c->size < 2)
-        return 0;
-    struct step_sums *all = mem_alloc((size_t)c->size * sizeof *all);
-    if (!all)
-        return err_set(e, ILAB_E_NOMEM, "no memory for %d processes", c->size);
-    int rc = c->gather(c, s, sizeof *s, all) ? failed(e) : 0;
+        return rc;
+    s->failed = rc;
+    if (communicator_gather(c, s, sizeof *s, l->gathered, e))
+        return ILAB_E_IO;
     *s = (struct step_sums){ 0 };
-    for (int i = 0; i < c->size && !rc; i++) {
+    for (int i = 0; i < c->size; i++) {
+        if (all[i].failed)
+            return told_by(c, i, all[i].failed, e);
         s->loss += all[i].loss;
         s->weight += all[i].weight;
         s->rows += all[i].rows;
         s->squares += all[i].squares;
         s->targets += all[i].targets;
         s->stopped |= all[i].stopped;
-        s->signal |= all[i].signal;
+        s->signal = s->signal ? s->signal : all[i].signal;
     }
-    mem_free(all);
-    return rc;
+    return 0;
 }
 
 int run_share_gradient(struct loop *l, ilab_err *e) {
@@ -155,7 +182,7 @@ int run_share_gradient(struct loop *l, ilab_err *e) {
             n += l->param[i++].n;
         while (i < l->n_param && l->param[i].g == from + n);
         if (c->sum(c, from, n))
-            return failed(e);
+            return connection_lost(c, e);
     }
     return 0;
 }

@@ -67,7 +67,7 @@ static int one_step(struct measured *s, const struct model *m, const struct adap
     float scale = (float)(1.0 / packing_weight(s->p, 0, i_batch));
     double sum = 0, weight = 0, begin = now_seconds(), below_begin = tape_below_seconds(s->tape);
     int64_t end[SPANS_MAX], first_row;
-    const int n_span = packing_spans(s->p, 0, i_batch, tape_span_count(ad), end, &first_row);
+    const int n_span = packing_spans(s->p, 0, i_batch, end, &first_row);
     *all = *below = (struct pace){ 0 };
     tape_spans(s->tape, n_span, end, first_row);
     tape_zero_grad(s->tape);
@@ -257,6 +257,8 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d,
         rc = packing_new(&s.p, d, plan.batch, plan.micro, o->seed, e);
     if (!rc)
         rc = packing_share(s.p, plan.share.mode, plan.share.unit, e);
+    if (!rc)
+        rc = packing_split(s.p, 0, 1, tape_span_count(ad), run_cost(m, ad), e);
     if (rc)
         goto done;
     const struct data_work v = work_of(val);

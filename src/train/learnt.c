@@ -19,6 +19,7 @@ struct learnt {
     float *state;                      /* [n][PER_SAMPLE] rests in epochs FROM ≤ e < TO */
     float limit, *loss;                /* [max_target] of one micro-batch; −1: another token was likelier */
     struct seen *seen; size_t n_seen, cap;
+    struct seen *told; size_t told_cap, block; /* several processes: own entries, then a block of each */
 };
 
 int learnt_new(struct learnt **out, size_t n_sample, int max_target, float limit, ilab_err *e) {
@@ -42,6 +43,7 @@ void learnt_free(struct learnt *l) {
     mem_free(l->state);
     mem_free(l->loss);
     mem_free(l->seen);
+    mem_free(l->told);
     mem_free(l);
 }
 
@@ -64,30 +66,32 @@ void learnt_after(struct learnt *l, const struct batch *b, const struct targets 
     }
 }
 
+int learnt_reserve(struct learnt *l, const struct communicator *c, size_t n_sample, ilab_err *e) {
+    const size_t n = n_sample + 1, all = n * (size_t)c->size;
+    if (!l || c->size < 2)
+        return 0;
+    if (mem_grow((void **)&l->seen, &l->cap, all, sizeof *l->seen) || mem_grow((void **)&l->told, &l->told_cap, n + all, sizeof *l->told))
+        return err_set(e, ILAB_E_NOMEM, "no memory to share what is learnt");
+    l->block = n;
+    return 0;
+}
+
+/* A block a process: one entry that says how many follow, and those. */
 int learnt_share(struct learnt *l, struct communicator *c, ilab_err *e) {
     if (!l || c->size < 2)
         return 0;
-    const size_t n_proc = (size_t)c->size;
-    uint64_t own = l->n_seen, most = 0, *n = mem_alloc(n_proc * sizeof *n);
-    struct seen *mine = NULL, *all = NULL;
-    int lost = n && c->gather(c, &own, sizeof own, n), rc = n ? 0 : ILAB_E_NOMEM;
-    for (size_t i = 0; !rc && !lost && i < n_proc; i++)
-        most = n[i] > most ? n[i] : most;
-    if (!rc && !lost && most) {
-        mine = mem_calloc(most, sizeof *mine);
-        all = mem_alloc(n_proc * most * sizeof *all);
-        rc = mine && all && !mem_grow((void **)&l->seen, &l->cap, n_proc * most, sizeof *l->seen) ? 0 : ILAB_E_NOMEM;
-        if (!rc)
-            memcpy(mine, l->seen, l->n_seen * sizeof *mine);
-        lost = !rc && c->gather(c, mine, most * sizeof *mine, all);
-        l->n_seen = 0;
-        for (size_t i = 0; !rc && !lost && i < n_proc; l->n_seen += n[i++])
-            memcpy(l->seen + l->n_seen, all + i * most, n[i] * sizeof *all);
+    struct seen *own = l->told, *all = l->told + l->block;
+    memset(own, 0, l->block * sizeof *own);
+    own[0].sample = (uint32_t)l->n_seen;
+    memcpy(own + 1, l->seen, l->n_seen * sizeof *own);
+    const int rc = communicator_gather(c, own, l->block * sizeof *own, all, e);
+    l->n_seen = 0;
+    for (size_t i = 0; !rc && i < (size_t)c->size; i++) {
+        const struct seen *block = all + i * l->block;
+        memcpy(l->seen + l->n_seen, block + 1, block->sample * sizeof *block);
+        l->n_seen += block->sample;
     }
-    mem_free(n);
-    mem_free(mine);
-    mem_free(all);
-    return lost ? err_set(e, ILAB_E_IO, "the connection to the other processes is lost") : rc ? err_set(e, rc, "no memory to share what is learnt") : 0;
+    return rc;
 }
 
 void learnt_apply(struct learnt *l) {

@@ -12,7 +12,9 @@ void learnt_free(struct learnt *l);
 void learnt_before(struct learnt *l, struct tape *t);                       /* before tape_step: it shall tell each target's loss */
 /* After it, with the same batch. What was seen counts from learnt_apply on; learnt_drop forgets it (a step that did not happen). */
 void learnt_after(struct learnt *l, const struct batch *b, const struct targets *y, const uint32_t *sample, int epoch);
-/* What each process has seen since then, all know afterwards. */
+/* What each process has seen since then, all know afterwards. reserve: before the step, for a global batch of so many samples; it can fail alone,
+ * learnt_share cannot. */
+int learnt_reserve(struct learnt *l, const struct communicator *c, size_t n_sample, ilab_err *e);
 int learnt_share(struct learnt *l, struct communicator *c, ilab_err *e);
 void learnt_apply(struct learnt *l);
 void learnt_drop(struct learnt *l);

@@ -5,9 +5,11 @@
  *      micro-batches cut a global batch greedily at ≤ micro_tokens rows. So the order of tokens never depends on micro_tokens.
  *  (2) A sample is one segment at positions 0…; it is never cut. Its rows end with the last one that has a target.
  *  (3) Samples without any target are left out.
- *  (4) With packing_share, samples of a global batch that begin alike form trees (share.c): a segment for the beginning, one for each
+ *  (4) Spans of a batch, and so the parts of several processes, have about equal work (balance.c); they lie one after the other.
+ *  (5) With packing_share, samples of a global batch that begin alike form trees (share.c): a segment for the beginning, one for each
  *      sample's end. A tree is never cut. A batch is cut by the samples' own lengths: it holds the same samples as without sharing.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "train/balance.h"
 #include "train/share.h"
 
 #include <string.h>
@@ -25,7 +27,11 @@ struct packing {
     uint32_t *micro; int n_micro, i_batch;   /* micro-batch k: in[micro[k] … micro[k+1]); i_batch -1: none yet */
     enum share_mode share; int tree_rows; struct share find;
     int32_t *prefix; uint32_t *first;        /* of in[i]: rows it shares (0: none), where its tree begins; NULL: nothing is shared */
-    int part, n_part;                        /* of each global batch: packing_split */
+    int part, n_part, n_span;                /* of each global batch: packing_split; n_span a multiple of n_part */
+    struct packing_cost cost;
+    struct unit *unit; int64_t *load;        /* [samples of a batch], [n_span] */
+    uint32_t *span_at; int64_t *span_row;    /* [n_span + 1] where span i begins: in `in`, in rows */
+    uint32_t *spare, *spare_first; int32_t *spare_prefix;
     int64_t n_rows;
     int32_t *id, *row, *label; float *weight; const struct soft_label **soft; struct segment *seg; uint32_t *seg_sample; /* views of one micro-batch */
 };
@@ -49,7 +55,7 @@ int packing_new(struct packing **out, const struct dataset *d, int batch_tokens,
     struct packing *p = mem_calloc(1, sizeof *p);
     if (!p)
         return err_set(e, ILAB_E_NOMEM, "no memory for packing");
-    *p = (struct packing){ .d = d, .batch_tokens = batch_tokens, .seed = seed, .epoch = -1, .i_batch = -1, .n_part = 1 };
+    *p = (struct packing){ .d = d, .batch_tokens = batch_tokens, .seed = seed, .epoch = -1, .i_batch = -1 };
     p->micro_tokens = micro_tokens < batch_tokens ? micro_tokens : batch_tokens;
     size_t n = d->n + 1, rows = (size_t)p->micro_tokens, in_batch = (n < (size_t)batch_tokens ? n : (size_t)batch_tokens) + 1;
     p->sample = mem_alloc(n * sizeof *p->sample);
@@ -82,8 +88,12 @@ int packing_new(struct packing **out, const struct dataset *d, int batch_tokens,
         packing_free(p);
         return err_set(e, ILAB_E_INVALID, "the data has no sample to learn from");
     }
-    *out = p;
-    return 0;
+    const int rc = packing_split(p, 0, 1, 1, (struct packing_cost){ .row = 1 }, e);
+    if (rc)
+        packing_free(p);
+    else
+        *out = p;
+    return rc;
 }
 
 void packing_free(struct packing *p) {
@@ -103,6 +113,13 @@ void packing_free(struct packing *p) {
     mem_free(p->in);
     mem_free(p->prefix);
     mem_free(p->first);
+    mem_free(p->unit);
+    mem_free(p->load);
+    mem_free(p->span_at);
+    mem_free(p->span_row);
+    mem_free(p->spare);
+    mem_free(p->spare_first);
+    mem_free(p->spare_prefix);
     share_release(&p->find);
     mem_free(p);
 }
@@ -190,21 +207,56 @@ static int unit_rows(const struct packing *p, uint32_t i, uint32_t n, uint32_t *
     return rows + (p->prefix ? p->prefix[i] : 0);
 }
 
-/* A walk over a batch that is cut into n parts by rows: a sample or tree belongs to the part in which its middle lies. Starts as { .n = n }. */
-struct place { int n; uint32_t i, next; int64_t part, row, n_row, total; };
-static int next_place(const struct packing *p, struct place *at) {
-    for (uint32_t i = 0, next; !at->next && i < p->n_in; i = next)
-        at->total += unit_rows(p, i, p->n_in, &next);
-    at->i = at->next;
-    at->row += at->n_row;
-    if (at->i >= p->n_in)
-        return 0;
-    at->n_row = unit_rows(p, at->i, p->n_in, &at->next);
-    at->part = (2 * at->row + at->n_row) * at->n / (2 * at->total);
-    return 1;
+/* The unit's work, as p->cost weighs it. */
+static int64_t unit_cost(const struct packing *p, const struct unit *u) {
+    const int64_t shared = p->prefix ? p->prefix[u->from] : 0;
+    int64_t squares = shared * shared, targets = 0;
+    for (uint32_t i = u->from; i < u->to; i++) {
+        const struct sample *s = &p->d->v[p->in[i]];
+        const int64_t own = sample_n_row(s) - shared;
+        squares += own * (own + 2 * shared);
+        for (int k = 1; k < s->n && p->cost.target; k++)
+            targets += s->mask[k] != 0;
+    }
+    return p->cost.row * u->rows + p->cost.square * squares + p->cost.target * targets;
 }
 
-/* Trees are made of the whole batch, so they do not depend on its parts. */
+/* Brings the samples of each span together; trees stay whole, and in a span the order stays. */
+static void lay_spans(struct packing *p) {
+    uint32_t n_unit = 0, at = 0;
+    for (uint32_t i = 0, next; i < p->n_in; i = next) {
+        struct unit *u = &p->unit[n_unit++];
+        *u = (struct unit){ .from = i, .rows = unit_rows(p, i, p->n_in, &next) };
+        u->to = next;
+        u->cost = p->n_span > 1 ? unit_cost(p, u) : 0;
+    }
+    if (p->n_span > 1)
+        balance(p->unit, n_unit, p->n_span, p->load);
+    int64_t row = 0;
+    int span = 0;
+    for (uint32_t i = 0; i < n_unit; i++) {
+        const struct unit *u = &p->unit[i];
+        for (; span <= u->bin; span++)
+            p->span_at[span] = at, p->span_row[span] = row;
+        for (uint32_t k = u->from, head = at; k < u->to; k++, at++) {
+            p->spare[at] = p->in[k];
+            if (p->prefix)
+                p->spare_prefix[at] = p->prefix[k], p->spare_first[at] = head;
+        }
+        row += u->rows;
+    }
+    for (; span <= p->n_span; span++)
+        p->span_at[span] = at, p->span_row[span] = row;
+    memcpy(p->in, p->spare, at * sizeof *p->in);
+    if (p->prefix) {
+        memcpy(p->prefix, p->spare_prefix, at * sizeof *p->prefix);
+        memcpy(p->first, p->spare_first, at * sizeof *p->first);
+    }
+}
+
+static int spans_of_part(const struct packing *p) { return p->n_span / p->n_part; }
+
+/* Trees and spans are made of the whole batch, so they do not depend on its parts. */
 static void enter_batch(struct packing *p, int epoch, int i_batch) {
     enter_epoch(p, epoch);
     if (p->i_batch == i_batch)
@@ -213,36 +265,42 @@ static void enter_batch(struct packing *p, int epoch, int i_batch) {
     memcpy(p->in, p->order + p->batch[i_batch], n * sizeof *p->in);
     if (p->share)
         share_arrange(&p->find, p->d, p->in, n, p->tree_rows, INT32_MAX, p->prefix, p->first);
-    uint32_t from = n, to = n;
-    for (struct place at = { .n = p->n_part }; next_place(p, &at);) {
-        if (at.part >= p->part && from == n)
-            from = at.i;
-        if (at.part > p->part && to == n)
-            to = at.i;
-    }
+    lay_spans(p);
+    const uint32_t from = p->span_at[p->part * spans_of_part(p)], to = p->span_at[(p->part + 1) * spans_of_part(p)];
     p->n_micro = from < to ? cut_runs(p, p->in, from, to, p->micro_tokens, p->prefix, p->first, p->micro) : 0;
     p->i_batch = i_batch;
 }
 
-void packing_split(struct packing *p, int i, int n) {
-    p->part = i;
-    p->n_part = n;
+int packing_split(struct packing *p, int part, int n_part, int n_span, struct packing_cost cost, ilab_err *e) {
+    const size_t n = (p->n_sample < (uint32_t)p->batch_tokens ? p->n_sample : (size_t)p->batch_tokens) + 1;
+    p->part = part;
+    p->n_part = n_part;
+    p->n_span = n_span % n_part ? n_part : n_span;
+    p->cost = cost;
     p->i_batch = -1;
+    const size_t spans = (size_t)p->n_span + 1;
+    if ((p->unit || (p->unit = mem_alloc(n * sizeof *p->unit))) && (p->spare || (p->spare = mem_alloc(n * sizeof *p->spare))) &&
+        (p->spare_first || (p->spare_first = mem_alloc(n * sizeof *p->spare_first))) &&
+        (p->spare_prefix || (p->spare_prefix = mem_alloc(n * sizeof *p->spare_prefix)))) {
+        mem_free(p->load);
+        mem_free(p->span_at);
+        mem_free(p->span_row);
+        p->load = mem_alloc(spans * sizeof *p->load);
+        p->span_at = mem_alloc(spans * sizeof *p->span_at);
+        p->span_row = mem_alloc(spans * sizeof *p->span_row);
+        if (p->load && p->span_at && p->span_row)
+            return 0;
+    }
+    return err_set(e, ILAB_E_NOMEM, "no memory to split batches");
 }
 
-int packing_spans(struct packing *p, int epoch, int i_batch, int all, int64_t *end, int64_t *first_row) {
+int packing_spans(struct packing *p, int epoch, int i_batch, int64_t *end, int64_t *first_row) {
     enter_batch(p, epoch, i_batch);
-    const int own = all % p->n_part ? 1 : all / p->n_part;
-    *first_row = 0;
+    const int own = spans_of_part(p);
+    const int64_t *row = p->span_row + p->part * own;
+    *first_row = row[0];
     for (int i = 0; i < own; i++)
-        end[i] = 0;
-    for (struct place at = { .n = own * p->n_part }; next_place(p, &at);) {
-        const int64_t span = at.part - (int64_t)own * p->part;
-        if (span < 0)
-            *first_row += at.n_row;
-        for (int64_t i = span < 0 ? own : span; i < own; i++)
-            end[i] += at.n_row;
-    }
+        end[i] = row[i + 1] - row[0];
     return own;
 }
 
@@ -334,6 +392,13 @@ int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint3
     enter_epoch(p, epoch);
     *sample = p->order + p->batch[i_batch];
     return (int)(p->batch[i_batch + 1] - p->batch[i_batch]);
+}
+
+int packing_part_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample) {
+    enter_batch(p, epoch, i_batch);
+    const uint32_t from = p->span_at[p->part * spans_of_part(p)], to = p->span_at[(p->part + 1) * spans_of_part(p)];
+    *sample = p->in + from;
+    return (int)(to - from);
 }
 
 void packing_one_sample(struct packing *p, uint32_t sample, struct batch *b, struct targets *y) {

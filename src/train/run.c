@@ -59,9 +59,11 @@ static int set_up(struct loop *l, ilab_err *e) {
         rc = packing_share(l->val, SHARE_MODE_BATCH, p->share.unit, e);
     const struct epoch_rows epoch = rc ? (struct epoch_rows){ 0 } : packing_epoch_rows(l->packing, 0), val = rc || !l->val ? (struct epoch_rows){ 0 } : packing_epoch_rows(l->val, 0);
     if (!rc)
-        packing_split(l->packing, l->comm->rank, l->comm->size);
+        rc = packing_split(l->packing, l->comm->rank, l->comm->size, tape_span_count(r->ad), run_cost(r->m, r->ad), e);
     if (!rc && l->val)
-        packing_split(l->val, l->comm->rank, l->comm->size);
+        rc = packing_split(l->val, l->comm->rank, l->comm->size, 1, run_cost(r->m, r->ad), e);
+    if (!rc && !(l->gathered = mem_calloc((size_t)l->comm->size, sizeof(struct step_sums) > sizeof(struct blamed) ? sizeof(struct step_sums) : sizeof(struct blamed))))
+        rc = err_set(e, ILAB_E_NOMEM, "no memory for %d processes", l->comm->size);
     if (!rc && l->first)
         rc = run_check_disk(r, p->states == STATES_DISK ? p->states_bytes : 0, e);
     if (!rc)
@@ -87,10 +89,16 @@ static int set_up(struct loop *l, ilab_err *e) {
         l->saved[l->n_saved++] = learnt_param(l->learnt);
     l->s = (struct run_state){ .token_goal = r->token_goal, .data_hash = r->data_hash, .decay_start = -1 };
     l->s.total_steps = r->token_goal > 0 ? run_steps_for_tokens(l->packing, r->token_goal) : run_total_steps(l->packing, o);
-    if (o->resume && l->first)
-        rc = run_resume(l, e);
-    if (!rc)
-        rc = run_share_state(l, e);
+    clock_plan(l->clock, r->m, r->ad, r->d, r->val, epoch, val, o, WRITE_BYTES_A_SECOND);
+    l->clock->keeps_states = p->states != STATES_OFF;
+    return o->resume && l->first ? run_resume(l, e) : 0;
+}
+
+/* The state that all processes begin with, and what follows from it. */
+static int begin_steps(struct loop *l, ilab_err *e) {
+    const struct run *r = l->r;
+    const struct train_opts *o = r->o;
+    int rc = run_share_state(l, e);
     if (rc)
         return rc;
     if (!l->resumed && l->first)
@@ -107,10 +115,11 @@ static int set_up(struct loop *l, ilab_err *e) {
     l->s.decay_start = l->schedule.kind == SCHEDULE_WSD
         ? (int64_t)floor((double)l->schedule.total_steps * (1.0 - (double)l->schedule.decay_share)) : -1;
     l->before = l->s.seconds;
-    clock_plan(l->clock, r->m, r->ad, r->d, r->val, epoch, val, o, WRITE_BYTES_A_SECOND);
-    l->clock->keeps_states = p->states != STATES_OFF;
     l->epoch_done = l->s.i_batch > 0 ? l->clock->epoch_work * (double)l->s.i_batch / packing_n_batches(l->packing, (int)l->s.epoch) : 0;
-    return metrics_open(l, e);
+    rc = metrics_open(l, e);
+    if (!rc)
+        rc = open_states(l, e);
+    return communicator_agree(l->comm, rc, e);
 }
 
 /* ---- steps ---- */
@@ -118,18 +127,17 @@ static int set_up(struct loop *l, ilab_err *e) {
 static int validate(struct loop *l, ilab_err *e) {
     struct step_sums s = { 0 };
     struct loss_opts hard = { 0 };
-    int rc;
-    for (int i = 0; i < packing_n_batches(l->val, 0) && !s.stopped; i++)
-        for (int k = 0; k < packing_n_micro(l->val, 0, i) && !s.stopped; k++) {
+    int rc = 0;
+    for (int i = 0; i < packing_n_batches(l->val, 0) && !s.stopped && !rc; i++)
+        for (int k = 0; k < packing_n_micro(l->val, 0, i) && !s.stopped && !rc; k++) {
             struct batch b;
             struct targets y;
             packing_micro(l->val, 0, i, k, &b, &y);
             tape_set_states(l->tape, l->states, packing_micro_samples(l->val, 0, i, k), (uint32_t)l->r->d->n);
-            if ((rc = tape_step(l->tape, &b, &y, &hard, 1.0f, 0, &s.loss, &s.weight, e)))
-                return rc;
+            rc = tape_step(l->tape, &b, &y, &hard, 1.0f, 0, &s.loss, &s.weight, e);
             s.stopped = signal_pending() != 0;
         }
-    if ((rc = run_share_step(l, &s, e)) || s.stopped)
+    if ((rc = run_share_step(l, rc, &s, e)) || s.stopped)
         return rc;
     l->s.val_loss = s.weight > 0 ? s.loss / s.weight : 0;
     metrics_validation(l);
@@ -162,8 +170,12 @@ static int64_t schedule_step(struct loop *l) {
 static int own_part(struct loop *l, int epoch, int i_batch, struct step_sums *s, ilab_err *e) {
     float scale = (float)(1.0 / packing_weight(l->packing, epoch, i_batch));
     const struct train_opts *o = l->r->o;
+    const uint32_t *sample;
     int64_t span_end[SPANS_MAX], first_row;
-    const int n_span = packing_spans(l->packing, epoch, i_batch, tape_span_count(l->r->ad), span_end, &first_row);
+    const int n_span = packing_spans(l->packing, epoch, i_batch, span_end, &first_row);
+    int rc = learnt_reserve(l->learnt, l->comm, (size_t)packing_batch_samples(l->packing, epoch, i_batch, &sample), e);
+    if (rc)
+        return rc;
     tape_dropout(l->tape, o->seed, l->s.step);
     tape_spans(l->tape, n_span, span_end, first_row);
     tape_zero_grad(l->tape);
@@ -173,7 +185,7 @@ static int own_part(struct loop *l, int epoch, int i_batch, struct step_sums *s,
         packing_micro(l->packing, epoch, i_batch, k, &b, &y);
         tape_set_states(l->tape, l->states, packing_micro_samples(l->packing, epoch, i_batch, k), 0);
         learnt_before(l->learnt, l->tape);
-        int rc = tape_step(l->tape, &b, &y, &l->r->o->loss, scale, 1, &s->loss, &s->weight, e);
+        rc = tape_step(l->tape, &b, &y, &l->r->o->loss, scale, 1, &s->loss, &s->weight, e);
         if (rc)
             return rc;
         learnt_after(l->learnt, &b, &y, packing_micro_samples(l->packing, epoch, i_batch, k), epoch);
@@ -182,17 +194,16 @@ static int own_part(struct loop *l, int epoch, int i_batch, struct step_sums *s,
         for (int i = 0; i < b.n_seg; i++)
             s->squares += segment_squares(&b.seg[i]);
         if (signal_pending() && k + 1 < n_micro) {      /* a step may take minutes: it is done again */
-            learnt_drop(l->learnt);
             s->stopped = 1;
             break;
         }
     }
-    s->signal = signal_pending() != 0;
-    const int rc = learnt_share(l->learnt, l->comm, e);
-    return rc ? rc : run_share_step(l, s, e);
+    s->signal = signal_pending();
+    return 0;
 }
 
-static int one_step(struct loop *l, ilab_err *e) {
+/* rc: what went wrong in this process since the step before; all learn of it here. */
+static int one_step(struct loop *l, int rc, ilab_err *e) {
     struct run *r = l->r;
     struct step_sums s = { 0 };
     double start = now_seconds();
@@ -200,12 +211,19 @@ static int one_step(struct loop *l, ilab_err *e) {
     const double below_before = tape_below_seconds(l->tape);
     if (!next_batch(l)) {                               /* the others rest: the run is shorter than was planned */
         l->s.total_steps = l->s.step;
-        return 0;
+        return communicator_agree(l->comm, rc, e);
     }
-    int epoch = (int)l->s.epoch, i_batch = (int)l->s.i_batch, rc = own_part(l, epoch, i_batch, &s, e);
+    int epoch = (int)l->s.epoch, i_batch = (int)l->s.i_batch;
+    if (!rc)
+        rc = own_part(l, epoch, i_batch, &s, e);
+    rc = run_share_step(l, rc, &s, e);
     l->stop = s.signal;
     l->stopped = s.stopped;
-    if (rc || l->stopped)
+    if (rc || l->stopped) {
+        learnt_drop(l->learnt);
+        return rc;
+    }
+    if ((rc = learnt_share(l->learnt, l->comm, e)))
         return rc;
     double loss = s.weight > 0 ? s.loss / s.weight : 0;
     float lr = schedule_lr(&l->schedule, r->o->optim.lr, schedule_step(l));
@@ -273,22 +291,23 @@ static double seconds_left(const struct loop *l, int64_t val_steps) {
     return clock_left(l->clock, epochs, missing < epochs ? missing : epochs, (double)left, (int)n_val);
 }
 
+/* An error of this process alone is told with the next step, or by the caller when there is none. */
 static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
     const struct train_opts *o = l->r->o;
     int64_t val_steps = o->val_steps > 0 ? o->val_steps : l->s.total_steps / 10 + 1;
-    int rc = open_states(l, e);
+    int rc = 0, end = 0;
     const double before_first = now_seconds();
-    if (!rc && l->val && !l->resumed) {
-        rc = validate(l, e);
+    if (l->val && !l->resumed) {
+        if ((rc = validate(l, e)))
+            return rc;
         clock_validated(l->clock, now_seconds() - before_first);
     }
     l->s.val_first = l->resumed ? l->s.val_first : l->s.val_loss;
-    while (!rc && l->s.step < l->s.total_steps) {
+    while (!end && l->s.step < l->s.total_steps) {
         /* The last state at the full rate: more tokens may be wanted later. */
-        if (l->r->token_goal > 0 && l->s.step == l->s.decay_start && l->s.step > 0)
+        if (!rc && l->r->token_goal > 0 && l->s.step == l->s.decay_start && l->s.step > 0)
             rc = run_save(l, l->stable, e);
-        if (!rc)
-            rc = one_step(l, e);
+        rc = one_step(l, rc, e);
         int last = l->s.step == l->s.total_steps;
         const double before_val = now_seconds();
         if (!rc && !l->stopped && l->val && (last || l->s.step % val_steps == 0)) {
@@ -302,12 +321,13 @@ static int all_steps(struct loop *l, struct progress *p, ilab_err *e) {
             progress_at(p, l->s.step, "loss %.3f, validation %.3f, %.0f tokens/s", l->s.last_loss, l->s.val_loss, l->rate);
         else
             progress_at(p, l->s.step, "loss %.3f, %.0f tokens/s", l->s.last_loss, l->rate);
-        int stop = l->comm->size > 1 ? l->stop : signal_pending() != 0;    /* all processes stop after the same step */
-        if (last || stop)
+        l->stop = l->comm->size > 1 ? l->stop : signal_pending();          /* all processes stop after the same step */
+        end = last || l->stop;
+        if (end)
             rc = run_save(l, l->checkpoint, e);
         else if (checkpoint_due(l))
             rc = save_if_possible(l, e);
-        if (!rc && stop && !last)
+        if (!rc && l->stop && !last)
             rc = err_set(e, ILAB_E_CANCEL, "stopped after step %lld of %lld; the state is saved in '%s', the same command goes on from there",
                          (long long)l->s.step, (long long)l->s.total_steps, o->out_dir);
     }
@@ -328,6 +348,7 @@ static void tear_down(struct loop *l) {
     mem_free(l->own_plan);
     learnt_free(l->learnt);
     mem_free(l->saved);
+    mem_free(l->gathered);
     mem_free(l->clock);
     packing_free(l->packing);
     packing_free(l->val);
@@ -348,27 +369,28 @@ int run_steps(struct run *r, struct train_report *rep, ilab_err *e) {
     l.comm = r->o->comm ? r->o->comm : &l.alone;
     l.first = l.comm->rank == 0;
     int rc = l.first ? dir_make(r->o->out_dir, e) : 0;
-    if (rc)
-        return rc;
-    rc = !l.first ? 0 : dir_lock(r->o->out_dir, &l.lock, e);
-    if (rc)
-        return rc;
+    if (!rc && l.first)
+        rc = dir_lock(r->o->out_dir, &l.lock, e);
     l.checkpoint = path_join(r->o->out_dir, "checkpoint.bin");
     l.previous = path_join(r->o->out_dir, "checkpoint-previous.bin");
     l.next = path_join(r->o->out_dir, "checkpoint-next.bin");
     l.stable = path_join(r->o->out_dir, "checkpoint-stable.bin");
     l.metrics_path = path_join(r->o->out_dir, "metrics.jsonl");
-    rc = l.checkpoint && l.previous && l.next && l.stable && l.metrics_path ? set_up(&l, e) : err_set(e, ILAB_E_NOMEM, "no memory for a training run");
+    if (!rc)
+        rc = l.checkpoint && l.previous && l.next && l.stable && l.metrics_path ? set_up(&l, e) : err_set(e, ILAB_E_NOMEM, "no memory for a training run");
+    rc = communicator_agree(l.comm, rc, e);
+    if (!rc)
+        rc = begin_steps(&l, e);
     if (!rc) {
         struct progress p = { .plain_seconds = 30 };
         progress_start(&p, "training", l.s.total_steps, l.s.step);
         p.quiet = r->o->quiet || !l.first;
         l.begun = l.saved_at = now_seconds();
-        rc = all_steps(&l, &p, e);
+        rc = communicator_agree(l.comm, all_steps(&l, &p, e), e);
         progress_end(&p);
         *rep = (struct train_report){
             .steps = l.s.step, .first_loss = l.s.first_loss, .last_loss = l.s.last_loss, .val_loss = l.s.val_loss, .val_first = l.s.val_first,
-            .seconds = l.before + now_seconds() - l.begun, .tokens = l.s.tokens, .resumed = l.resumed, .peak_rss_bytes = mem_peak_rss(),
+            .seconds = l.before + now_seconds() - l.begun, .tokens = l.s.tokens, .resumed = l.resumed, .signal = l.stop, .peak_rss_bytes = mem_peak_rss(),
             .tokens_per_s = l.step_seconds > 0 ? (double)l.session_tokens / l.step_seconds : 0,
             .gflops = l.step_seconds > 0 ? l.flops / l.step_seconds * 1e-9 : 0 };
     }

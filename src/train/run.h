@@ -25,11 +25,14 @@ int64_t packing_n_rows(const struct packing *p);               /* rows of an epo
 typedef int packing_rest_fn(void *ud, uint32_t sample, int epoch);
 void packing_leave_out(struct packing *p, packing_rest_fn *rests, void *ud);
 const uint32_t *packing_micro_samples(struct packing *p, int epoch, int i_batch, int i_micro); /* of its segments (of a shared beginning: the sample behind it); valid as the views */
-/* From now on micro-batches are those of part i of n of each global batch; a part may be empty. */
-void packing_split(struct packing *p, int i, int n);
-/* Of `all` spans of a global batch (a power of two), those of this part: *first_row rows of the batch come before them, span i ends before
- * row end[i] behind those (with trees, of the rows as they are computed). Returns their number: all / parts where that comes out even, else 1. */
-int packing_spans(struct packing *p, int epoch, int i_batch, int all, int64_t *end, int64_t *first_row);
+/* What rows, squares (segment_squares) and targets cost beside each other. */
+struct packing_cost { int64_t row, square, target; };
+/* From now on a batch is arranged in n_span spans of about equal work (n_part of them when they do not come out even), and micro-batches are
+ * those of part `part` of n_part; a part may be empty. The spans depend on the batch and their number alone. At first: one part, one span. */
+int packing_split(struct packing *p, int part, int n_part, int n_span, struct packing_cost cost, ilab_err *e);
+/* The spans of this part: *first_row rows of the batch come before them, span i ends before row end[i] behind those (with trees, of the rows as
+ * they are computed). Returns their number. */
+int packing_spans(struct packing *p, int epoch, int i_batch, int64_t *end, int64_t *first_row);
 int packing_max_row(const struct packing *p);                  /* most rows of a micro-batch */
 /* From now on samples that begin alike share these rows (share.c): of a global batch as the shuffle made it, or, GROUPS, of an epoch's
  * order in which such samples are brought together. max_row: of a tree, at most a micro-batch. */
@@ -40,6 +43,7 @@ struct epoch_rows { double rows, squares, micros; int most; };
 struct epoch_rows packing_epoch_rows(struct packing *p, int epoch);
 /* The samples of a global batch (indices into the dataset); one of them as a micro-batch. Views until the next call. */
 int packing_batch_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample);
+int packing_part_samples(struct packing *p, int epoch, int i_batch, const uint32_t **sample);   /* those of this part */
 void packing_one_sample(struct packing *p, uint32_t sample, struct batch *b, struct targets *y);
 
 /* ---- checkpoint.c ---- */
@@ -80,7 +84,8 @@ struct train_plan; struct clock;
 /* Everything that a running loop has open. */
 struct loop {
     struct run *r;
-    struct communicator *comm, alone; int first, stop;         /* first: rank 0, which writes; stop: some process was told to */
+    struct communicator *comm, alone; int first, stop;         /* first: rank 0, which writes; stop: the signal that some process got */
+    void *gathered;                                            /* of all processes: step_sums, blamed */
     struct train_plan *plan, *own_plan; struct clock *clock; struct states *states; char *states_path;
     struct learnt *learnt; struct param *saved; int n_saved; /* what checkpoints hold: the parameters, and what is learnt */
     struct tape *tape;
@@ -101,6 +106,7 @@ struct loop {
 /* A fresh adapter as the options want it. */
 int train_adapter(struct adapter **ad, const struct model *m, const struct train_opts *o, ilab_err *e);
 double run_flops(const struct model *m, const struct adapter *ad, double rows, double rows_squared, double n_target);
+struct packing_cost run_cost(const struct model *m, const struct adapter *ad); /* the same, in millionths of a row */
 /* Longest sample in rows, number of target ids; checks every id against the vocabulary. */
 struct data_shape { int max_row; size_t n_rows, n_target; };
 int data_shape(const struct dataset *d, int n_vocab, struct data_shape *out, ilab_err *e);
@@ -121,9 +127,10 @@ int path_decide(struct gemm_ctx *g, struct model *m, struct adapter *ad, const s
                 uint64_t data_hash, const struct train_plan *plan, struct path_report *r, ilab_err *e);
 
 /* ---- communicator.c: what processes share ---- */
-struct step_sums { double loss, weight, rows, squares, targets; int stopped, signal; };
+struct step_sums { double loss, weight, rows, squares, targets; int stopped, signal, failed; };
 int run_share_state(struct loop *l, ilab_err *e);              /* rank 0's, before the first step; all must have the same settings */
-int run_share_step(struct loop *l, struct step_sums *s, ilab_err *e);   /* sums over the processes, in order of ranks */
+/* Sums over the processes, in order of ranks; rc: how it went here. All return the same, as communicator_agree. */
+int run_share_step(struct loop *l, int rc, struct step_sums *s, ilab_err *e);
 int run_share_gradient(struct loop *l, ilab_err *e);
 
 /* ---- run_state.c: saving and going on ---- */
@@ -136,7 +143,9 @@ int run_stored(const char *out_dir, const char *base, uint64_t data_hash, const 
 void run_forget(struct loop *l);                               /* removes the checkpoints of an earlier run */
 
 /* ---- run_blame.c: a loss that is no number ---- */
-/* Sets e after running the samples of the batch one by one: which of them do it, or whether the weights do. Returns ILAB_E_INVALID. */
+struct blamed { uint32_t n, n_bad, sample[5]; };               /* of a process: samples tried, bad ones, the first of them */
+/* Sets e after running the samples of the batch one by one, each process those of its part: which of them do it, or whether the weights do.
+ * Returns ILAB_E_INVALID. */
 int run_blame(struct loop *l, int epoch, int i_batch, ilab_err *e);
 
 /* ---- run_metrics.c: metrics.jsonl ---- */

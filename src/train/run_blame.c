@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-enum { NAMED = 5 };
+enum { NAMED = ARRAY_LEN(((struct blamed *)0)->sample) };
 
 static int weights_finite(const struct loop *l) {
     for (int i = 0; i < l->n_param; i++)
@@ -34,28 +34,49 @@ static int sample_finite(struct loop *l, uint32_t sample) {
     return isfinite(sum);
 }
 
+/* *sum: over all processes; the names of the first bad ones. */
+static int ask_all(struct loop *l, const struct blamed *own, struct blamed *sum, struct sb *who, ilab_err *e) {
+    const struct blamed *all = l->gathered;
+    int n_named = 0, rc = communicator_gather(l->comm, own, sizeof *own, l->gathered, e);
+    for (int i = 0; i < l->comm->size && !rc; i++) {
+        sum->n += all[i].n;
+        sum->n_bad += all[i].n_bad;
+        for (uint32_t k = 0; k < all[i].n_bad && k < NAMED && n_named < NAMED; k++, n_named++) {
+            const int64_t line = l->r->d->v[all[i].sample[k]].line;
+            sb_addf(who, "%s%u", n_named ? ", " : "", all[i].sample[k] + 1);
+            if (line) sb_addf(who, l->comm->size > 1 ? " (line %lld, process %d)" : " (line %lld)", (long long)line, i);
+            else if (l->comm->size > 1) sb_addf(who, " (process %d)", i);
+        }
+    }
+    if (sum->n_bad > (uint32_t)n_named)
+        sb_addf(who, " and %u more", sum->n_bad - (uint32_t)n_named);
+    return rc;
+}
+
 int run_blame(struct loop *l, int epoch, int i_batch, ilab_err *e) {
     struct sb who;
     const uint32_t *sample;
     const double lr = (double)l->r->o->optim.lr;
+    struct blamed own = { 0 }, sum = { 0 };
     const char *kept = file_exists(l->checkpoint) == 1 ? "; the last checkpoint is kept" : "";
-    int n = packing_batch_samples(l->packing, epoch, i_batch, &sample), n_bad = 0;
-    sb_init(&who, 4096);
+    int n = packing_part_samples(l->packing, epoch, i_batch, &sample);
     if (!weights_finite(l))
         n = 0;
     for (int i = 0; i < n && !signal_pending(); i++) {
-        if (sample_finite(l, sample[i]))
-            continue;
-        int64_t line = l->r->d->v[sample[i]].line;
-        if (n_bad++ < NAMED)
-            sb_addf(&who, line ? "%s%u (line %lld)" : "%s%u", n_bad > 1 ? ", " : "", sample[i] + 1, (long long)line);
+        own.n++;
+        if (!sample_finite(l, sample[i]) && own.n_bad++ < NAMED)
+            own.sample[own.n_bad - 1] = sample[i];
     }
-    if (n_bad > NAMED)
-        sb_addf(&who, " and %d more", n_bad - NAMED);
-    if (!n_bad)
+    sb_init(&who, 4096);
+    int rc = ask_all(l, &own, &sum, &who, e);
+    if (rc) {
+        sb_release(&who);
+        return rc;
+    }
+    if (!sum.n_bad)
         err_set(e, ILAB_E_INVALID, "the loss is no longer a finite number at step %lld, and no sample alone is the cause: begin anew (--fresh) with a lower learning rate than %g%s",
                 (long long)l->s.step + 1, lr, kept);
-    else if (n_bad < n)
+    else if (sum.n_bad < sum.n)
         err_set(e, ILAB_E_INVALID, "the loss is no longer a finite number at step %lld, because of sample %s: look at it or remove it, or begin anew (--fresh) with a lower learning rate than %g%s",
                 (long long)l->s.step + 1, who.p ? who.p : "", lr, kept);
     else

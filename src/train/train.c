@@ -193,6 +193,26 @@ static void tell_share(const struct train_plan *plan) {
     sb_release(&b);
 }
 
+/* Process 0 alone looks at the folder and measures; all take what it chose. */
+static int decide_together(const struct run *r, const char *base, struct train_opts *o, struct train_plan *plan, struct path_report *paths, struct communicator *c, ilab_err *e) {
+    int rc = plan_make(plan, r->g, r->m, r->ad, r->d, r->val, o, e);
+    if (!rc && c->rank == 0)
+        tell_share(plan);
+    if (!rc)
+        rc = plan_open(plan, r->m, e);
+    if (!rc && c->rank == 0) /* before the paths are measured, which takes minutes with a large model */
+        rc = run_check_disk(r, plan->states == STATES_DISK ? plan->states_bytes : 0, e);
+    *paths = (struct path_report){ .chosen = &PATHS[0] };
+    if (!rc && c->rank == 0)
+        rc = path_decide(r->g, r->m, r->ad, r->d, o, base, r->data_hash, plan, paths, e);
+    rc = communicator_agree(c, rc, e);
+    int32_t chosen = rc ? 0 : (int32_t)(paths->chosen - PATHS);
+    if (!rc)
+        rc = communicator_share(c, &chosen, sizeof chosen, e);
+    paths->chosen = &PATHS[chosen];
+    return rc;
+}
+
 int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,
               const struct train_opts *o, struct adapter **ad, struct train_report *rep, ilab_err *e) {
     (void)t;
@@ -212,22 +232,22 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
         return err_set(e, ILAB_E_INVALID, "an adapter run needs a place for the adapter");
     if (!o->out_dir)
         return err_set(e, ILAB_E_INVALID, "a training run needs a folder for its state");
+    struct communicator one = COMMUNICATOR_ONE, *comm = o->comm ? o->comm : &one;
     int rc = base_name(m, base, e);
     if (!rc && !o->full)
         rc = train_adapter(&r.ad, m, o, e);
-    if (rc)
-        return rc;
-    const struct train_opts resolved = share_as_before(o, base, r.data_hash);
-    rc = plan_make(&plan, g, m, r.ad, d, val, &resolved, e);
-    if (!rc)
-        tell_share(&plan);
-    if (!rc)
-        rc = plan_open(&plan, m, e);
-    if (!rc && (!o->comm || o->comm->rank == 0)) /* before the paths are measured, which takes minutes with a large model */
-        rc = run_check_disk(&r, plan.states == STATES_DISK ? plan.states_bytes : 0, e);
-    if (!rc)
-        rc = path_decide(g, m, r.ad, d, o, base, r.data_hash, &plan, &paths, e);
+    rc = communicator_agree(comm, rc, e);
     if (rc) {
+        adapter_free(r.ad);
+        return rc;
+    }
+    struct train_opts resolved = comm->rank == 0 ? share_as_before(o, base, r.data_hash) : *o;
+    rc = communicator_share(comm, &resolved.share, sizeof resolved.share, e);
+    plan = (struct train_plan){ 0 };
+    if (!rc)
+        rc = decide_together(&r, base, &resolved, &plan, &paths, comm, e);
+    if (rc) {
+        rep->signal = signal_pending();
         plan_close(&plan);
         adapter_free(r.ad);
         return rc;
@@ -237,9 +257,11 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
     sb_init(&settings, 1 << 16);
     put_settings(&settings, o, base, r.data_hash, paths.chosen, plan.share.mode);
     r.settings = settings.p;
-    rc = settings.failed ? err_set(e, ILAB_E_NOMEM, "no memory for a training run") : run_steps(&r, rep, e);
+    rc = communicator_agree(comm, settings.failed ? err_set(e, ILAB_E_NOMEM, "no memory for a training run") : 0, e);
+    if (!rc)
+        rc = run_steps(&r, rep, e);
     plan_close(&plan);
-    const int writes = !o->comm || o->comm->rank == 0;
+    const int writes = comm->rank == 0;
     if (!rc && r.ad && writes) {
         char *path = path_join(o->out_dir, "adapter.gguf");
         rc = path ? adapter_write(r.ad, m, path, e) : err_set(e, ILAB_E_NOMEM, "no memory for a path");
@@ -251,6 +273,7 @@ int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, co
         rc = run_write_manifest(&r, rep, e);
     if (!rc && writes)
         draw(o->out_dir, m->name);
+    rc = communicator_agree(comm, rc, e);
     sb_release(&settings);
     if (rc)
         adapter_free(r.ad);

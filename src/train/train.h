@@ -161,7 +161,7 @@ struct train_opts {
     const char *precision;          /* a path's name; "auto" or NULL: what path_gate.c measures, or what an unfinished run has */
     int resume;                     /* continue an unfinished run found there; another base, data or setting is refused */
     int quiet;
-    struct communicator *comm;      /* NULL: one process. Each takes a part of every global batch; rank 0 alone reads and writes out_dir */
+    struct communicator *comm;      /* NULL: one process. Each takes a part of every global batch; rank 0 alone reads and writes out_dir. One that fails stops all */
     int64_t val_steps;              /* validation loss every so many steps, and before the first and after the last; 0: ten times a run */
     int64_t metrics_steps;          /* one line of metrics.jsonl every so many steps; 0: each */
     size_t memory_bytes;            /* most that may be in memory, the mapped model included; 0: ILAB_MEMORY, else what is free */
@@ -171,19 +171,23 @@ struct train_opts {
     enum share_prefix share;        /* tokens that samples begin with are computed once (share.c): the same gradients up to rounding */
 };
 struct train_opts train_opts_default(void);
-struct train_report { int64_t steps; double first_loss, last_loss, val_first /* before the first step */, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; struct path_report paths; };
+struct train_report { int64_t steps; double first_loss, last_loss, val_first /* before the first step */, val_loss; double seconds, tokens_per_s, gflops; int64_t tokens; size_t peak_rss_bytes; int resumed; int signal /* that stopped it; of any process */; struct path_report paths; };
 /* ---- several processes (communicator.c): `mpirun -n 2 ilab train …` ---- */
 extern const struct communicator COMMUNICATOR_ONE;
 /* One process, or the plug-in's table when mpirun or srun started several; an error when those cannot be connected. */
 int communicator_open(struct communicator *c, ilab_err *e);
+/* All close; one that lost the connection does not wait for the others. */
 void communicator_close(struct communicator *c);
-/* How many of them share this machine's memory; 1 when nobody says. */
-int communicator_local(const struct communicator *c);
+/* All call these at the same points, and all get the same: 0, or the code and message of the first process (by rank) whose rc is not 0, "process 2: …"
+ * unless it is process 0; a lost connection is ILAB_E_IO and sets c->lost. With one process: rc, nothing. */
+int communicator_agree(struct communicator *c, int rc, ilab_err *e);
+int communicator_share(struct communicator *c, void *p, size_t n_bytes, ilab_err *e);      /* process 0's bytes */
+int communicator_gather(struct communicator *c, const void *own, size_t n_bytes, void *all, ilab_err *e);
 
 /* Is there a run in out_dir? 0: none (or none that is sound), 1: unfinished, 2: finished. */
 struct train_found { int64_t step, total_steps; double seconds; };
 int train_find_run(const char *out_dir, struct train_found *out);
-/* Trains on d (val may be NULL). For an adapter run *ad is created (or restored) and returned; for a full run m changes.
+/* With several processes all return the same. Trains on d (val may be NULL). For an adapter run *ad is created (or restored) and returned; for a full run m changes.
  * ILAB_E_CANCEL after SIGINT or SIGTERM: the checkpoint was written. A loss that is no number ends the run, says which samples do
  * it, and keeps the last checkpoint. A checkpoint that cannot be written (full disk) is tried again twice before that ends the run. */
 int train_run(struct gemm_ctx *g, struct model *m, const struct tokenizer *t, const struct dataset *d, const struct dataset *val,

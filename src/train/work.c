@@ -29,6 +29,12 @@ double run_flops(const struct model *m, const struct adapter *ad, double rows, d
     return sum + n_target * c * h->n_vocab * (ad ? 4 : 6);
 }
 
+struct packing_cost run_cost(const struct model *m, const struct adapter *ad) {
+    enum { ROW = 1000000 };
+    const double row = run_flops(m, ad, 1, 0, 0);
+    return (struct packing_cost){ ROW, (int64_t)(ROW * run_flops(m, ad, 0, 1, 0) / row), (int64_t)(ROW * run_flops(m, ad, 0, 0, 1) / row) };
+}
+
 double work_below(const struct model *m, const struct adapter *ad, double rows, double squares) {
     double down;
     return adapter_lowest_layer(ad) * (rows * 2 * layer_weights(&m->hp, &down) + squares * 2 * m->hp.n_head * m->hp.head_dim);

@@ -424,7 +424,7 @@ static void test_packing(void **state)
             int all[N_DATA] = { 0 }, n_all = 0;
             int32_t any[N_DATA];
             for (int part = 0; part < 3; part++) {
-                packing_split(p, part, 3);
+                ok(packing_split(p, part, 3, 4, (struct packing_cost){ .row = 1 }, &e), &e);
                 for (int i = 0; i < packing_n_batches(p, 1); i++)
                     for (int k = 0; k < packing_n_micro(p, 1, i); k++) check_micro(&d, p, 1, i, k, all, any, &n_all);
             }

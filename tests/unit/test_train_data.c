@@ -237,6 +237,7 @@ static void packing_invariants(void **state) {
     (void)state;
     enum { N = 300, BATCH = 256 };
     static const int MICRO[] = { 256, 64, 41 };
+    const struct packing_cost cost = { .row = 1000, .square = 1, .target = 300 };
     struct dataset d;
     make_samples(&d, N);
     int64_t n_rows = 0;
@@ -296,12 +297,12 @@ static void packing_invariants(void **state) {
         /* Spans of a batch: those of two parts are those of the whole. */
         for (int i = 0; i < first_batches; i++) {
             int64_t whole[4], end[4], before, at = 0;
-            packing_split(p, 0, 1);
-            assert_int_equal(packing_spans(p, 0, i, 4, whole, &before), 4);
+            assert_int_equal(packing_split(p, 0, 1, 4, cost, NULL), 0);
+            assert_int_equal(packing_spans(p, 0, i, whole, &before), 4);
             assert_true(before == 0 && whole[3] > 0 && whole[3] <= BATCH);
             for (int part = 0; part < 2; part++) {
-                packing_split(p, part, 2);
-                assert_int_equal(packing_spans(p, 0, i, 4, end, &before), 2);
+                assert_int_equal(packing_split(p, part, 2, 4, cost, NULL), 0);
+                assert_int_equal(packing_spans(p, 0, i, end, &before), 2);
                 assert_true(before == at && before + end[0] == whole[2 * part] && before + end[1] == whole[2 * part + 1]);
                 for (int k = 0; k < packing_n_micro(p, 0, i); k++) {
                     struct batch b;
@@ -311,8 +312,8 @@ static void packing_invariants(void **state) {
                 }
                 assert_true(at == before + end[1]);
             }
-            packing_split(p, 0, 3);
-            assert_int_equal(packing_spans(p, 0, i, 4, end, &before), 1);
+            assert_int_equal(packing_split(p, 0, 3, 4, cost, NULL), 0);
+            assert_int_equal(packing_spans(p, 0, i, end, &before), 1);
         }
         packing_free(p);
     }

@@ -6,12 +6,14 @@
 #include "train/communicator.h"
 
 #include <mpi.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { PIECE = 1 << 20 /* floats */, MAX_SIZE = 1024 };
-static float received[PIECE + MAX_SIZE];
-static int count[MAX_SIZE], at[MAX_SIZE], in_count[MAX_SIZE], in_at[MAX_SIZE];
+enum { PIECE = 1 << 20 /* floats */, MOST = COMMUNICATOR_MOST };
+static float received[PIECE + MOST];
+static int count[MOST], at[MOST], in_count[MOST], in_at[MOST];
+static cpu_set_t cores[MOST];
 
 static int sum_piece(struct communicator *c, float *x, int n)
 {
@@ -41,18 +43,12 @@ static int mpi_gather(struct communicator *c, const void *own, size_t n, void *a
     return n > 1 << 30 || MPI_Allgather(own, (int)n, MPI_BYTE, all, (int)n, MPI_BYTE, MPI_COMM_WORLD) != 0;
 }
 
-static int mpi_broadcast(struct communicator *c, void *p, size_t n)
+static int mpi_broadcast(struct communicator *c, void *p, size_t n, int from)
 {
     (void)c;
     for (size_t i = 0; i < n; i += 1 << 30)
-        if (MPI_Bcast((char *)p + i, (int)(n - i < 1 << 30 ? n - i : 1 << 30), MPI_BYTE, 0, MPI_COMM_WORLD)) return 1;
+        if (MPI_Bcast((char *)p + i, (int)(n - i < 1 << 30 ? n - i : 1 << 30), MPI_BYTE, from, MPI_COMM_WORLD)) return 1;
     return 0;
-}
-
-static int mpi_barrier(struct communicator *c)
-{
-    (void)c;
-    return MPI_Barrier(MPI_COMM_WORLD) != 0;
 }
 
 static void mpi_close(struct communicator *c)
@@ -65,6 +61,25 @@ static void mpi_stop_all(struct communicator *c, int code)
 {
     (void)c;
     MPI_Abort(MPI_COMM_WORLD, code);
+}
+
+/* Who else is on this machine, and on these cores. */
+static int meet_neighbours(struct communicator *c)
+{
+    MPI_Comm here;
+    cpu_set_t own, both;
+    CPU_ZERO(&own);
+    c->local = c->crowd = 1;
+    if (sched_getaffinity(0, sizeof own, &own)) CPU_SET(0, &own);
+    if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &here)) return 1;
+    int failed = MPI_Comm_size(here, &c->local) || MPI_Allgather(&own, sizeof own, MPI_BYTE, cores, sizeof own, MPI_BYTE, here);
+    if (failed) c->local = 1;
+    else c->crowd = 0;
+    for (int i = 0; !failed && i < c->local; i++) {
+        CPU_AND(&both, &own, &cores[i]);
+        c->crowd += CPU_COUNT(&both) > 0;
+    }
+    return MPI_Comm_free(&here) || failed;
 }
 
 communicator_plugin ilab_communicator;
@@ -81,14 +96,18 @@ int ilab_communicator(struct communicator *c, int abi, char *msg, size_t n_msg)
     }
     MPI_Comm_rank(MPI_COMM_WORLD, &c->rank);
     MPI_Comm_size(MPI_COMM_WORLD, &c->size);
-    if (c->size > MAX_SIZE) {
-        snprintf(msg, n_msg, "%d processes are more than %d", c->size, MAX_SIZE);
+    if (c->size > MOST) {
+        snprintf(msg, n_msg, "%d processes are more than %d", c->size, MOST);
+        return 1;
+    }
+    MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    if (meet_neighbours(c)) {
+        snprintf(msg, n_msg, "MPI does not connect them");
         return 1;
     }
     c->sum = mpi_sum;
     c->gather = mpi_gather;
     c->broadcast = mpi_broadcast;
-    c->barrier = mpi_barrier;
     c->close = mpi_close;
     c->stop_all = mpi_stop_all;
     return 0;
