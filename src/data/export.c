@@ -55,7 +55,7 @@ static json_t *as_sharegpt(const struct talk *t)
     return o;
 }
 
-/* The last question and answer, earlier ones as history. NULL: turns that do not alternate. */
+/* The last question and answer, earlier ones as history; both keys in every row, since LLaMA-Factory asks each for them. NULL: turns that do not alternate. */
 static json_t *as_alpaca(const struct talk *t)
 {
     const int first = t->n && !strcmp(t->v[0].role, "system");
@@ -67,14 +67,14 @@ static json_t *as_alpaca(const struct talk *t)
     json_object_set_new(o, "input", json_string(""));
     json_object_set(o, "output", t->v[t->n - 1].content);
     if (first) json_object_set(o, "system", t->v[0].content);
+    else json_object_set_new(o, "system", json_string(""));
     for (int i = first; i + 2 < t->n; i += 2) {
         json_t *pair = json_array();
         json_array_append(pair, t->v[i].content);
         json_array_append(pair, t->v[i + 1].content);
         json_array_append_new(history, pair);
     }
-    if (json_array_size(history)) json_object_set(o, "history", history);
-    json_decref(history);
+    json_object_set_new(o, "history", history);
     return o;
 }
 
@@ -138,9 +138,12 @@ static int convert_file(const char *from, const char *dir, const char *name, jso
         snprintf(id, sizeof id, "ilab-%lld", (long long)n_line);
         t->id = id;
         json_t *o = talk_of(v, t) ? write(t) : NULL;
-        if (o && flat && (json_object_get(o, "history") || json_object_get(o, "system"))) {
+        if (o && flat && (json_array_size(json_object_get(o, "history")) || json_str(o, "system")[0])) {
             json_decref(o);
             o = NULL;
+        } else if (o && flat) {
+            json_object_del(o, "history");
+            json_object_del(o, "system");
         }
         r->n_weighted += o && json_num(v, "weight", 1) != 1;
         if (o) {
@@ -188,6 +191,7 @@ static void axolotl_data(struct sb *b, const char *file, int form)
     sb_addc(b, "    roles_to_train: [assistant]\n    train_on_eos: turn\n");
 }
 
+/* Without one of the attentions that it knows to cut between samples, packing lets them see each other; PyTorch's own needs no further package. */
 static void axolotl_config(struct sb *b, const struct export_opts *o, int form, const struct export_report *r)
 {
     yaml_str(b, "base_model", o->base);
@@ -201,7 +205,7 @@ static void axolotl_config(struct sb *b, const struct export_opts *o, int form, 
     }
     sb_addc(b, "dataset_prepared_path: prepared\noutput_dir: output\n");
     if (!o->full) sb_addf(b, "adapter: lora\nlora_r: %d\nlora_alpha: %d\nlora_dropout: 0.0\nlora_target_linear: true\n", o->rank, o->alpha);
-    sb_addf(b, "sequence_len: %d\nsample_packing: true\neval_sample_packing: false\nmicro_batch_size: 2\ngradient_accumulation_steps: 4\nnum_epochs: %d\n"
+    sb_addf(b, "sequence_len: %d\nsample_packing: true\nsdp_attention: true\neval_sample_packing: false\nmicro_batch_size: 2\ngradient_accumulation_steps: 4\nnum_epochs: %d\n"
                "optimizer: adamw_torch\nlr_scheduler: cosine\nlearning_rate: %.6f\nwarmup_ratio: 0.05\nweight_decay: 0.01\nbf16: auto\n"
                "gradient_checkpointing: true\nlogging_steps: 1\nsaves_per_epoch: 1\nseed: 42\n", o->max_seq, o->epochs, o->lr);
 }

@@ -9,6 +9,7 @@ python3 -c 'import yaml' 2>/dev/null || { echo "skip export: python3-yaml is not
 dir=$(mktemp -d "${TMPDIR:-/tmp}/ilab-export-XXXXXX") || exit 1
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 1
+export XDG_CONFIG_HOME=$dir/none XDG_DATA_HOME=$dir/none  # not the settings of whoever runs it
 failed=0
 report() { if [ "$1" -eq 0 ]; then echo "ok $2"; else echo "not ok $2"; sed 's/^/#   /' out | tail -8; failed=1; fi; }
 mkdir generated
@@ -40,7 +41,7 @@ if form == "alpaca":
     assert rows[0]["instruction"] == first and rows[0]["output"] == "Jö — #1: 'x'" and rows[0]["input"] == ""
     assert len(rows) == (2 if format == "axolotl" else 3)  # axolotl's alpaca has no history
     if format == "llamafactory":
-        assert rows[1]["history"] == [["a", "b"]] and rows[1]["system"] == "Be short." and rows[1]["instruction"] == "c"
+        assert all("history" in r and "system" in r for r in rows) and rows[1]["history"] == [["a", "b"]] and rows[1]["system"] == "Be short." and rows[1]["instruction"] == "c"
 else:
     role, text = ("role", "content") if form == "messages" else ("from", "value")
     names = ["user", "assistant", "system"] if form == "messages" else ["human", "gpt", "system"]
@@ -62,6 +63,7 @@ if format == "axolotl":
     if key: assert s["field_messages"] == key and s["roles_to_train"] == ["assistant"]
     if form == "sharegpt": assert s["message_property_mappings"] == {"role": "from", "content": "value"}
     assert c["adapter"] == "lora" and c["lora_r"] == 8 and c["lora_target_linear"] is True and isinstance(c["learning_rate"], float) and c["sequence_len"] == 2048
+    assert c["sdp_attention"] is True  # packed samples apart
     base = c["base_model"]
 if format == "llamafactory":
     c, i = yaml.safe_load(open(d + "train.yaml")), json.load(open(d + "dataset_info.json"))
