@@ -1,8 +1,8 @@
 /* qvalues.c — weights of any element type as floats, and the product C (+)= A·W that runs through W the other way (gradients of
  * activations: A is dy [T, out], W [out, in]) with both sides in 8 bits.
  *
- * The stored blocks of W lie along `in`, but the product sums over `out`. So a task takes a block of 256 columns, walks over `out` in
- * chunks of 256, and for each chunk dequantises 256 × 256 weights and rounds every column anew per 32 rows, as `quantize` rounds
+ * The stored blocks of W lie along `in`, but the product sums over `out`. So a task takes a block of at most 256 columns, walks over `out` in
+ * chunks of 256, and for each chunk dequantises those weights and rounds every column anew per 32 rows, as `quantize` rounds
  * activations: tiles of the kind Q8_0, which the kernels of inference multiply. They serve all rows of A of the task (up to
  * MOST_ROWS), so their making is a few per cent. ORDER (as qgemm_impl.h has it for types of blocks of 32): an element is one chain
  * over ascending blocks of 32 rows of W, acc = fma((float)Σ q·a, d·d_a, acc). So neither tasks nor threads nor levels change a bit.
@@ -10,9 +10,11 @@
 #include "kern_impl.h"
 #include "qgemm_impl.h"
 
+#include <stddef.h>
+
 enum {
     PANELS = QG_CHUNK / KERN_PANEL,
-    MOST_ROWS = 512, LEAST_ROWS = 96,
+    MOST_ROWS = 2048, LEAST_ROWS = 96,
     TILE_ROWS = 40,               /* making the tiles of a chunk costs as much as so many rows of A */
     SERIAL_WORK = 100000          /* multiply-adds below which a product is not work for others */
 };
@@ -25,7 +27,7 @@ struct back_job {
     struct gemm_ctx *g;
     const struct gemm *p;
     struct qact *act;             /* [chunk][n_row] */
-    int64_t n_chunk, rows, rows_a_task;
+    int64_t n_chunk, rows, cols /* of a task, cols ≤ QG_CHUNK */, rows_a_task;
     int n_row_block;
 };
 
@@ -79,12 +81,20 @@ static void make_tiles(const struct back_job *j, struct qvalues_work *w, const s
     }
 }
 
+/* The next rows of A: from the second-level cache while these are multiplied. */
+static void fetch_rows(const struct qact *act, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        for (size_t at = 0; at < offsetof(struct qact, sum16); at += 64)
+            __builtin_prefetch((const char *)(const void *)(act + i) + at);
+}
+
 static void back_task(void *ud, int i_task, int i_thread)
 {
     const struct back_job *j = ud;
     const struct gemm *p = j->p;
     struct qvalues_work *w = &j->g->qv[i_thread];
-    const int64_t col0 = i_task / j->n_row_block * QG_CHUNK, n_col = min64(QG_CHUNK, p->n_col - col0);
+    const int64_t col0 = i_task / j->n_row_block * j->cols, n_col = min64(j->cols, p->n_col - col0);
     const int64_t r0 = i_task % j->n_row_block * j->rows, r1 = min64(r0 + j->rows, p->n_row);
     for (int64_t chunk = 0; chunk < j->n_chunk; chunk++) {
         const int64_t k0 = chunk * QG_CHUNK, n_k = min64(QG_CHUNK, p->n_k - k0);
@@ -97,6 +107,7 @@ static void back_task(void *ud, int i_task, int i_thread)
                 float *c[QG_ROWS], edge[QG_ROWS][QG_PAIR * KERN_PANEL];
                 const struct qact *rows[QG_ROWS];
                 const int n = (int)min64(QG_ROWS, r1 - r), whole = wide == QG_PAIR * KERN_PANEL;
+                fetch_rows(act + r + QG_ROWS, min64(r1 - r - QG_ROWS, QG_ROWS));
                 for (int i = 0; i < n; i++) {
                     float *to = p->c + (r + i) * p->c_row + col0 + at;
                     rows[i] = act + r + i;
@@ -133,19 +144,24 @@ static void round_task(void *ud, int i_task, int i_thread)
         }
 }
 
-/* Rows of a task: the least time of the busiest thread. */
-static void cut_rows(struct back_job *j)
+/* Rows and columns of a task: the least time of the busiest thread. */
+static void cut_tasks(struct back_job *j)
 {
-    const int64_t n_block = ceil_div(j->p->n_col, QG_CHUNK), n_row = j->p->n_row, n_thread = j->g->n_thread;
+    const int64_t n_row = j->p->n_row, n_col = j->p->n_col, n_thread = j->g->n_thread, elems = qtype_info(j->p->t->type)->elems;
+    const int64_t wide = elems > QG_PAIR * KERN_PANEL ? elems : QG_PAIR * KERN_PANEL; /* whole blocks of W */
     int64_t best = INT64_MAX;
-    for (int64_t n = ceil_div(n_row, MOST_ROWS); n <= ceil_div(n_row, LEAST_ROWS); n++) {
-        const int64_t rows = ceil_div(ceil_div(n_row, n), QG_ROWS) * QG_ROWS, blocks = ceil_div(n_row, rows);
-        const int64_t time = ceil_div(n_block * blocks, n_thread) * (rows + TILE_ROWS);
-        if (time >= best)
-            continue;
-        best = time;
-        j->rows = rows;
-        j->n_row_block = (int)blocks;
+    for (int64_t n_c = ceil_div(n_col, QG_CHUNK); n_c <= ceil_div(n_col, QG_CHUNK / 2); n_c++) {
+        const int64_t cols = ceil_div(ceil_div(n_col, n_c), wide) * wide, col_blocks = ceil_div(n_col, cols);
+        for (int64_t n = ceil_div(n_row, MOST_ROWS); n <= ceil_div(n_row, LEAST_ROWS); n++) {
+            const int64_t rows = ceil_div(ceil_div(n_row, n), QG_ROWS) * QG_ROWS, blocks = ceil_div(n_row, rows);
+            const int64_t time = ceil_div(col_blocks * blocks, n_thread) * (rows + TILE_ROWS) * cols;
+            if (time >= best)
+                continue;
+            best = time;
+            j->rows = rows;
+            j->cols = cols;
+            j->n_row_block = (int)blocks;
+        }
     }
 }
 
@@ -164,8 +180,8 @@ void qvalues_run(struct gemm_ctx *g, const struct gemm *p)
     const int here = (double)p->n_row * (double)p->n_col * (double)p->n_k < SERIAL_WORK || g->n_thread == 1;
     j.rows_a_task = here ? p->n_row : ceil_div(p->n_row, 4 * g->n_thread);
     gemm_tasks(g, round_task, &j, (int)ceil_div(p->n_row, j.rows_a_task), here);
-    cut_rows(&j);
-    gemm_tasks(g, back_task, &j, (int)ceil_div(p->n_col, QG_CHUNK) * j.n_row_block, here);
+    cut_tasks(&j);
+    gemm_tasks(g, back_task, &j, (int)ceil_div(p->n_col, j.cols) * j.n_row_block, here);
 }
 
 size_t gemm_q8_bytes(const struct gemm_ctx *g, int64_t n_row, int64_t widest)
