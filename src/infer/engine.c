@@ -50,7 +50,8 @@ static int engine_load(struct engine *en, const char *path, const char *adapter_
     if (!en->path || !en->gemm) return err_set(e, ILAB_E_NOMEM, "not enough memory to open '%s'", path);
     int rc = model_gguf_open(&g, path, e);
     if (rc) return rc;
-    rc = tokenizer_of_model(&en->tokenizer, g, path, e);
+    rc = model_supported(g, e); /* a new architecture often comes with a new tokenizer: the architecture is what to name */
+    if (!rc) rc = tokenizer_of_model(&en->tokenizer, g, path, e);
     if (!rc) {
         double bytes = packed_bytes(g);
         packed = bytes <= PACK_MAX_BYTES && bytes <= (double)mem_available() / 4;

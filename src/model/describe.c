@@ -100,9 +100,8 @@ static void put_memory(const struct model *m, int n_ctx, json_t *o)
     const double rows = 2.0 * n_row * hp->n_embd * sizeof(float), logits = (double)hp->n_vocab * sizeof(float), buffers = (double)count.used + rows + logits;
     json_t *kv = json_object();
     for (size_t i = 0; i < ARRAY_LEN(KV) && !hp->encoder; i++) {
-        const struct qtype_info *t = qtype_info(KV[i].type);
-        const double elems = 2.0 * hp->n_layer * hp->n_kv_head * hp->head_dim * n_ctx;
-        json_object_set_new(kv, KV[i].name, json_integer((json_int_t)(elems * t->bytes / t->elems)));
+        const struct attn_shape shape = { .n_head = hp->n_head, .n_kv_head = hp->n_kv_head, .head_dim = hp->head_dim, .kv_type = KV[i].type };
+        json_object_set_new(kv, KV[i].name, json_integer((json_int_t)((double)attn_page_bytes(&shape) / KERN_PANEL * hp->n_layer * n_ctx)));
     }
     const double weights = json_num(o, "tensor_bytes", 0);
     json_object_set_new(o, "memory", json_pack("{s:i,s:I,s:o,s:I,s:I,s:I}", "context", n_ctx, "weights", (json_int_t)weights, "kv_cache", kv, "buffers", (json_int_t)buffers, "total",

@@ -125,6 +125,13 @@ void model_free(struct model *m)
     mem_free(m);
 }
 
+int model_supported(const struct gguf *g, ilab_err *e)
+{
+    const struct arch *a;
+    struct hparams hp;
+    return arch_read_hparams(g, &a, &hp, e);
+}
+
 int model_open_gguf(struct model **out, struct gguf *g, int flags, struct gemm_ctx *gc, ilab_err *e)
 {
     const struct arch *a;

@@ -98,6 +98,7 @@ struct model {
 enum { MODEL_PACK = 1 /* keep F32 panels of all linear layers (fast for small models) */, MODEL_TRAINABLE = 2 /* F32 copies, not packed */ };
 /* Takes ownership of g on success. Every tensor's presence and shape is checked. */
 int model_open_gguf(struct model **out, struct gguf *g, int flags, struct gemm_ctx *gc, ilab_err *e);
+int model_supported(const struct gguf *g, ilab_err *e);  /* architecture and features, by metadata alone: else an error that names what is not */
 int model_open(struct model **out, const char *path, int flags, struct gemm_ctx *gc, ilab_err *e);
 /* Fresh weights: normal, std 0.02 (output projections 0.02/sqrt(2·n_layer)), norms 1. MODEL_TRAINABLE. */
 int model_new(struct model **out, const struct hparams *hp, uint64_t seed, ilab_err *e);

@@ -30,6 +30,8 @@ rc=$?
 [ $rc -eq 1 ] && grep -q 'tokens would fit' err && ok memory/bench-told || not_ok memory/bench-told "exit code $rc"
 ILAB_MEMORY=40M "$ilab" model info m.gguf >out 2>err; ILAB_MEMORY=80M "$ilab" model info m.gguf --ctx-size 8192 >>out 2>>err
 grep -q 'weights are larger than what is free' out && grep -q 'memory: about [0-9]* tokens fit' out && ok memory/info || not_ok memory/info "$(grep memory: out)"
+"$ilab" model info m.gguf --json >out 2>err
+python3 -c 'import json; k = json.load(open("out"))["memory"]["kv_cache"]; assert 16 * k["Q8_0"] == 9.5 * k["F16"] and 2 * k["F16"] == k["F32"]' 2>>err && ok memory/info-cache || not_ok memory/info-cache "$(grep -o '"kv_cache[^}]*' out)"
 printf 'a b c' | "$ilab" model complete -m m.gguf -f - -n 8 --json >stdin.json 2>err
 cmp -s whole.json stdin.json && ok memory/prompt-from-a-pipe || not_ok memory/prompt-from-a-pipe "differs"
 

@@ -107,12 +107,15 @@ import struct
 d = bytearray(open('w.gguf', 'rb').read())
 i = d.index(b'general.architecture') + len('general.architecture') + 12
 d[i:i + 5] = b'plumb'
+i = d.index(b'tokenizer.ggml.model') + len('tokenizer.ggml.model') - 1
+d[i:i + 1] = b'x' # its tokenizer is as new as the architecture
 open('other.gguf', 'wb').write(d)
 d = bytearray(open('w.gguf', 'rb').read())
 d[-64:-60] = struct.pack('<f', float('nan'))
 open('nan.gguf', 'wb').write(d)
 PY
 check "info: unknown architecture" 0 "architecture +plumb" "cannot run it: .*'plumb'" "general.architecture +plumb" -- "$ILAB" model info other.gguf
+check "complete: unknown architecture" 1 "^unsupported model architecture 'plumb' \(known: llama" "!tokenizer" -- "$ILAB" model complete -m other.gguf -p x
 check "info: not a number" 1 "fault:" "not finite" -- "$ILAB" model info nan.gguf --check
 check "quantize: not a number" 1 "Quantising failed" -- "$ILAB" model quantize nan.gguf x.gguf Q8_0
 absent x.gguf 'x.gguf.tmp*'
