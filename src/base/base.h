@@ -110,13 +110,14 @@ void log_at(enum log_level level, const char *file, int line, const char *fmt, .
 #define log_error(...) log_at(LOG_ERROR, __FILE__, __LINE__, __VA_ARGS__)
 /* One line on stderr that is rewritten on a terminal (at most 10 times a second) and, elsewhere, printed
  * as a plain line every `plain_seconds`. Shows done/total, the caller's text, elapsed and remaining time.
- * progress_start fills every field (plain_seconds 10): set plain_seconds and quiet after it. total 0: unknown. */
+ * progress_start fills every field (plain_seconds 10): set plain_seconds, after and quiet after it. total 0: unknown. */
 struct progress {
     const char *label;
     double start, last;
     int64_t total, first, done, shown;
     double plain_seconds;
     double left;                 /* seconds that remain, where the caller knows better than the share that is done; 0: it does not */
+    double after;                /* nothing is drawn in the first seconds: what ends sooner needs no line */
     int quiet, tty, width;
     char text[160];
 };

@@ -94,6 +94,7 @@ void progress_at(struct progress *p, int64_t done, const char *fmt, ...) {
     vsnprintf(p->text, sizeof p->text, fmt, ap);
     va_end(ap);
     double now = now_seconds();
+    if (p->shown < 0 && now - p->start < p->after) return;
     int finished = p->total > 0 && done >= p->total && p->shown != done;
     if (finished || now - p->last >= (p->tty ? REDRAW_SECONDS : p->plain_seconds)) draw(p, now);
 }

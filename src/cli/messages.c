@@ -202,6 +202,7 @@ const struct message MESSAGES[] = {
     { "proposing questions", "Fragen vorschlagen" },
     { "waiting until it has saved", "warten, bis gesichert ist" },
     { "quiz", "Fragen stellen" },
+    { "measuring", "Messen" },
     { "reading the prompt", "die Eingabe lesen" },
     { "requests", "Anfragen" },
     { "Downloading", "Herunterladen" },

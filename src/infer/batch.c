@@ -18,7 +18,6 @@
 #include "infer/lookup.h"
 #include "infer/step.h"
 #include "infer/stream.h"
-#include "infer/watch.h"
 
 #include <math.h>
 #include <string.h>
@@ -56,7 +55,7 @@ struct batcher {
     int32_t id[BATCH_MAX_ROWS];
     struct want want[BATCH_MAX_ROWS]; int n_want;
     struct segment seg[BATCH_MAX_SEQ];
-    struct watch watch;            /* of a single request's prompt */
+    struct progress watch;            /* of a single request's prompt */
 };
 
 static int pages_for(int n_pos) { return (n_pos + KERN_PANEL - 1) / KERN_PANEL; }
@@ -447,11 +446,14 @@ static int use_row(struct batcher *b, const struct want *w, const struct pick *p
 
 /* Before the logits are used: they may write the first piece of the answer. */
 static void tell(struct batcher *b) {
-    for (int i = 0; i < b->max_seq && b->watch.on; i++) {
+    for (int i = 0; i < b->max_seq && !b->watch.quiet; i++) {
         const struct slot *s = &b->slot[i];
         if (!s->rq) continue;
-        watch_at(&b->watch, min_int(s->kv.n_pos, s->rq->n_prompt), "tokens");
-        if (s->kv.n_pos >= s->rq->n_prompt) watch_end(&b->watch);
+        progress_at(&b->watch, min_int(s->kv.n_pos, s->rq->n_prompt), "tokens");
+        if (s->kv.n_pos >= s->rq->n_prompt) {
+            progress_clear(&b->watch);
+            b->watch.quiet = 1;
+        }
     }
 }
 
@@ -518,9 +520,10 @@ int batcher_run(struct batcher *b, const struct request *req, int n, struct comp
     int rc = 0;
     memset(out, 0, (size_t)(n > 0 ? n : 0) * sizeof *out);
     for (int i = 0; i < n && !rc; i++) rc = check_request(b, &req[i], e);
-    if (n == 1) watch_begin(&b->watch, b->en, "reading the prompt", req->n_prompt);
+    b->watch = (struct progress){ .quiet = 1 };
+    if (n == 1 && b->en->watch) watch_begin(&b->watch, b->en, "reading the prompt", req->n_prompt);
     if (!rc) rc = run(b, req, n, out, e);
-    watch_end(&b->watch);
+    progress_clear(&b->watch);
     if (!rc) return 0;
     for (int i = 0; i < b->max_seq; i++) slot_release(b, &b->slot[i]);
     for (int i = 0; i < n; i++) completion_release(&out[i]);

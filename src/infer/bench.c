@@ -5,7 +5,6 @@
  * its own prompt (not shared, not timed), then all generate one token a step.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "infer/step.h"
-#include "infer/watch.h"
 
 #include <string.h>
 
@@ -59,28 +58,28 @@ static int feed(struct bench_state *s, int first, int n, int n_row, int prompt, 
 
 static int feed_prompt(struct bench_state *s, int i_seq, int n, ilab_err *e) {
     int rc = 0;
-    struct watch watch;
+    struct progress watch;
     watch_begin(&watch, s->step.en, "prompt", n);
     const int most = s->step.max_row;
     for (int at = 0; at < n && !rc; at += most) {
         const int rows = n - at < most ? n - at : most;
         rc = feed(s, i_seq, 1, rows, 1, at + rows == n, e);
-        watch_at(&watch, at + rows, "tokens");
+        progress_at(&watch, at + rows, "tokens");
     }
-    watch_end(&watch);
+    progress_clear(&watch);
     return rc;
 }
 
 /* n tokens for each of n_seq sequences. */
 static int generate(struct bench_state *s, int n_seq, int n, ilab_err *e) {
     int rc = 0;
-    struct watch watch;
+    struct progress watch;
     watch_begin(&watch, s->step.en, n_seq > 1 ? "batch" : "generation", n);
     for (int i = 0; i < n && !rc; i++) {
         rc = feed(s, 0, n_seq, 1, 0, 1, e);
-        watch_at(&watch, i + 1, "tokens");
+        progress_at(&watch, i + 1, "tokens");
     }
-    watch_end(&watch);
+    progress_clear(&watch);
     return rc;
 }
 

@@ -3,14 +3,13 @@
  * Perplexity as docs/FORMATS.md defines it: parts between <|endoftext|>, BOS before each, each cut at ctx_size.
  * Sums are in double.  SPDX-License-Identifier: Apache-2.0 */
 #include "infer/step.h"
-#include "infer/watch.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { SCORE_MAX_POSITIONS = 1 << 22 };
 
-struct part { struct watch *watch; double from, bytes; }; /* of a text; for its progress line */
+struct part { struct progress *watch; double from, bytes; }; /* of a text; for its progress line */
 
 /* ids[0..n) through the model; adds up -log p of ids[1..n). */
 static int score_with(struct stepper *st, struct kv_pool *kv, const int32_t *id, int n, const struct part *part, double *nll, ilab_err *e) {
@@ -34,7 +33,7 @@ static int score_with(struct stepper *st, struct kv_pool *kv, const int32_t *id,
         rc = stepper_forward(st, kv, &(struct batch){ .n_row = n_row, .id = id + pos, .n_seg = 1, .seg = &seg, .n_prompt = n_row }, e);
         if (rc) break;
         seq.n_pos += n_row;
-        if (part) watch_at(part->watch, (int64_t)(part->from + part->bytes * seq.n_pos / (n - 1)), "bytes");
+        if (part) progress_at(part->watch, (int64_t)(part->from + part->bytes * seq.n_pos / (n - 1)), "bytes");
         for (int r = 0; r < n_row; r += STEP_LOGIT_ROWS) {
             int32_t row[STEP_LOGIT_ROWS];
             int m = n_row - r < STEP_LOGIT_ROWS ? n_row - r : STEP_LOGIT_ROWS;
@@ -82,7 +81,7 @@ int perplexity_text(struct engine *en, struct sv text, int ctx_size, struct perp
     double sum = 0, begin = now_seconds();
     int bos = tokenizer_bos(en->tokenizer);
     memset(out, 0, sizeof *out);
-    struct watch watch;
+    struct progress watch;
     watch_begin(&watch, en, "perplexity", (int64_t)text.n);
     int rc = kv_room(&en->model->hp, en->kv_type, text.n < (size_t)ctx_size ? (int64_t)text.n : ctx_size, 0, e); /* as good as no text has more tokens than bytes */
     if (rc) return rc;
@@ -111,7 +110,7 @@ int perplexity_text(struct engine *en, struct sv text, int ctx_size, struct perp
         out->perplexity = exp(out->nll_mean);
         out->seconds = now_seconds() - begin;
     }
-    watch_end(&watch);
+    progress_clear(&watch);
     ids_release(&ids);
     scorer_release(&s);
     return rc;

@@ -9,6 +9,14 @@
 enum { BATCH_MIN_ROWS = 128 };
 #define BATCH_BYTES 64e6 /* of a layer's buffers: a 7B gets about 256 rows */
 
+#define WATCH_AFTER 1.0 /* seconds: what ends sooner needs no line */
+
+void watch_begin(struct progress *p, const struct engine *en, const char *label, int64_t total) {
+    progress_start(p, label, total, 0);
+    p->after = WATCH_AFTER;
+    p->quiet = !en->watch;
+}
+
 static void plan(struct stepper *s, const struct hparams *hp, int rank) {
     struct arena *a = &s->mem;
     layer_acts_plan_forward(&s->acts, hp, s->max_row, rank, a);

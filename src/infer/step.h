@@ -15,6 +15,8 @@ struct stepper {
     float *logits;             /* [STEP_LOGIT_ROWS,V] */
     int max_row;
 };
+/* A progress line for who waits (engine.watch), from the second second on; progress_clear ends it. */
+void watch_begin(struct progress *p, const struct engine *en, const char *label, int64_t total);
 int stepper_init(struct stepper *s, struct engine *en, int max_row, ilab_err *e);
 void stepper_release(struct stepper *s);
 /* Rows through all layers; their keys and values are in the pages (of the pool) afterwards. */

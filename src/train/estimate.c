@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2 /* after the first */, MOST_STEPS = 40, TRIED_BYTES = 1 << 25 };
+enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2 /* after the first */, MOST_STEPS = 40, TRIED_BYTES = 1 << 25, LARGE_BYTES = 200000000 /* a step takes seconds */ };
 static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 2 /* of measuring, where steps are short */, MERGE_SECONDS = 0.05 /* of trying */;
 
 struct peak { const struct kern *k; float *mem; size_t floats; int n_row, two; double flops[256]; };
@@ -114,14 +114,21 @@ static int measure(struct measured *s, const struct model *m, const struct adapt
     const int n_batch = packing_n_batches(s->p, 0), largest = largest_batch(s->p);
     struct pace all, below;
     double joules = 0;
+    struct progress line; /* steps of a large model take minutes */
+    progress_start(&line, "measuring", LEAST_STEPS + 1, 0);
+    line.after = m->gguf && gguf_file_bytes(m->gguf) > LARGE_BYTES ? 0 : 2;
+    line.quiet = o->comm && o->comm->rank > 0;
+    progress_at(&line, 0, "steps");
     const int reports = !energy_joules(&joules);
     const double begin = now_seconds();
     for (int i = 0; i < MOST_STEPS && (i <= LEAST_STEPS || s->rest.seconds < LEAST_SECONDS); i++) {
-        if (signal_pending())
-            return err_set(e, ILAB_E_CANCEL, "stopped");
-        int rc = one_step(s, m, ad, o, i ? (i - 1) % n_batch : largest, 1, &all, &below, e);
-        if (rc)
+        int rc = signal_pending() ? err_set(e, ILAB_E_CANCEL, "stopped") : one_step(s, m, ad, o, i ? (i - 1) % n_batch : largest, 1, &all, &below, e);
+        line.total = i < LEAST_STEPS ? line.total : i + 1;
+        progress_at(&line, i + 1, "steps");
+        if (rc) {
+            progress_clear(&line);
             return rc;
+        }
         if (!i) {
             s->first = (struct clock_bin){ below, { all.work - below.work, all.seconds - below.seconds } };
             continue;
@@ -130,6 +137,7 @@ static int measure(struct measured *s, const struct model *m, const struct adapt
         s->rest.work += all.work, s->rest.seconds += all.seconds;
         s->below.work += below.work, s->below.seconds += below.seconds;
     }
+    progress_clear(&line);
     /* All the others together: of so few, none is left out. */
     clock_step(&s->clock, s->rest, s->below);
     s->seconds = now_seconds() - begin;
