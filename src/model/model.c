@@ -53,6 +53,13 @@ static int make_trainable(struct model *m, int copy, ilab_err *e)
 {
     struct carve c = { .copy = copy };
     model_each_tensor(m, count_params, &c, NULL);
+    const size_t room = mem_available(); /* 0: the system does not tell; else it promises more than it has */
+    if (room && c.n * sizeof(float) > room) {
+        char need[32], left[32];
+        format_bytes(need, sizeof need, (double)c.n * sizeof(float));
+        format_bytes(left, sizeof left, (double)room);
+        return err_set(e, ILAB_E_NOMEM, "all weights in F32 take %s, and two to four times that in training; %s of memory are free: train an adapter (--pipeline lora), or a smaller model", need, left);
+    }
     m->params = mem_aligned(c.n * sizeof(float));
     if (!m->params) return err_set(e, ILAB_E_NOMEM, "no memory for %zu F32 parameters", c.n);
     m->n_params = c.n;

@@ -193,6 +193,22 @@ static void tell_share(const struct train_plan *plan) {
     sb_release(&b);
 }
 
+/* A base that does not fit: said before the work starts. */
+static void tell_stream(const struct train_plan *plan, const struct model *m) {
+    char size[32], room[32], part[32], speed[32], time[48];
+    double bytes, rate;
+    if (!plan->tape.pager)
+        return;
+    pager_expect(plan->tape.pager, 0, &bytes, &rate);
+    format_bytes(size, sizeof size, (double)gguf_file_bytes(m->gguf));
+    format_bytes(room, sizeof room, (double)plan->file_budget);
+    format_bytes(part, sizeof part, bytes);
+    format_bytes(speed, sizeof speed, rate);
+    format_duration(time, sizeof time, rate > 0 ? bytes / rate : 0);
+    log_warn("the model has %s, beside the training there is room for %s of it: %s are read from the disk up to twice for each %d tokens, at %s/s about %s each time",
+             size, room, part, plan->micro, speed, time);
+}
+
 /* Process 0 alone looks at the folder and measures; all take what it chose. */
 static int decide_together(const struct run *r, const char *base, struct train_opts *o, struct train_plan *plan, struct path_report *paths, struct communicator *c, ilab_err *e) {
     int rc = plan_make(plan, r->g, r->m, r->ad, r->d, r->val, o, e);
@@ -200,6 +216,8 @@ static int decide_together(const struct run *r, const char *base, struct train_o
         tell_share(plan);
     if (!rc)
         rc = plan_open(plan, r->m, e);
+    if (!rc && c->rank == 0)
+        tell_stream(plan, r->m);
     if (!rc && c->rank == 0) /* before the paths are measured, which takes minutes with a large model */
         rc = run_check_disk(r, plan->states == STATES_DISK ? plan->states_bytes : 0, e);
     *paths = (struct path_report){ .chosen = &PATHS[0] };

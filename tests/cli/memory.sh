@@ -35,6 +35,11 @@ python3 -c 'import json; k = json.load(open("out"))["memory"]["kv_cache"]; asser
 printf 'a b c' | "$ilab" model complete -m m.gguf -f - -n 8 --json >stdin.json 2>err
 cmp -s whole.json stdin.json && ok memory/prompt-from-a-pipe || not_ok memory/prompt-from-a-pipe "differs"
 
+echo '{"user": "a", "assistant": "b"}' >data.jsonl
+ILAB_MEMORY=40M "$ilab" train --pipeline full -m m.gguf --data-path data.jsonl --save-path all.gguf >out 2>err
+rc=$?
+[ $rc -eq 1 ] && grep -q 'all weights in F32 take .*train an adapter' err && ok memory/all-weights-told || not_ok memory/all-weights-told "exit code $rc"
+
 "$ilab" system bench -m m.gguf -p 16 -n 64 -r 100 >out 2>err &
 pid=$!
 sleep 2
