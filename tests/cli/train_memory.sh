@@ -62,6 +62,7 @@ least=$(train --memory 1M --dry-run 2>&1 >/dev/null | grep -o 'at least [0-9.]* 
 [ -n "$least" ] || exit 1
 allowed=$(awk "BEGIN { print int(1.05 * ${least% MB}) }")
 same tight --memory "${allowed}M"
+grep -q 'are read from the disk up to twice for each' err && ok streams-told || not_ok streams-told "no word before the work"
 train --memory "${allowed}M" --dry-run >tight-dry.json 2>err
 grep -q '"streams_weights": true' tight-dry.json && ok streams || not_ok streams "the weights do not stream at $allowed MB"
 peak=$(value peak_rss_bytes tight.json)
