@@ -8,7 +8,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "attention_impl.h"
 
-enum { BACK_ROWS = 48 /* positions of one block of rows */ };
+enum { BACK_ROWS = 48 /* positions of one block of rows */, STRIP = 12 /* rows that share how far they see */ };
 
 static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 static int min_int(int a, int b) { return a < b ? a : b; }
@@ -58,6 +58,9 @@ static void cap_scores(float *x, float *slope, int n, float cap)
     }
 }
 
+/* How many of n columns the strip at row r sees, whose block begins at column `first`: what lies behind is zero and adds nothing. */
+static int strip_sees(int first, int r, int n) { return min_int(n, (int)round_up(first + r + STRIP, KERN_PANEL)); }
+
 /* Rows that hold positions from … to: position i is row row0 + i. */
 struct stretch { int from, to; int64_t row0; };
 
@@ -79,10 +82,13 @@ static void backward_block(const struct backward_job *b, const struct attn_item 
         memcpy(qs + r * d, q + r * b->q_row, (size_t)d * sizeof *q);
     kern->scale(qs, by, (int64_t)n_row * d);
     fetch_rows(o, b->o_row, n_row, d);
-    product(kern, p, p_row, 0, qs, d, 1, kt + lo * d, KERN_PANEL, step, n_row, n_seen, d);            /* S = scale·Q·Kᵀ */
+    for (int r = 0; r < n_row; r += STRIP)                                                            /* S = scale·Q·Kᵀ */
+        product(kern, p + r * p_row, p_row, 0, qs + r * d, d, 1, kt + lo * d, KERN_PANEL, step, min_int(n_row - r, STRIP), strip_sees(pos - lo, r, n_seen), d);
     const int next = min_int(it->n_row - first - n_row, BACK_ROWS);
     fetch_rows(q + n_row * b->q_row, b->q_row, next, d);
-    product(kern, ds, p_row, 0, go, b->o_row, 1, vt + lo * d, KERN_PANEL, step, n_row, n_seen, d);    /* dP = dO·Vᵀ */
+    for (int r = 0; r < n_row; r += STRIP)                                                            /* dP = dO·Vᵀ */
+        product(kern, ds + r * p_row, p_row, 0, go + r * b->o_row, b->o_row, 1, vt + lo * d, KERN_PANEL, step, min_int(n_row - r, STRIP),
+                strip_sees(pos - lo, r, n_seen), d);
     fetch_rows(go + n_row * b->o_row, b->o_row, next, d);
     for (int r = 0; r < n_row; r++) {
         int from = attn_from(s, pos + r) - lo, n = pos + r + 1 - lo;
@@ -105,9 +111,18 @@ static void backward_block(const struct backward_job *b, const struct attn_item 
         const int64_t at = (t->row0 + t->from) * b->kv_row + kv_head * d;
         if (n <= 0)
             continue;
-        product(kern, b->dq + (row + first) * b->q_row + head * d, b->q_row, load, ds + col, p_row, 1, b->k + at, b->kv_row, KERN_PANEL, n_row, d, n);
-        product(kern, b->dv + at, b->kv_row, 1, p + col, 1, p_row, go, b->o_row, KERN_PANEL, n, d, n_row);    /* dV += Pᵀ·dO */
-        product(kern, b->dk + at, b->kv_row, 1, ds + col, 1, p_row, q, b->q_row, KERN_PANEL, n, d, n_row);    /* dK += dSᵀ·Q */
+        float *dq = b->dq + (row + first) * b->q_row + head * d;
+        for (int r = 0; r < n_row; r += STRIP)
+            product(kern, dq + r * b->q_row, b->q_row, load, ds + r * p_row + col, p_row, 1, b->k + at, b->kv_row, KERN_PANEL, min_int(n_row - r, STRIP), d,
+                    strip_sees(pos - t->from, r, n));
+        /* dV += Pᵀ·dO, dK += dSᵀ·Q: positions before the block's are seen by all its rows, the others by their own row and those below */
+        const int before = min_int(pos - t->from, n);
+        for (int j = 0, wide = before; j < n; j += wide, wide = STRIP) {
+            const int r = j > before ? j - before : 0, m = min_int(n - j, wide);
+            const int64_t to = at + j * b->kv_row, c = r * p_row + col + j;
+            product(kern, b->dv + to, b->kv_row, 1, p + c, 1, p_row, go + r * b->o_row, b->o_row, KERN_PANEL, m, d, n_row - r);
+            product(kern, b->dk + to, b->kv_row, 1, ds + c, 1, p_row, q + r * b->q_row, b->q_row, KERN_PANEL, m, d, n_row - r);
+        }
         load = 1;
     }
 }
