@@ -119,6 +119,17 @@ INLINE void put_low_halves(float *dst, vi v) { vst1q_f32(dst, vcvt_f32_f16((floa
 #include "qgemm_unpack_body.h"
 UNPACK_FULL(, 0)
 
+/* ---- 16-bit floats as integers ---- */
+INLINE vi u_max16(vi a, vi b) { return (vi)vmaxq_s16((int16x8_t)a, (int16x8_t)b); }
+INLINE vi u_min16(vi a, vi b) { return (vi)vminq_s16((int16x8_t)a, (int16x8_t)b); }
+INLINE vi u_sub16(vi a, vi b) { return (vi)vsubq_s16((int16x8_t)a, (int16x8_t)b); }
+INLINE vi u_sar16(vi a, int n) { return (vi)((int16x8_t)a >> n); }
+INLINE vi u_mulhrs(vi a, vi b) { return (vi)vqrdmulhq_s16((int16x8_t)a, (int16x8_t)b); }
+INLINE vi w_power(vi d) { return (vi)vshlq_u16(vdupq_n_u16(0x2000), vnegq_s16(vminq_s16((int16x8_t)d, vdupq_n_s16(16)))); }
+/* b where x > n, else a */
+INLINE vi u_where_above(vi a, vi b, vi x, int n) { return vbslq_u32(vcgtq_s32((int32x4_t)x, vdupq_n_s32(n)), b, a); }
+#include "qgemm_wide_body.h"
+
 static void interleave_neon(struct qtile *t, const struct qrow *rows, const struct qkind *k)
 {
     const vi flip = u_set8(k->steps == 0 ? (char)0x80 : 0);
@@ -221,9 +232,37 @@ static void tile_neon(float *const *c, int load, const struct qact *const *a, in
     }
 }
 
+/* Even and odd columns of k are summed apart, two rows of W in a register, and brought together at the end of a block. */
+enum { WIDE_LANES = LANES, WIDE_ROWS = 4, WIDE_STEP = PART_STEP };
+typedef struct { int32x4_t lo, hi; } wsum;
+INLINE wsum wsum_zero(void) { return (wsum){ vdupq_n_s32(0), vdupq_n_s32(0) }; }
+INLINE vf wsum_float(wsum s) { return vcvtq_f32_s32(vpaddq_s32(s.lo, s.hi)); }
+INLINE wsum v_pairs(wsum s, vi w, vi a)
+{
+    return (wsum){ vmlal_s16(s.lo, vget_low_s16((int16x8_t)w), vget_low_s16((int16x8_t)a)), vmlal_high_s16(s.hi, (int16x8_t)w, (int16x8_t)a) };
+}
+#define OWN_WIDE_SUM
+#define WIDE_NAME(n) wide_##n
+#include "qgemm_wide_tile_body.h"
+WIDE_FN(1) WIDE_FN(2) WIDE_FN(3) WIDE_FN(4)
+static void tile_wide_neon(float *const *c, int load, const struct wact *const *a, int n_row, const struct wtile *t, int n_sub)
+{
+    static wide_fn *const fn[WIDE_ROWS + 1] = { NULL, wide_1, wide_2, wide_3, wide_4 };
+    for (int at = 0; at < QG_PAIR * KERN_PANEL; at += 2 * LANES) {
+        const char *half = (const char *)(t + at / KERN_PANEL) + at % KERN_PANEL / (2 * LANES) * HALF_PANEL;
+        for (int i = 0; i < n_row; i += WIDE_ROWS) {
+            const int n = n_row - i < WIDE_ROWS ? n_row - i : WIDE_ROWS;
+            float *part[WIDE_ROWS];
+            for (int m = 0; m < n; m++)
+                part[m] = c[i + m] + at;
+            fn[n](part, load, a + i, (const struct wtile *)(const void *)half, n_sub);
+        }
+    }
+}
+
 const struct qgemm_ops qgemm_neon = {
     .quantize = quantize_neon, .interleave = interleave_neon, .tile = tile_neon, .values = values_neon, .round = round_neon,
     .unpack = UNPACK_TABLE(),
-    .round_wide = qgemm_round_wide_ref, .unpack_wide = qgemm_unpack_wide_ref, .tile_wide = qgemm_tile_wide_ref,
+    .round_wide = qgemm_round_wide_ref, .unpack_wide = unpack_wide_level, .tile_wide = tile_wide_neon,
 };
 #endif

@@ -2,10 +2,16 @@
  *
  * The level's file defines before: vi, vf, WIDE_LANES (columns of a register), WIDE_ROWS (most rows of A at once), WIDE_STEP (bytes
  * from the first part of the columns to the second in every array of a tile), WIDE_NAME(n), v_* operations; v_pairs(s, w, a): s plus
- * both products of the pairs of 16 bits in each lane.  SPDX-License-Identifier: Apache-2.0 */
+ * both products of the pairs of 16 bits in each lane. OWN_WIDE_SUM: s has a type of its own, wsum.
+ * SPDX-License-Identifier: Apache-2.0 */
 #define WROWS _Pragma("GCC unroll 6") for (int m = 0; m < n; m++)
 #define WBOTH _Pragma("GCC unroll 2") for (int p = 0; p < 2; p++)
 #define WPART(ptr, p) ((const void *)((const char *)(const void *)(ptr) + (p) * WIDE_STEP))
+#ifndef OWN_WIDE_SUM
+typedef vi wsum;
+INLINE wsum wsum_zero(void) { return v_zero(); }
+INLINE vf wsum_float(wsum s) { return vf_of(s); }
+#endif
 INLINE vi wide_spread(const void *p)
 {
     int32_t v;
@@ -17,8 +23,8 @@ INLINE void wide_tile(float *const *c, int load, const struct wact *const *a, co
     vf acc[WIDE_ROWS][2];
     WROWS WBOTH acc[m][p] = load ? vf_load(c[m] + p * WIDE_LANES) : vf_zero();
     for (int s = 0; s < n_sub; s++) {
-        vi dot[WIDE_ROWS][2];
-        WROWS WBOTH dot[m][p] = v_zero();
+        wsum dot[WIDE_ROWS][2];
+        WROWS WBOTH dot[m][p] = wsum_zero();
         const int16_t (*q)[KERN_PANEL][2] = t->q + s * (QG_SUB / 2);
 #pragma GCC unroll 16
         for (int i = 0; i < QG_SUB / 2; i++) {
@@ -31,7 +37,7 @@ INLINE void wide_tile(float *const *c, int load, const struct wact *const *a, co
         }
         WBOTH {
             const vf d = vf_load(WPART(t->d[s], p));
-            WROWS acc[m][p] = vf_fma(vf_of(dot[m][p]), vf_mul(d, vf_set1(a[m]->scale[s])), acc[m][p]);
+            WROWS acc[m][p] = vf_fma(wsum_float(dot[m][p]), vf_mul(d, vf_set1(a[m]->scale[s])), acc[m][p]);
         }
     }
     WROWS WBOTH vf_store(c[m] + p * WIDE_LANES, acc[m][p]);

@@ -15,9 +15,9 @@ command -v ccache >/dev/null && cc="ccache $cc"
 make -s -j2 BUILD="$BUILD" SRC="$src" CC="$cc" AR=$CROSS-ar "$BUILD/libilab.a" >"$BUILD/out" 2>&1 || { tail -20 "$BUILD/out"; echo "not ok neon: it compiles"; exit 1; }
 failed=0
 few="test_gemm_tile test_pack_nt test_slots_agree test_rmsnorm_rope test_gemm test_levels_agree test_floats test_bad_input test_weights_as_they_lie"
-few="$few test_types test_extremes test_backward"
+few="$few test_types test_extremes test_backward test_levels_and_threads_agree test_ends_of_the_range"
 [ -n "${NEON_ALL:-}" ] || export CROSS_ONLY=$few
-for t in test_kern test_qgemm test_attention; do
+for t in test_kern test_qgemm test_qgemm_wide test_attention; do
     # shellcheck disable=SC2086
     $cc -O2 -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno -Isrc -Iinclude -o "$BUILD/$t" tests/unit/$t.c "$BUILD/libilab.a" -lpthread -lm -ldl >"$BUILD/out" 2>&1 ||
         { tail -20 "$BUILD/out"; echo "not ok neon: $t compiles"; exit 1; }
