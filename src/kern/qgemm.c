@@ -367,6 +367,23 @@ static void run_row(const struct job *j, const struct step *st)
         j->g->k->q->row[p->t->type](p->c + col + i * KERN_PANEL, p->load_c, act, j->n_a, src + i * KERN_PANEL * row, row, p->n_k);
 }
 
+static int any_bad(const struct wtile *t, int n)
+{
+    int bad = 0;
+    for (int i = 0; i < n; i++)
+        bad |= t[i / KERN_PANEL].bad[i % KERN_PANEL];
+    return bad;
+}
+static void wide_tile(const struct qgemm_ops *ops, float *const *c, int load, const struct wact *const *rows, int n, const struct wtile *t, int n_sub,
+                      int bad)
+{
+    ops->tile_wide(c, load, rows, n, t, n_sub);
+    for (int i = 0; i < n; i++)
+        bad |= rows[i]->bad;
+    if (bad)
+        qgemm_spread_bad(c, rows, n, t);
+}
+
 static void run_unit(const struct job *j, const struct step *st, struct work *w)
 {
     const struct part *a = st->a;
@@ -382,6 +399,7 @@ static void run_unit(const struct job *j, const struct step *st, struct work *w)
             struct ahead ahead = coming(st, chunk);
             for (int i = 0; i < QG_PAIR && i * KERN_PANEL < n_col; i++)
                 unpack(j, w, i, a, col + i * KERN_PANEL, chunk, n_sub, &ahead);
+            const int bad = a->form == FORM_WIDE && any_bad(w->wide, (int)n_col);
             if (!streams(a))
                 ahead = next_tile(a, pair0, pair, pair1, chunk, r1 - r0);
             for (int64_t r = r0; r < r1; r += QG_ROWS) {
@@ -399,7 +417,7 @@ static void run_unit(const struct job *j, const struct step *st, struct work *w)
                 for (int i = 0; i < n && n_col < PAIR_COLS && load; i++)
                     memcpy(edge[i], p->c + (r + i) * p->c_row + col, (size_t)n_col * sizeof(float));
                 if (a->form == FORM_WIDE)
-                    ops->tile_wide(c, load, (const struct wact *const *)(const void *)rows, n, w->wide, n_sub);
+                    wide_tile(ops, c, load, (const struct wact *const *)(const void *)rows, n, w->wide, n_sub, bad);
                 else
                     ops->tile(c, load, (const struct qact *const *)(const void *)rows, n, w->tile, n_sub, a->kind);
                 for (int i = 0; i < n && n_col < PAIR_COLS; i++)

@@ -78,21 +78,25 @@ void qgemm_quantize_avx2(struct qact *d, const float *x, int n, int super_block)
 
 void qgemm_round_wide_avx2(struct wact *d, const float *x, int n)
 {
+    int any = 0;
     if (n < QG_CHUNK)
         memset(d, 0, sizeof *d);
     for (int s = 0; s * QG_SUB < n; s++, x += QG_SUB) {
         const int32_t most = block_most(x, QG_SUB);
         float amax;
         memcpy(&amax, &most, sizeof amax);
-        const int bad = most > 0x7f7fffff, zero = bad || amax < QG_TINY;
-        const __m256 inverse = _mm256_set1_ps(zero ? 0.0f : WIDE_MOST / amax);
+        const int bad = !(amax <= WIDE_HUGE);
+        amax = bad ? WIDE_HUGE : amax < WIDE_TINY ? WIDE_TINY : amax;
+        const __m256 inverse = _mm256_set1_ps(WIDE_MOST / amax);
         for (int h = 0; h < QG_SUB; h += 16) {
             const __m256i lo = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + h), inverse));
             const __m256i v = _mm256_packs_epi32(lo, _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + h + 8), inverse)));
-            put(d->q + s * QG_SUB + h, zero ? _mm256_setzero_si256() : _mm256_permute4x64_epi64(v, 0xd8));
+            put(d->q + s * QG_SUB + h, bad ? _mm256_setzero_si256() : _mm256_permute4x64_epi64(v, 0xd8));
         }
-        d->scale[s] = bad ? NAN : zero ? 0.0f : amax / WIDE_MOST;
+        d->scale[s] = amax / WIDE_MOST;
+        any |= bad;
     }
+    d->bad = any;
 }
 
 /* ---- unpacking ---- */
@@ -172,13 +176,11 @@ INLINE vi w_power(vi d)
     const vi at = _mm256_adds_epu8(u_or(d, u_shl16(d, 8)), _mm256_set1_epi16(0x726a));
     return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(table), at);
 }
-/* b where x > n, else a */
-INLINE vi u_where_above(vi a, vi b, vi x, int n) { return _mm256_blendv_epi8(a, b, _mm256_cmpgt_epi32(x, u_set32(n))); }
+INLINE vi u_load(const void *p) { return _mm256_load_si256((const __m256i *)p); }
 #include "qgemm_wide_body.h"
 
 /* ---- tiles and floats ---- */
 typedef __m256 vf;
-INLINE vi u_load(const void *p) { return _mm256_load_si256((const __m256i *)p); }
 INLINE vf f_load(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void f_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
 INLINE vf f_set1(float v) { return _mm256_set1_ps(v); }

@@ -121,13 +121,11 @@ INLINE vi u_sub16(vi a, vi b) { return _mm512_sub_epi16(a, b); }
 INLINE vi u_sar16(vi a, int n) { return _mm512_srai_epi16(a, (unsigned)n); }
 INLINE vi u_mulhrs(vi a, vi b) { return _mm512_mulhrs_epi16(a, b); }
 INLINE vi w_power(vi d) { return _mm512_srlv_epi16(_mm512_set1_epi16(0x2000), d); }
-/* b where x > n, else a */
-INLINE vi u_where_above(vi a, vi b, vi x, int n) { return _mm512_mask_mov_epi32(a, _mm512_cmpgt_epi32_mask(x, u_set32(n)), b); }
+INLINE vi u_load(const void *p) { return _mm512_load_si512(p); }
 #include "qgemm_wide_body.h"
 
 /* ---- tiles and floats ---- */
 typedef __m512 vf;
-INLINE vi u_load(const void *p) { return _mm512_load_si512(p); }
 INLINE vf f_load(const float *p) { return _mm512_loadu_ps(p); }
 INLINE void f_store(float *p, vf v) { _mm512_storeu_ps(p, v); }
 INLINE vf f_set1(float v) { return _mm512_set1_ps(v); }

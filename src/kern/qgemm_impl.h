@@ -55,18 +55,23 @@ struct qtile {
 /* Weights of 16-bit floats (F16, BF16) and activations as 16-bit integers; qgemm_wide.c has the maths. */
 enum {
     WIDE_MOST = 8191,             /* of an activation; 32 products with weights (at most 8188) stay below 2^31 */
-    WIDE_F16 = 127 - 15 - 12,     /* exponent of a block as the file has it → that of its scale as an F32 */
-    WIDE_BF16 = -12,
-    WIDE_NAN = 0x7fc00000
+    WIDE_F16 = -15 - 12,          /* exponent of a block as the file has it → that of its scale */
+    WIDE_BF16 = -127 - 12,
+    WIDE_LEAST_BF16 = 127 - 60,   /* smaller exponents count as this one: scales and their products stay normal numbers */
+    WIDE_MOST_F16 = 30, WIDE_MOST_BF16 = 127 + 60 /* a block beyond is bad */
 };
+#define WIDE_TINY 0x1p-60f         /* the same of the largest of a block of activations */
+#define WIDE_HUGE 0x1p+60f
 struct wact {                     /* one row, one chunk; elements beyond n_k are zero */
     int16_t q[QG_CHUNK];
     float scale[QG_CHUNK / QG_SUB];
-    int32_t unused[8];            /* nine cache lines */
+    int32_t bad;                  /* an infinity or NaN: the row of C is NaN */
+    int32_t unused[7];            /* nine cache lines */
 };
 struct wtile {                    /* sixteen rows of W, one chunk */
     int16_t q[QG_CHUNK / 2][KERN_PANEL][2];
-    float d[QG_CHUNK / QG_SUB][KERN_PANEL];
+    int32_t shift[QG_CHUNK / QG_SUB][KERN_PANEL]; /* exponents of the scales, where an F32 has its own */
+    int32_t bad[KERN_PANEL];      /* not 0: the column of C is NaN */
 };
 
 /* Families of types: one kernel each. */
@@ -148,6 +153,8 @@ extern const struct qgemm_ops qgemm_neon;
 /* Scalar twins of the wide products (qgemm_wide.c). */
 void qgemm_round_wide_ref(struct wact *dst, const float *x, int n);
 void qgemm_unpack_wide_ref(struct wtile *t, const uint8_t *src, int64_t row_bytes, int n_sub, int bf16);
+/* C after a chunk: NaN where a row of A or of W is bad. */
+void qgemm_spread_bad(float *const *c, const struct wact *const *a, int n_row, const struct wtile *t);
 void qgemm_tile_wide_ref(float *const *c, int load, const struct wact *const *a, int n_row, const struct wtile *t, int n_sub);
 
 /* Scalar placing of decoded rows (qgemm_ref.c). */

@@ -126,8 +126,6 @@ INLINE vi u_sub16(vi a, vi b) { return (vi)vsubq_s16((int16x8_t)a, (int16x8_t)b)
 INLINE vi u_sar16(vi a, int n) { return (vi)((int16x8_t)a >> n); }
 INLINE vi u_mulhrs(vi a, vi b) { return (vi)vqrdmulhq_s16((int16x8_t)a, (int16x8_t)b); }
 INLINE vi w_power(vi d) { return (vi)vshlq_u16(vdupq_n_u16(0x2000), vnegq_s16(vminq_s16((int16x8_t)d, vdupq_n_s16(16)))); }
-/* b where x > n, else a */
-INLINE vi u_where_above(vi a, vi b, vi x, int n) { return vbslq_u32(vcgtq_s32((int32x4_t)x, vdupq_n_s32(n)), b, a); }
 #include "qgemm_wide_body.h"
 
 static void interleave_neon(struct qtile *t, const struct qrow *rows, const struct qkind *k)

@@ -13,12 +13,12 @@ enum { WIDE_LANES = 8, WIDE_ROWS = 3, WIDE_STEP = 32 };
 INLINE vi v_load(const void *p) { return _mm256_load_si256((const __m256i *)p); }
 INLINE vi v_zero(void) { return _mm256_setzero_si256(); }
 INLINE vi v_set1(int32_t v) { return _mm256_set1_epi32(v); }
+INLINE vi v_add(vi a, vi b) { return _mm256_add_epi32(a, b); }
 INLINE vf vf_load(const float *p) { return _mm256_loadu_ps(p); }
 INLINE void vf_store(float *p, vf v) { _mm256_storeu_ps(p, v); }
 INLINE vf vf_zero(void) { return _mm256_setzero_ps(); }
 INLINE vf vf_set1(float v) { return _mm256_set1_ps(v); }
 INLINE vf vf_of(vi v) { return _mm256_cvtepi32_ps(v); }
-INLINE vf vf_mul(vf a, vf b) { return _mm256_mul_ps(a, b); }
 INLINE vf vf_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
 INLINE vi v_pairs(vi s, vi w, vi a)
 {

@@ -9,9 +9,9 @@ enum { WIDE_DW = QG_SUB / 2 };
 /* VROWS rows from src on, sub-block s of a chunk; `at`: their first row in the tile */
 INLINE void unpack_wide_sub(struct wtile *t, const uint8_t *src, int64_t row_bytes, int s, int at, const int bf16)
 {
-    const int mantissa = bf16 ? 7 : 10, inf = bf16 ? 255 : 31;
+    const int mantissa = bf16 ? 7 : 10;
     const vi one = u_set32(0x00010001), size = u_set32(0x7fff7fff), low14 = u_set32(0x3fff3fff), lowest = u_set32(0x00010001 << mantissa);
-    vi v[WIDE_DW], most = lowest;
+    vi v[WIDE_DW], most = bf16 ? u_set32(0x00010001 * (WIDE_LEAST_BF16 << 7)) : lowest;
 #pragma GCC unroll 4
     for (int i = 0; i < WIDE_DW; i += DW)
         load_dw(v + i, src + 4 * i, row_bytes);
@@ -26,11 +26,9 @@ INLINE void unpack_wide_sub(struct wtile *t, const uint8_t *src, int64_t row_byt
         const vi q = u_mulhrs(f, w_power(u_sub16(most, e))), sign = u_sar16(v[i], 15);
         put(t->q[s * WIDE_DW + i][at], u_sub16(u_xor(q, sign), sign));
     }
-    const vi e = u_and(most, u_set32(0xffff)), bad = u_set32(WIDE_NAN);
-    vi scale = u_shl32(u_add32(e, u_set32(bf16 ? WIDE_BF16 : WIDE_F16)), 23);
-    if (bf16)
-        scale = u_where_above(u_set32(0), scale, e, -WIDE_BF16);
-    put(t->d[s] + at, u_where_above(scale, bad, e, inf - 1));
+    const vi e = u_and(most, u_set32(0xffff)), bad = u_sub32(u_set32(bf16 ? WIDE_MOST_BF16 : WIDE_MOST_F16), e);
+    put(t->shift[s] + at, u_shl32(u_add32(e, u_set32(bf16 ? WIDE_BF16 : WIDE_F16)), 23));
+    put(t->bad + at, s > 0 ? u_or(u_load(t->bad + at), u_sar32(bad, 31)) : u_sar32(bad, 31));
 }
 
 INLINE void unpack_wide_chunk(struct wtile *t, const uint8_t *src, int64_t row_bytes, int n_sub, const int bf16)

@@ -36,8 +36,8 @@ INLINE void wide_tile(float *const *c, int load, const struct wact *const *a, co
             }
         }
         WBOTH {
-            const vf d = vf_load(WPART(t->d[s], p));
-            WROWS acc[m][p] = vf_fma(wsum_float(dot[m][p]), vf_mul(d, vf_set1(a[m]->scale[s])), acc[m][p]);
+            const vi shift = v_load(WPART(t->shift[s], p));
+            WROWS acc[m][p] = vf_fma(wsum_float(dot[m][p]), (vf)v_add(shift, wide_spread(&a[m]->scale[s])), acc[m][p]);
         }
     }
     WROWS WBOTH vf_store(c[m] + p * WIDE_LANES, acc[m][p]);
