@@ -176,8 +176,8 @@ void train_report_json(const struct train_report *r, const char *adapter, const 
     add_number(&b, "tokens", (double)r->tokens);
     add_number(&b, "first_loss", r->first_loss);
     add_number(&b, "last_loss", r->last_loss);
-    add_number(&b, "val_first", r->val_first);
-    add_number(&b, "val_loss", r->val_loss);
+    add_number(&b, "val_first", r->val_first > 0 ? r->val_first : NAN); /* NAN: no test questions */
+    add_number(&b, "val_loss", r->val_first > 0 ? r->val_loss : NAN);
     add_number(&b, "seconds", r->seconds);
     add_number(&b, "seconds_total", seconds_total);
     add_number(&b, "tokens_per_s", r->tokens_per_s);

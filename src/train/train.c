@@ -70,6 +70,24 @@ static int base_name(struct model *m, char out[96], ilab_err *e) {
     return 0;
 }
 
+/* Which matrices the adapter has, by name. */
+static void put_adapter(struct sb *b, const struct adapter *ad) {
+    int n = 0, first = ad->n_layer, kinds = 0;
+    unsigned seen = 0;
+    for (int i = 0; i < ad->n_layer * ADAPT_COUNT; i++)
+        if (ad->lora[i].on) {
+            n++;
+            seen |= 1u << (i % ADAPT_COUNT);
+            first = first < i / ADAPT_COUNT ? first : i / ADAPT_COUNT;
+        }
+    sb_addf(b, "\"adapter\": {\"rank\": %d, \"alpha\": %g, \"rslora\": %s, \"parameters\": %zu, \"matrices\": %d, \"first_layer\": %d, \"modules\": [", ad->rank,
+            (double)ad->alpha, ad->rslora ? "true" : "false", ad->n_params, n, first);
+    for (int k = 0; k < ADAPT_COUNT; k++)
+        if (seen >> k & 1)
+            sb_addf(b, "%s\"%s\"", kinds++ ? ", " : "", LINEAR_NAME[k]);
+    sb_addc(b, "]},\n  ");
+}
+
 int run_write_manifest(const struct run *r, const struct train_report *rep, ilab_err *e) {
     struct sb b;
     char cpu[128], when[64];
@@ -89,10 +107,15 @@ int run_write_manifest(const struct run *r, const struct train_report *rep, ilab
         sb_addc(&b, ": ");
         sb_add_json_str(&b, (struct sv){ line.p + at + 1, line.n - (size_t)at - 1 });
     }
-    sb_addf(&b, "},\n  \"result\": {\"steps\": %lld, \"tokens\": %lld, \"first_loss\": %.6f, \"last_loss\": %.6f, \"val_first\": %.6f, \"val_loss\": %.6f},\n",
-            (long long)rep->steps, (long long)rep->tokens, rep->first_loss, rep->last_loss, rep->val_first, rep->val_loss);
+    sb_addf(&b, "},\n  \"result\": {\"steps\": %lld, \"tokens\": %lld, \"first_loss\": %.6f, \"last_loss\": %.6f",
+            (long long)rep->steps, (long long)rep->tokens, rep->first_loss, rep->last_loss);
+    if (rep->val_first > 0) /* else nothing was there to measure on */
+        sb_addf(&b, ", \"val_first\": %.6f, \"val_loss\": %.6f", rep->val_first, rep->val_loss);
+    sb_addc(&b, "},\n  ");
+    if (r->ad)
+        put_adapter(&b, r->ad);
     struct pool *pool = gemm_pool(r->g);
-    sb_addf(&b, "  \"time\": {\"seconds\": %.1f, \"tokens_per_s\": %.0f, \"gflops\": %.1f, \"threads\": %d, \"isa\": \"%s\", \"cpu\": ", rep->seconds,
+    sb_addf(&b, "\"time\": {\"seconds\": %.1f, \"tokens_per_s\": %.0f, \"gflops\": %.1f, \"threads\": %d, \"isa\": \"%s\", \"cpu\": ", rep->seconds,
             rep->tokens_per_s, rep->gflops, pool ? pool_threads(pool) : 1, gemm_kern(r->g)->isa);
     cpu_name(cpu, sizeof cpu);
     sb_add_json_str(&b, sv_of(cpu));

@@ -31,6 +31,7 @@ m = json.load(open("training_results/manifest.json"))
 assert m["settings"]["base"] == hashlib.sha256(open("models/starter.gguf", "rb").read()).hexdigest()
 assert len(m["data"]["hash"]) == 16 and m["data"]["samples"] == 8
 assert m["result"]["val_loss"] < m["result"]["val_first"], m["result"]
+assert m["adapter"]["rank"] == 4 and m["adapter"]["first_layer"] == 0 and "ffn_down" in m["adapter"]["modules"], m["adapter"]
 assert m["files"]["data"].endswith("14_05_06.jsonl") and m["files"]["test"]
 assert m["merged"] == {"path": "models/ggml-model-f16.gguf", "type": "F16", "bytes": os.path.getsize("models/ggml-model-f16.gguf")}
 assert len(m["answers"]) == 2 and m["answers"][0]["expected"] == "Jo Berg 1 leads it."
