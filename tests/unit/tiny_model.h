@@ -74,6 +74,8 @@ static inline struct adapter *tiny_adapter(const struct model *m, int rank, unsi
     return a;
 }
 
+/* First position whose row counts as given text (struct batch, n_prompt). */
+static int sequence_given_from = INT32_MAX;
 /* Logits of all rows of one sequence, in one call or row by row (as decoding does). */
 static inline void sequence_logits(struct gemm_ctx *g, struct model *m, const struct adapter *ad, const int32_t *id, int n, int step, float *logits)
 {
@@ -96,7 +98,8 @@ static inline void sequence_logits(struct gemm_ctx *g, struct model *m, const st
     for (int p = 0; p < n; p += step) {
         const int k = n - p < step ? n - p : step;
         struct segment seg = { 0, k, p, pages };
-        struct batch b = { k, id + p, 1, &seg, QT_F32, 0 };
+        const int from = sequence_given_from > p ? sequence_given_from : p;
+        struct batch b = { k, id + p, 1, &seg, QT_F32, 0, from < p + k ? p + k - from : 0 };
         embed_rows(gemm_kern(g), m, &b, 0, k, a.x);
         for (int l = 0; l < hp->n_layer; l++) {
             layer_forward(g, m, ad, l, l, &b, &a, y);
