@@ -20,6 +20,7 @@ enum { KV_MAX_POSITIONS = 1 << 26, SLAB_PAGES = ATTN_BLOCK / KERN_PANEL };
 enum { HUGE_PAGE = 1 << 21 };
 /* KV in F32 of a whole context up to here stays F32: exact, and reading it costs nothing beside the rest. */
 #define KV_F32_MAX_BYTES 64e6
+#define KV_UNASKED_BYTES 16e6 /* so little is there; to ask the system takes a tenth of a millisecond, and small models get thousands of requests */
 
 static const struct { const char *name; int qtype; } KV_TYPES[KV_TYPE_COUNT] = {
     [KV_DEFAULT] = { "auto", QT_F32 }, [KV_F32] = { "f32", QT_F32 }, [KV_F16] = { "f16", QT_F16 },
@@ -65,9 +66,11 @@ struct kv_pool {
 
 int kv_room(const struct hparams *hp, int kv_type, int64_t n_pos, size_t have, ilab_err *e) {
     const int type = kv_type_of(hp, kv_type);
+    const double each = (double)kv_position_bytes(hp, type), need = each * (double)n_pos;
+    if (need <= KV_UNASKED_BYTES || hp->encoder) return 0;
     const size_t left_now = mem_available(); /* 0: the system does not tell */
-    const double each = (double)kv_position_bytes(hp, type), need = each * (double)n_pos, room = (double)left_now + (double)have;
-    if (need <= room || hp->encoder || !left_now) return 0;
+    const double room = (double)left_now + (double)have;
+    if (need <= room || !left_now) return 0;
     char bytes[32], left[32], other[96] = "";
     format_bytes(bytes, sizeof bytes, need);
     format_bytes(left, sizeof left, room);
@@ -138,7 +141,7 @@ static char *page_at(const struct kv_pool *p, int id) {
 static int slab_make(struct kv_pool *p, ilab_err *e) {
     const size_t bytes = p->step * p->n_part, align = bytes >= HUGE_PAGE ? HUGE_PAGE : 64;
     size_t padded;
-    const size_t left = mem_available(); /* the system promises more than it has, and ends the program later */
+    const size_t left = bytes > KV_UNASKED_BYTES ? mem_available() : 0; /* the system promises more than it has, and ends the program later */
     char *block = ADD_OVERFLOWS(bytes, align, &padded) || (left && bytes > left) ? NULL : mem_calloc(padded, 1);
     if (!block) {
         char human[32];

@@ -180,8 +180,9 @@ static int refuse(const struct search *s, size_t least, int by_user, ilab_err *e
     format_bytes(need, sizeof need, (double)least);
     format_bytes(have, sizeof have, (double)s->budget);
     if (!by_user) add_holders(&b, s->m, least / 8);
-    const int rc = err_set(e, ILAB_E_LIMIT, "training needs at least %s of memory, %s are %s%s; %s, take a smaller model, a lower rank or shorter samples (--max-seq-len)",
-                           need, have, by_user ? "allowed" : "free", b.n ? b.p : "", by_user ? "allow more (--memory)" : "end other programs");
+    const int rc = err_set(e, ILAB_E_LIMIT, "training needs at least %s of memory, %s are %s%s; %s, take a smaller model, %s or shorter samples (--max-seq-len)",
+                           need, have, by_user ? "allowed" : "free", b.n ? b.p : "", by_user ? "allow more (--memory)" : "end other programs",
+                           s->ad ? "a lower rank" : "an adapter (--pipeline lora)");
     sb_release(&b);
     return rc;
 }
