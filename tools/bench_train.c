@@ -2,7 +2,7 @@
  *
  *   bench_train [--json] [--rounds N] [--batch N] [--threads N] [--level avx2|avx512] [--job WORD] [--no-peer] [--path NAME]
  *               [--models DIR] [--steps N] [--row-tokens N] [--memory BYTES] [--disturbed]
- * At every level of the CPU (that ILAB_CPU leaves), the best first. Each round measures, one after the other: the multiply-adds a second that registers alone allow (fma_peak.h), a step
+ * At every level of the CPU (that ILAB_CPU leaves), the best first; avx512 with VNNI where the CPU has it, as the program itself. Each round measures, one after the other: the multiply-adds a second that registers alone allow (fma_peak.h), a step
  * of ours, and a step of PyTorch's (tools/peer_torch.py, where it is installed) on the same shape, number of tokens and threads;
  * printed are medians over the rounds and medians of the rounds' own ratios. A round in which other programs took more
  * than 3 % of the cores is repeated (at most three times as many rounds are tried; the least disturbed ones count). A step is --batch tokens (samples of 256 in

@@ -269,7 +269,7 @@ int plan_make(struct train_plan *p, struct gemm_ctx *g, const struct model *m, c
     for (int i = 0; i < n; i++)
         plan_add(p, row[i].what, row[i].bytes);
     p->pass_bytes = c.tape - product_bytes(&s, p->micro) + moments;
-    plan_add(p, "rows rounded to 8 bits", product_bytes(&s, p->micro));
+    plan_add(p, s.q8 ? "rows rounded to 8 bits" : "one side of a product, packed", product_bytes(&s, p->micro));
     choose_states(p, &s, o, (shape.n_rows + val_shape.n_rows) * (size_t)m->hp.n_embd * sizeof(float));
     if (p->states == STATES_RAM)
         plan_add(p, "hidden states below the adapter", p->states_bytes);
