@@ -127,6 +127,7 @@ static void print_estimate(const struct train_estimate *s, int json)
                s->tokens_per_s, s->peak_rss_bytes, s->total_bytes, s->seconds_total, s->share_of_peak, (long long)s->steps, (long long)s->tokens,
                s->micro_tokens, s->recomputed_layers, STATES[s->states], s->streams ? "true" : "false");
         if (s->joules > 0) printf(", \"joules\": %.0f", s->joules);
+        if (s->end_bytes) printf(", \"end_bytes\": %zu", s->end_bytes);
         printf(", \"shared_prefix\": {\"epoch_tokens\": %.0f, \"computed\": %.0f}", s->sample_tokens, s->sample_tokens - s->share_saved);
         printf(", \"buffers\": {");
         for (int i = 0; i < s->n_row; i++) printf("%s\"%s\": %zu", i ? ", " : "", s->row[i].what, s->row[i].bytes);
@@ -144,7 +145,10 @@ static void print_estimate(const struct train_estimate *s, int json)
     format_bytes(bytes, sizeof bytes, (double)s->total_bytes);
     printf("  %-40s %12s\n", "together", bytes);
     format_bytes(bytes, sizeof bytes, (double)s->peak_rss_bytes);
-    printf("  %-40s %12s\n\n  %s\n", "measured in the first steps", bytes, s->choices);
+    printf("  %-40s %12s\n", "measured in the first steps", bytes);
+    format_bytes(bytes, sizeof bytes, (double)s->end_bytes);
+    if (s->end_bytes) printf("  %-40s %12s\n", "afterwards, for the merged model", bytes);
+    printf("\n  %s\n", s->choices);
     if (s->seconds_total <= 0) {
         printf(tr("  %lld steps, %lld tokens; too little memory is free to measure the time\n"), (long long)s->steps, (long long)s->tokens);
         return;

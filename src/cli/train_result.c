@@ -94,7 +94,7 @@ static int rounding_loss(const struct train_result *o, double loss[2], ilab_err 
     const struct dataset *d = o->val->n ? o->val : o->d;
     const struct qtype_info *q = qtype_info(mix_base_type(o->mix));
     struct model *merged = NULL;
-    const size_t memory = o->report->peak_rss_bytes; /* no more than the run took */
+    const size_t memory = o->report->tokens_per_s > 0 ? o->report->peak_rss_bytes : 0; /* no more than the run took, if there was one */
     int rc = train_mean_loss(o->g, o->m, o->ad, d, MEASURED_TOKENS, memory, &loss[0], e);
     model_let_go(o->m);
     if (!rc) rc = model_open(&merged, o->save, 0, o->g, e);
@@ -198,7 +198,8 @@ void train_result_work(const struct train_result *o, int rank, struct train_opts
     struct machine_limits limits;
     double forward = 0, bytes = 0;
     if (o->save) out->after.seconds = train_merge_seconds(o->m, o->mix, o->g, rank, &out->after.bytes);
-    if (o->save && is_rounded(o)) forward += 2 * train_forward_work(o->m, d, MEASURED_TOKENS);
+    out->after.measures = o->save && is_rounded(o);
+    if (out->after.measures) forward += 2 * train_forward_work(o->m, d, MEASURED_TOKENS);
     if (!o->quiet && !o->json && o->test && o->val->n && rank) {
         /* Both models read the questions, and say about as much as is expected. */
         const double share = o->val->n < MAX_TEST ? 1 : (double)MAX_TEST / (double)o->val->n;

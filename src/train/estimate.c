@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2 /* after the first */, MOST_STEPS = 40, TRIED_BYTES = 1 << 25, LARGE_BYTES = 200000000 /* a step takes seconds */ };
+enum { PEAK_K = 128, PEAK_ROWS = 16, LEAST_STEPS = 2 /* after the first */, MOST_STEPS = 40, TRIED_BYTES = 1 << 25, MERGE_BYTES = 1 << 25, LARGE_BYTES = 200000000 /* a step takes seconds */ };
 static const double PEAK_SECONDS = 0.02, LEAST_SECONDS = 2 /* of measuring, where steps are short */, MERGE_SECONDS = 0.05 /* of trying */;
 
 struct peak { const struct kern *k; float *mem; size_t floats; int n_row, two; double flops[256]; };
@@ -243,6 +243,24 @@ static void fill(struct train_estimate *out, struct measured *s, const struct mo
     out->peak_rss_bytes = (measured > kept ? measured - kept : 0) + CHECKPOINT_BUFFER + (p->states == STATES_RAM ? p->states_bytes : 0);
 }
 
+/* Merging holds what the run holds anyway and a tensor's piece; its loss, a model's file and a pass over it (streamed where that would be more than the run's). */
+static size_t end_bytes(const struct model *m, const struct adapter *ad, const struct train_plan *p, const struct train_opts *o) {
+    struct plan_row row[16];
+    size_t sum = MERGE_BYTES;
+    if (!ad || o->after.bytes <= 0)
+        return 0;
+    for (int i = 0; i < p->n_row && i < 3; i++) /* adapter, samples, program */
+        sum += p->row[i].bytes;
+    if (o->after.measures) {
+        const struct tape_opts how = mean_loss_opts(m);
+        const int rows = p->longest > MEAN_LOSS_ROWS ? p->longest : MEAN_LOSS_ROWS;
+        for (int n = tape_plan_with(m, ad, rows, rows, &how, row, ARRAY_LEN(row)); n--;)
+            sum += row[n].bytes;
+        sum += (size_t)(o->after.bytes > (double)p->file_bytes ? o->after.bytes : (double)p->file_bytes);
+    }
+    return sum < p->total ? sum : p->total;
+}
+
 int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d, const struct dataset *val, const struct train_opts *o,
                    struct train_estimate *out, ilab_err *e) {
     struct adapter *ad = NULL;
@@ -282,6 +300,7 @@ int train_estimate(struct gemm_ctx *g, struct model *m, const struct dataset *d,
     out->recomputed_layers = plan.tape.recompute > 1 ? plan.tape.recompute - 1 : 0;
     out->states = plan.states;
     out->streams = plan.file_budget > 0;
+    out->end_bytes = end_bytes(m, ad, &plan, o);
     struct sb words;
     sb_init(&words, sizeof out->choices - 1);
     plan_describe(&plan, &words);

@@ -3,6 +3,9 @@
  * A model without an adapter gets one that changes nothing, so that there is one path.  SPDX-License-Identifier: Apache-2.0 */
 #include "train/run.h"
 
+/* Nothing is kept for a backward pass that does not come. */
+struct tape_opts mean_loss_opts(const struct model *m) { return (struct tape_opts){ .recompute = m->hp.n_layer, .lean = 1 }; }
+
 static int page_weights(struct tape_opts *o, const struct model *m, const struct adapter *ad, int max_row, size_t memory, ilab_err *e) {
     struct plan_row row[16];
     size_t sum = mem_rss(m->gguf ? m->path : NULL, &(size_t){ 0 });
@@ -20,7 +23,7 @@ int train_mean_loss(struct gemm_ctx *g, struct model *m, struct adapter *ad, con
     struct adapter *none = NULL;
     struct packing *p = NULL;
     struct tape *t = NULL;
-    struct tape_opts how = { .recompute = m->hp.n_layer, .lean = 1 }; /* nothing is kept for a backward pass that does not come */
+    struct tape_opts how = mean_loss_opts(m);
     int64_t n_tokens = 0;
     part.n = 0;
     while (part.n < d->n && n_tokens < max_tokens)
@@ -29,7 +32,7 @@ int train_mean_loss(struct gemm_ctx *g, struct model *m, struct adapter *ad, con
     if (!rc && !ad)
         rc = adapter_new(&none, m, 1, 1, 1u << LIN_Q, m->hp.n_layer - 1, 1, e);
     if (!rc)
-        rc = packing_new(&p, &part, shape.max_row > 512 ? shape.max_row : 512, shape.max_row > 512 ? shape.max_row : 512, 1, e);
+        rc = packing_new(&p, &part, shape.max_row > MEAN_LOSS_ROWS ? shape.max_row : MEAN_LOSS_ROWS, shape.max_row > MEAN_LOSS_ROWS ? shape.max_row : MEAN_LOSS_ROWS, 1, e);
     if (!rc)
         rc = model_rope_reserve(m, shape.max_row, e);
     int max_row = p ? packing_max_row(p) : 1;

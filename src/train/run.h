@@ -101,6 +101,10 @@ struct loop {
     double step_seconds, rate /* tokens/s, smoothed */, flops; int64_t session_tokens;
 };
 
+/* ---- mean_loss.c ---- */
+enum { MEAN_LOSS_ROWS = 512 /* that pass together, or the longest sample's */ };
+struct tape_opts mean_loss_opts(const struct model *m);
+
 /* ---- run_size.c, work.c: how much there is to do, and whether there is room for it ---- */
 /* Multiply-adds count 2. rows, Σ over segments of n_row², targets. */
 /* A fresh adapter as the options want it. */

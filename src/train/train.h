@@ -167,7 +167,7 @@ struct train_opts {
     size_t memory_bytes;            /* most that may be in memory, the mapped model included; 0: ILAB_MEMORY, else what is free */
     float learnt;                   /* > 0: samples whose targets all lose less (nats) and are right rest for some epochs (learnt.c); 0: none does */
     enum recompute recompute; enum states_place states; /* neither changes the result */
-    struct { double seconds, bytes; } after; /* what the caller does afterwards, for the time that is left: seconds, and bytes to the disk */
+    struct { double seconds, bytes; int measures; } after; /* what the caller does afterwards: seconds, bytes of a merged file, whether its loss is measured */
     enum share_prefix share;        /* tokens that samples begin with are computed once (share.c): the same gradients up to rounding */
 };
 struct train_opts train_opts_default(void);
@@ -220,6 +220,7 @@ struct train_estimate {
     double tokens_per_s, seconds_total, share_of_peak, joules;
     double seconds_before;          /* of seconds_total: what a run does before its first step (gate, buffers) */
     double bytes_per_s;             /* that the disk of out_dir takes; 0: little is to be written, it was not measured */
+    size_t end_bytes;               /* when the merged model is written and measured; 0: none is */
     int64_t steps, tokens;
     int micro_tokens, recomputed_layers, states, streams; /* what the plan chose; enum states_place */
     double sample_tokens;           /* of an epoch; `tokens` counts shared beginnings once */

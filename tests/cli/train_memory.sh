@@ -50,6 +50,9 @@ if awk -F'[:,]' '/"loss"/ { if (FNR == NR) want[FNR] = $6; else if ($6 / want[FN
 train --effective-batch-size 1024 --dry-run >dry.json 2>err
 computed=$(value computed dry.json) all=$(value epoch_tokens dry.json)
 awk "BEGIN { exit !($computed > 100 && $computed < 0.5 * $all) }" && ok share-dry-run || not_ok share-dry-run "$all tokens as $computed"
+head -1 d.jsonl >one.jsonl
+"$ilab" train -m m.gguf --data-path one.jsonl --no-merge --dry-run --share-prefix on >out 2>err
+grep -q 'prefix sharing: none, no two samples begin' out && ok share-none || not_ok share-none "not a word"
 "$ilab" train --share-prefix some >out 2>err && not_ok share-usage "takes any word" || ok share-usage
 base=shared
 same share-micro --effective-batch-size 1024 --max-batch-len 64 --recompute on

@@ -453,6 +453,24 @@ static void blames_samples(void **state) {
     assert_int_equal(train_run(g, m, NULL, &d, NULL, &o, &ad, NULL, &e), ILAB_E_INVALID);
     if (!strstr(e.msg, "at step 1, because of sample 6 (line 15):"))
         fail_msg("%s", e.msg);
+    /* In the middle of a run: named, and the state before it stays, sound and with the same end. */
+    struct train_found found;
+    snprintf(out, sizeof out, "%s/blame2", root);
+    o.batch_tokens = o.micro_tokens = 4;
+    o.checkpoint_steps = 1;
+    o.max_steps = 0, o.epochs = 2, o.seed = 3;
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(train_run(g, m, NULL, &d, NULL, &o, &ad, NULL, &e), ILAB_E_INVALID);
+        if (!strstr(e.msg, "(sample 6 (line 15)): begin anew") || !strstr(e.msg, "; the last checkpoint is kept"))
+            fail_msg("%s", e.msg);
+        assert_int_equal(train_find_run(out, &found), 1);
+        assert_true(found.step > 0 && found.step < 8);
+        char step[32];
+        snprintf(step, sizeof step, "at step %d,", (int)found.step + 1);
+        assert_non_null(strstr(e.msg, step));
+        o.resume = 1;
+    }
+    o.batch_tokens = o.micro_tokens = 64, o.max_steps = 5, o.resume = 0;
     o.optim.lr = 1e30f;                                        /* the rate, not a sample */
     d.n = 5;
     assert_int_equal(train_run(g, m, NULL, &d, NULL, &o, &ad, NULL, &e), ILAB_E_INVALID);
