@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum { MEASURED_TOKENS = 4096, MAX_TEST = 200 };
-static const double ANSWER_BYTES_A_SECOND = 2e10 /* of weights, read for each token of an answer */, WORTH_MEASURING = 5e11, SMALL_FLOPS = 1e11, SHARE_OF_PEAK = 0.6;
+static const double ANSWER_BYTES_A_SECOND = 2e10 /* of weights, read for each token of an answer */, WORTH_MEASURING = 5e11, SMALL_FLOPS = 1e11, SHARE_OF_PEAK = 0.75;
 
 int terminal_is_utf8(void)
 {
