@@ -28,6 +28,8 @@ enum {
     BURST = 24,                   /* lines fetched at once, if possible */
     LARGE_PAIR = 280 << 10,       /* bytes: what is fetched ahead has to stay in the second-level cache */
     CHUNKS_AHEAD = 2,
+    FEW_ROWS = 8,                 /* up to so many, tiles that are quick to unpack */
+    NEARBY_ROWS = 9,              /* rows of A from which what was fetched a whole pair ago has left the first-level cache again */
     LINE = 64,
     FORM_32 = 0, FORM_256, FORM_WIDE, N_FORM /* how rows of A are rounded: to 8 bits per 32, per 256, to 14 bits per 32 */
 };
@@ -237,6 +239,8 @@ static inline void fetch_burst(struct ahead *a)
     }
 }
 
+static int few(const struct qgemm_ops *ops, const struct part *a) { return a->p->n_row <= FEW_ROWS && ops->unpack_few[a->p->t->type]; }
+
 /* Rows col … col+n of W, one chunk, into tile i of the pair. */
 static void unpack(const struct job *j, struct work *w, int i_tile, const struct part *a, int64_t col, int64_t chunk, int n_sub,
                    struct ahead *ahead)
@@ -259,12 +263,13 @@ static void unpack(const struct job *j, struct work *w, int i_tile, const struct
         return;
     }
     struct qtile *t = &w->tile[i_tile];
-    if (ops->unpack[b->type]) {
+    void (*unpacker)(struct qtile *, const uint8_t *, int64_t, int, int) = few(ops, a) ? ops->unpack_few[b->type] : ops->unpack[b->type];
+    if (unpacker) {
         int width = ahead->width ? ahead->width : n_sub;
         for (int s = 0; s < n_sub; s += width) {
             if (s > 0)
                 fetch_burst(ahead);
-            ops->unpack[b->type](t, src, row, s, s + width < n_sub ? s + width : n_sub);
+            unpacker(t, src, row, s, s + width < n_sub ? s + width : n_sub);
         }
         return;
     }
@@ -336,7 +341,7 @@ static void fetch_first(const struct step *st)
     fetch_burst(&all);
 }
 
-/* With many: the next pair's chunk, row by row, while the rows of A pass by. */
+/* With many (and once more with more than a few, from the second-level cache): the next pair's chunk, row by row, while the rows of A pass by. */
 static struct ahead next_tile(const struct part *a, int64_t pair0, int64_t pair, int64_t pair1, int64_t chunk, int64_t n_rows)
 {
     const int64_t row = (int64_t)a->p->t->row_bytes, n_burst = max64(1, n_rows / QG_ROWS);
@@ -400,8 +405,13 @@ static void run_unit(const struct job *j, const struct step *st, struct work *w)
             for (int i = 0; i < QG_PAIR && i * KERN_PANEL < n_col; i++)
                 unpack(j, w, i, a, col + i * KERN_PANEL, chunk, n_sub, &ahead);
             const int bad = a->form == FORM_WIDE && any_bad(w->wide, (int)n_col);
-            if (!streams(a))
+            if (!streams(a)) {
                 ahead = next_tile(a, pair0, pair, pair1, chunk, r1 - r0);
+            } else if (p->n_row >= NEARBY_ROWS) {
+                const struct ahead nearby = next_tile(a, pair0, pair, pair1, chunk, 1);
+                for (int64_t i = 0; i < nearby.n; i++)
+                    fetch(nearby.p + i * nearby.step, nearby.bytes);
+            }
             for (int64_t r = r0; r < r1; r += QG_ROWS) {
                 float *c[QG_ROWS], edge[QG_ROWS][PAIR_COLS];
                 const void *rows[QG_ROWS];
@@ -419,7 +429,7 @@ static void run_unit(const struct job *j, const struct step *st, struct work *w)
                 if (a->form == FORM_WIDE)
                     wide_tile(ops, c, load, (const struct wact *const *)(const void *)rows, n, w->wide, n_sub, bad);
                 else
-                    ops->tile(c, load, (const struct qact *const *)(const void *)rows, n, w->tile, n_sub, a->kind);
+                    (few(ops, a) ? ops->tile_few[p->t->type] : ops->tile)(c, load, (const struct qact *const *)(const void *)rows, n, w->tile, n_sub, a->kind);
                 for (int i = 0; i < n && n_col < PAIR_COLS; i++)
                     memcpy(p->c + (r + i) * p->c_row + col, edge[i], (size_t)n_col * sizeof(float));
             }

@@ -176,6 +176,8 @@ INLINE vi v_load(const void *p) { return _mm512_load_si512(p); }
 INLINE vi v_zero(void) { return _mm512_setzero_si512(); }
 INLINE vi v_set1(int32_t v) { return _mm512_set1_epi32(v); }
 INLINE vi v_add(vi a, vi b) { return _mm512_add_epi32(a, b); }
+INLINE vi v_and(vi a, vi b) { return _mm512_and_si512(a, b); }
+INLINE vi v_shr4(vi a) { return _mm512_srli_epi16(a, 4); }
 INLINE vi v_mul(vi a, vi b) { return _mm512_mullo_epi32(a, b); }
 INLINE vi v_shift(vi a, int n) { return _mm512_sll_epi32(a, _mm_cvtsi32_si128(n)); }
 INLINE vi v_dpbusd(vi s, vi a, vi b) { return _mm512_dpbusd_epi32(s, a, b); }
@@ -188,6 +190,7 @@ INLINE vf vf_of(vi v) { return _mm512_cvtepi32_ps(v); }
 INLINE vf vf_mul(vf a, vf b) { return _mm512_mul_ps(a, b); }
 INLINE vf vf_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
 INLINE vf vf_fnma(vf a, vf b, vf c) { return _mm512_fnmadd_ps(a, b, c); }
+#define PACKED_TILES
 #include "qgemm_vnni_body.h"
 
 FAMILIES(1) FAMILIES(2) FAMILIES(3) FAMILIES(4) FAMILIES(5) FAMILIES(6)
@@ -197,6 +200,25 @@ static tile_fn *const TILES[QF_COUNT][QG_ROWS + 1] = TABLE_OF_TILES(ENTRY);
 static void tile_avx512(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k)
 {
     TILES[k->family][n_row](c, load, a, t, k->shift, n_sub);
+}
+
+/* ---- few rows of A: Q4_K's nibbles stay packed in the tile, half the stores; they are taken apart when they are multiplied ---- */
+static void unpack_few_q4_k(struct qtile *t, const uint8_t *src, int64_t row, int s0, int n_sub)
+{
+    if (s0 == 0)
+        super_header(t, src, row, 0);
+    for (int run = s0 / 2; run < n_sub / 2; run++) {
+        vi r[DW];
+        load_dw(r, src + 16 + 32 * run, row);
+        UNROLL_DW(i) put(t->q[DW * run + i], r[i]);
+    }
+}
+#define FEW(n) TILE_FN(few_q4_k, n, super_tile(c, load, a, t, shift, n, 32, 1, 1))
+FEW(1) FEW(2) FEW(3) FEW(4) FEW(5) FEW(6)
+static void few_q4_k(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k)
+{
+    static tile_fn *const fn[] = { NULL, ENTRY(few_q4_k) };
+    fn[n_row](c, load, a, t, k->shift, n_sub);
 }
 
 enum { WIDE_LANES = LANES, WIDE_ROWS = QG_ROWS, WIDE_STEP = sizeof(struct wtile) };
@@ -213,6 +235,7 @@ static void tile_wide_avx512(float *const *c, int load, const struct wact *const
 const struct qgemm_ops qgemm_avx512 = {
     .quantize = qgemm_quantize_avx2, .interleave = interleave_avx512, .tile = tile_avx512,
     .values = values_avx512, .round = round_avx512, .unpack = UNPACK_TABLE(),
+    .unpack_few = { [QT_Q4_K] = unpack_few_q4_k }, .tile_few = { [QT_Q4_K] = few_q4_k },
     .row = { [QT_Q8_0] = qgemv_q8_0_avx512, [QT_Q4_K] = qgemv_q4_k_avx512, [QT_Q6_K] = qgemv_q6_k_avx512 },
     .round_wide = qgemm_round_wide_avx2, .unpack_wide = unpack_wide_level, .tile_wide = tile_wide_avx512,
 };

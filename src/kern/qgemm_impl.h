@@ -107,6 +107,9 @@ struct qgemm_ops {
     /* Sixteen rows, row_bytes apart; NULL: with the type's decoder. Sub-blocks s0 … n_sub of the chunk (of super-blocks:
      * 0 … 4 before 4 … 8, or 0 … 8). */
     void (*unpack[QT_COUNT])(struct qtile *t, const uint8_t *src, int64_t row_bytes, int s0, int n_sub);
+    /* The same two for few rows of A, with a tile's bytes as these two agree on. NULL: the others. */
+    void (*unpack_few[QT_COUNT])(struct qtile *t, const uint8_t *src, int64_t row_bytes, int s0, int n_sub);
+    void (*tile_few[QT_COUNT])(float *const *c, int load, const struct qact *const *a, int n_row, const struct qtile *t, int n_sub, const struct qkind *k);
     /* One row of A (chunks act_step apart), sixteen whole rows of W: C[0..16) goes on from its content (load) or from 0. What lies
      * up to QG_ROW_AHEAD bytes on is fetched meanwhile. A slot that is NULL: by a tile. */
     void (*row[QT_COUNT])(float *c, int load, const struct qact *act, int64_t act_step, const uint8_t *src, int64_t row_bytes, int64_t n_k);
