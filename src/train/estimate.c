@@ -231,8 +231,10 @@ static void fill(struct train_estimate *out, struct measured *s, const struct mo
         return;
     struct clock *c = &s->clock;
     const double computed = p->states == STATES_OFF || epochs < 1 ? epochs : 1;
-    out->tokens_per_s = (double)out->tokens / clock_seconds(c, epochs * (c->epoch_work - c->epoch_below), computed * c->epoch_below);
-    const double loop = loop_seconds(s, val, p, o, epochs, out->steps);
+    /* Each of several processes measures whole steps at the same time as the others; in the run they share every step. */
+    const double n_process = o->comm ? o->comm->size : 1, steps = clock_seconds(c, epochs * (c->epoch_work - c->epoch_below), computed * c->epoch_below);
+    out->tokens_per_s = n_process * (double)out->tokens / steps;
+    const double loop = loop_seconds(s, val, p, o, epochs, out->steps) - steps * (1 - 1 / n_process);
     out->seconds_before = s->before;
     out->seconds_total = s->before + loop;
     const double peak = measure_peak(g);
