@@ -2,14 +2,12 @@
  *
  * Normalisation by the model's own table, if it has one; spaces folded, if it says so; a space in front; ▁ for spaces.
  * When no token holds ▁ behind another character, text can be cut in front of ▁: pieces never cross there. Each such
- * stretch is a word of the cache, under its unescaped bytes. Without that, text is cut around bytes that are in no longer piece.
+ * stretch is a word of the cache, under its unescaped bytes. Else BPE cuts where no piece of this text spans the place (cuts.c), unigram
+ * around bytes that are in no longer piece.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "token/token_internal.h"
 
 #include <string.h>
-
-#define SPACE "\xe2\x96\x81" /* ▁ U+2581 */
-enum { SPACE_BYTES = 3 };
 
 /* Bytes of the space at i, ' ' or ▁; 0: none. */
 static inline size_t space_at(struct sv s, size_t i)
@@ -31,6 +29,8 @@ static size_t stretch_end(const struct tokenizer *t, struct sv s, size_t i)
         while (k < limit && !space_at(s, k))
             k++;
         limit = k < limit ? k : limit;
+    } else if (t->cuts) {
+        limit = cuts_next(t->cuts, s, i);
     } else {
         while (k < limit && !t->alone[(uint8_t)s.p[k]])
             k++;
@@ -85,7 +85,28 @@ static void fold_spaces(struct sb *b)
     b->n = n - (n && b->p[n - 1] == ' ');
 }
 
-static int normalize(const struct tokenizer *t, struct encode_work *w, struct sv *text)
+/* ▁ becomes the space that it stands for, and the space in front is written: what cuts.c wants. */
+static void plain_spaces(struct sb *b, int prefix)
+{
+    const struct sv s = { b->p, b->n };
+    size_t n = 0, k;
+
+    for (size_t i = 0; i < s.n; i += k) {
+        k = space_at(s, i);
+        b->p[n++] = k ? ' ' : b->p[i];
+        k += !k;
+    }
+    b->n = n;
+    if (!prefix || !n)
+        return;
+    sb_addch(b, ' ');
+    if (b->failed)
+        return;
+    memmove(b->p + 1, b->p, n);
+    b->p[0] = ' ';
+}
+
+static int normalize(const struct tokenizer *t, struct encode_work *w, int *prefix, struct sv *text)
 {
     sb_reset(&w->normal);
     if (t->charsmap)
@@ -96,6 +117,12 @@ static int normalize(const struct tokenizer *t, struct encode_work *w, struct sv
         return ILAB_E_NOMEM;
     if (t->removes_spaces)
         fold_spaces(&w->normal);
+    if (t->cuts) {
+        plain_spaces(&w->normal, *prefix);
+        *prefix = 0;
+    }
+    if (w->normal.failed)
+        return ILAB_E_NOMEM;
     *text = (struct sv){ w->normal.p, w->normal.n };
     return 0;
 }
@@ -105,7 +132,8 @@ int sentence_encode_text(const struct tokenizer *t, struct encode_work *w, struc
     int was_unknown = 0, rc = 0;
     size_t at = 0;
 
-    if ((t->charsmap || t->removes_spaces) && normalize(t, w, &text))
+    const int rewrites = t->charsmap || t->removes_spaces || (t->cuts && (prefix || memmem(text.p, text.n, SPACE, SPACE_BYTES)));
+    if (rewrites && normalize(t, w, &prefix, &text))
         return ILAB_E_NOMEM;
     if (prefix && text.n) {
         struct sb first;

@@ -42,6 +42,9 @@ int pretok_same(const struct pretok *a, const struct pretok *b); /* cut a text o
 /* End of the word that starts at i < s.n; always > i, at most TOKEN_MAX_WORD_BYTES later. i is 0, then what it returned. */
 size_t pretok_next(const struct pretok *p, struct pretok_at *at, struct sv s, size_t i);
 
+#define SPACE "\xe2\x96\x81" /* ▁ U+2581: what SentencePiece writes for a space */
+enum { SPACE_BYTES = 3 };
+
 /* ---- the tokenizer ---- */
 enum vocab_model { VOCAB_SPM /* SentencePiece BPE */, VOCAB_BPE /* byte-level BPE */, VOCAB_UNIGRAM, VOCAB_WORDPIECE };
 struct merge_slot { uint64_t key; int32_t rank, id; };        /* key: left << 32 | right; rank -1: empty */
@@ -81,6 +84,7 @@ struct tokenizer {
     int bos, eos, unknown, padding, eot, mask; /* WordPiece: bos is [CLS], eos is [SEP] */
     int adds_bos, adds_eos, space_prefix;
     int splits_words;                 /* SPM, unigram: no token holds ▁ behind another character */
+    struct cuts *cuts;                /* SPM that does not: where text without ▁ can be cut; NULL: around `alone` only */
     uint8_t alone[256];               /* SPM, unigram: no token of several bytes holds this ASCII byte: text can be cut around it */
     int end_id[TOKEN_MAX_ENDS], n_end;
     uint8_t special_first[256];       /* 1: a user-defined token starts with this byte; 2: a control token */
@@ -125,6 +129,10 @@ int unigram_index(struct tokenizer *t, ilab_err *e);
 /* charsmap.c: SentencePiece's normalisation; appends to out. */
 int charsmap_check(const uint8_t *p, size_t n, ilab_err *e);
 void charsmap_apply(const struct tokenizer *t, struct sv text, struct sb *out);
+/* cuts.c: for SentencePiece BPE with spaces inside of pieces */
+int cuts_new(struct cuts **out, const struct tokenizer *t);                   /* 0 (*out may be NULL: too large) or ILAB_E_NOMEM */
+void cuts_free(struct cuts *c);
+size_t cuts_next(const struct cuts *c, struct sv s, size_t i);                /* end of the stretch at i < s.n, > i; s has no ▁ */
 /* word_cache.c */
 struct word_entry *word_cache_slot(struct word_entry *cache, struct sv word); /* NULL: not cacheable */
 int word_cache_hit(const struct word_entry *w, struct sv word);

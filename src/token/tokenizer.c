@@ -61,6 +61,7 @@ void tokenizer_free(struct tokenizer *t)
     mem_free(t->score);
     mem_free(t->strip);
     mem_free(t->sorted);
+    cuts_free(t->cuts);
     mem_free(t->charsmap);
     pretok_free(t->pre);
     mem_free(t->text_bytes);
@@ -293,6 +294,8 @@ int tokenizer_finish(struct tokenizer *t, ilab_err *e)
         tokenizer_add_end(t, id);
     }
     index_special(t);
+    if (t->model == VOCAB_SPM && !t->splits_words && cuts_new(&t->cuts, t))
+        return err_set(e, ILAB_E_NOMEM, "no memory for a vocabulary of %d tokens", t->n);
     return t->model == VOCAB_UNIGRAM ? unigram_index(t, e) : 0;
 }
 
