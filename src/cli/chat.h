@@ -34,7 +34,7 @@ struct chat {
     struct lm *lm;
     char *model, *context;           /* names */
     const char *adapter, *endpoint, *api_key;
-    int threads, max_tokens, decorated /* panels */, interactive;
+    int threads, kv_type, max_tokens, decorated /* panels */, interactive;
     float temp;
     struct chat_turns now, base;     /* the conversation; what /n starts from */
     char *base_name;                 /* file name of a loaded session */

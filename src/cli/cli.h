@@ -118,7 +118,7 @@ int kv_type_arg(const char *name /* NULL: auto */, int *out);         /* of --kv
 struct lm;
 /* The model for a command: a server that already runs (configured address) when it reports the same weights, else in this process. */
 int lm_for_command(const struct cli *c, const char *model, const char *adapter, const char *endpoint, const char *api_key, int n_threads,
-                   struct lm **out, ilab_err *e);
+                   int kv_type /* 0: auto; a server has its own */, struct lm **out, ilab_err *e);
 
 /* ask.c */
 int ask_byte(char *c);                                                /* of standard input: 1; 0: it has ended; -1: signal_pending(), or it cannot be read */

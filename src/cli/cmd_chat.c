@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 struct chat_args {
-    const char *model, *context, *session, *adapter, *endpoint, *api_key, *family;
+    const char *model, *context, *session, *adapter, *endpoint, *api_key, *family, *kv_type;
     int quick, greedy, max_tokens, threads, plain, vi;
     double temp;
 };
@@ -32,6 +32,7 @@ static const struct opt OPTS[] = {
     { "api-key", 0, NULL, OPT_STR, O(api_key), 0, 0, "KEY", NULL, "its key" },
     { "no-decoration", 0, "nd", OPT_FLAG, O(plain), 0, 0, NULL, NULL, "plain text, no panels" },
     { "num-threads", 0, NULL, OPT_INT, O(threads), 0, 1024, "N", NULL, "threads; 0: one a core" },
+    { "kv-type", 0, NULL, OPT_STR, O(kv_type), 0, 0, "TYPE", NULL, "keys and values as f32, f16, q8_0 or q4_0; auto: f16 when they are many (a server that answers has its own)" },
     { "vi-mode", 0, NULL, OPT_FLAG, O(vi), 0, 0, NULL, "chat.vi_mode", "vi keys in the prompt" },
     { "model-family", 0, NULL, OPT_STR, O(family), 0, 0, "NAME", NULL, "accepted for compatibility; the file tells its template" },
     { 0 },
@@ -67,7 +68,7 @@ void chat_show(const struct chat *ch, const char *title, const char *text)
 int chat_open_model(struct chat *ch, const char *model, ilab_err *e)
 {
     struct lm *lm = NULL;
-    const int rc = lm_for_command(ch->cli, model, ch->adapter, ch->endpoint, ch->api_key, ch->threads, &lm, e);
+    const int rc = lm_for_command(ch->cli, model, ch->adapter, ch->endpoint, ch->api_key, ch->threads, ch->kv_type, &lm, e);
     if (rc) return rc;
     lm_close(ch->lm);
     lm_watch(lm);
@@ -279,6 +280,10 @@ static int run(struct cli *c, void *args)
     }
     struct chat ch = { .cli = c, .adapter = a->adapter, .endpoint = a->endpoint, .api_key = a->api_key, .threads = a->threads, .max_tokens = a->max_tokens,
                        .temp = a->greedy ? 0 : (float)a->temp, .interactive = !a->quick && isatty(STDIN_FILENO) };
+    if (kv_type_arg(a->kv_type, &ch.kv_type)) {
+        sb_release(&question);
+        return EXIT_USAGE;
+    }
     ch.decorated = !a->quick && !a->plain && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     const int code = start(&ch, a, question.n ? question.p : NULL);
     if (ch.log) fclose(ch.log);

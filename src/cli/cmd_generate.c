@@ -99,7 +99,7 @@ static int run(struct cli *c, void *args)
     int rc = check_open(&judge, c, &a->check, FOLDER_ALL);
     if (rc) return rc;
     rc = check_leaves(a, c, &judge, &e);
-    if (!rc) rc = lm_for_command(c, a->model, NULL, a->endpoint, a->api_key, a->threads, &lm, &e);
+    if (!rc) rc = lm_for_command(c, a->model, NULL, a->endpoint, a->api_key, a->threads, 0, &lm, &e);
     if (rc) {
         check_close(&judge);
         const int none = !c->compat && rc == ILAB_E_NOTFOUND && strstr(e.msg, "Nothing to generate.");

@@ -217,7 +217,7 @@ static int evaluate_run(struct cli *c, void *args)
         return EXIT_USAGE;
     }
     if (quiz_read(&q, a->questions, &e)) return fail(&e, "Evaluation failed: ");
-    int rc = lm_for_command(c, a->model, a->adapter, a->endpoint, a->api_key, a->threads, &lm, &e);
+    int rc = lm_for_command(c, a->model, a->adapter, a->endpoint, a->api_key, a->threads, 0, &lm, &e);
     if (!rc) rc = quiz_run(lm, &q, system_prompt_for(c), &r, &e);
     if (!rc) {
         json_t *v = quiz_report_json(&q, &r, 1);

@@ -372,7 +372,7 @@ static int propose(struct making *m, ilab_err *e)
     struct lm *lm = NULL;
     struct progress bar;
     const int want = d->kind == DRAFT_KNOWLEDGE ? d->n_pair : 1;
-    int rc = lm_for_command(m->c, m->a->model ? m->a->model : "starter", NULL, NULL, NULL, m->a->threads, &lm, e);
+    int rc = lm_for_command(m->c, m->a->model ? m->a->model : "starter", NULL, NULL, NULL, m->a->threads, 0, &lm, e);
     if (rc) return rc;
     progress_start(&bar, "proposing questions", d->n_example, 0);
     bar.quiet = m->a->json;

@@ -123,7 +123,7 @@ const char *system_prompt_for(const struct cli *c)
 }
 
 int lm_for_command(const struct cli *c, const char *model, const char *adapter, const char *endpoint, const char *api_key, int n_threads,
-                   struct lm **out, ilab_err *e)
+                   int kv_type, struct lm **out, ilab_err *e)
 {
     char url[256];
     if (endpoint && *endpoint) return lm_http_open(out, endpoint, model, api_key, e);
@@ -146,7 +146,12 @@ int lm_for_command(const struct cli *c, const char *model, const char *adapter, 
             }
         }
     }
-    if (rc) rc = lm_local_open(out, path, adapter, n_threads, e);
+    if (rc) {
+        struct engine *en = NULL;
+        if (!(rc = engine_open(&en, path, adapter, n_threads, e))) en->kv_type = kv_type;
+        if (!rc) rc = lm_local_new(out, en, 1, e);
+        if (rc && en) engine_free(en);
+    }
     mem_free(path);
     return rc;
 }

@@ -117,7 +117,7 @@ static void backward_block(const struct backward_job *b, const struct attn_item 
                     strip_sees(pos - t->from, r, n));
         /* dV += Pᵀ·dO, dK += dSᵀ·Q: positions before the block's are seen by all its rows, the others by their own row and those below */
         const int before = min_int(pos - t->from, n);
-        for (int j = 0, wide = before; j < n; j += wide, wide = STRIP) {
+        for (int j = 0, wide = before > 0 ? before : STRIP; j < n; j += wide, wide = STRIP) {
             const int r = j > before ? j - before : 0, m = min_int(n - j, wide);
             const int64_t to = at + j * b->kv_row, c = r * p_row + col + j;
             product(kern, b->dv + to, b->kv_row, 1, p + c, 1, p_row, go + r * b->o_row, b->o_row, KERN_PANEL, m, d, n_row - r);
