@@ -2,18 +2,19 @@
  *
  * On a terminal libedit edits the line; it is opened with dlopen, so that nothing else pays for it, and without it plain lines
  * are read. Characters are read by a function of ours: then Ctrl-C is seen at once and gives the prompt back, whatever libedit
- * does with signals.  SPDX-License-Identifier: Apache-2.0 */
+ * does with signals; and a Ctrl-D that was pressed before the prompt, which the terminal hands over as a NUL, still ends.  SPDX-License-Identifier: Apache-2.0 */
 #include "cli/chat.h"
 #include "net/net.h"
 
 #include <histedit.h>
 #include <locale.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { HISTORY_SIZE = 1000 };
+enum { HISTORY_SIZE = 1000, CTRL_D = 4 };
 
 static struct edit_api {
     EditLine *(*init)(const char *prog, FILE *in, FILE *out, FILE *err);
@@ -32,7 +33,7 @@ struct line_editor {
     HistEvent event;
     char *history_path;
     char right[96];
-    int interrupted, send /* Alt-Enter ended the line */, more /* within a message of several lines */;
+    int interrupted, begun /* a key of this line was read */, send /* Alt-Enter ended the line */, more /* within a message of several lines */;
 };
 
 static int load_edit(void)
@@ -61,16 +62,24 @@ static char *prompt(EditLine *el)
 
 static char *right_prompt(EditLine *el) { return self_of(el)->right; }
 
-/* One character of UTF-8 from the terminal. */
+static int key_waits(void) { return poll(&(struct pollfd){ .fd = STDIN_FILENO, .events = POLLIN }, 1, 0) > 0; }
+
+/* One character of UTF-8 from the terminal. A terminal that edits its lines itself, as it does while an answer is made, keeps Ctrl-D as a NUL. */
 static int read_character(EditLine *el, wchar_t *out)
 {
     struct line_editor *l = self_of(el);
+    const int was_pressed_before = !l->begun && key_waits();
     char buf[4];
     size_t have = 0, want = 1;
+    l->begun = 1;
     while (have < want) {
         const int n = ask_byte(buf + have);
         l->interrupted = n < 0 && signal_pending();
         if (n <= 0) return n;
+        if (!have && !buf[0]) {
+            if (!was_pressed_before) continue; /* Ctrl-Space: libedit would insert the next key as it is */
+            buf[0] = CTRL_D;
+        }
         const unsigned char b = (unsigned char)buf[0];
         if (!have++) want = b >= 0xF0 ? 4 : b >= 0xE0 ? 3 : b >= 0xC0 ? 2 : 1;
     }
@@ -155,7 +164,7 @@ static enum line_end plain_line(struct sb *out)
 static enum line_end edited_line(struct line_editor *l, struct sb *out)
 {
     int n = 0;
-    l->interrupted = l->send = 0;
+    l->interrupted = l->begun = l->send = 0;
     const char *s = edit.gets(l->el, &n);
     if (l->interrupted) {
         const enum line_end end = end_of_signal();

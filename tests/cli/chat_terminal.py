@@ -11,8 +11,8 @@ if pid == 0:
 seen = ""
 
 
-def wait_for(pattern, seconds=20):
-    """Reads until the pattern occurs; returns the text up to there and forgets it."""
+def wait_for(pattern, seconds=60):
+    """Reads until the pattern occurs; returns the text up to there and forgets it. None: it does not come, or the program has ended."""
     global seen
     end = time.time() + seconds
     while time.time() < end:
@@ -49,19 +49,16 @@ check("multi", r"\[M\]\[default\]", "\x15/m\r")
 check("multi-more", r"\.\.\. ", "first line\r")
 check("multi-send", r"elapsed .*" + PROMPT, "second line\x1b\r")
 check("long-answer-stops", PROMPT, "/n\r")
-# a key that comes before the editor waits for keys is lost
-status = -1
-for _ in range(60):
-    try:
-        os.write(fd, b"\x04")
-    except OSError:
-        pass
-    time.sleep(0.5)
+check("space-key", PROMPT, "\x00\x03")
+check("ends-while-answering", "╭", "Where is Cologne?\r")
+os.write(fd, b"\x04")  # before the prompt is there: it must not get lost
+end = time.time() + 60
+done = 0
+while not done and time.time() < end:
+    wait_for("NEVER", 0.1)
     done, status = os.waitpid(pid, os.WNOHANG)
-    if done:
-        break
-else:
+if not done:
     os.kill(pid, 9)
-    status = -1
-print(("ok" if status == 0 else "not ok") + " cli/chat-terminal-ends")
+    status = os.waitpid(pid, 0)[1]
+print(("ok" if status == 0 else "not ok") + " cli/chat-terminal-ends", "" if status == 0 else (status, seen[-300:]))
 sys.exit(failed or status != 0)
