@@ -193,6 +193,9 @@ struct pool *pool_new(int n_threads);                        /* ≤0: one a core
 void pool_free(struct pool *p);
 int pool_threads(const struct pool *p);
 void pool_run(struct pool *p, pool_task_fn *fn, void *ud, int n_tasks); /* returns when all are done; one caller at a time */
+/* What thread i_thread brings into its cache while it has nothing to do after the next run, until there is work again. A guess may be wrong and the
+ * memory may be gone by then: it is only fetched, never read. NULL: nothing. */
+void pool_fetch_after(struct pool *p, int i_thread, const void *at, size_t bytes);
 
 /* ---- CPU, signals, child processes (cpu.c, signal.c, child.c) --------------------------------------- */
 enum { CPU_AVX2 = 1u << 0 /* with FMA, F16C */, CPU_AVX512 = 1u << 1 /* F BW DQ VL */, CPU_AVX512_VNNI = 1u << 2,

@@ -20,16 +20,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FETCH_STEP 512
 #define SPIN_SECONDS 200e-6
 #define MAX_THREADS 512
 
 struct worker { struct pool *pool; pthread_t id; int i_thread; };
+
+/* What a thread fetches when it has nothing to do. */
+struct fetch { _Alignas(64) _Atomic(const char *) at; _Atomic size_t bytes; };
 
 struct pool {
     int n_threads;
     double spin_seconds;
     struct worker *workers; /* n_threads - 1: the caller is thread 0 */
     int n_started;
+    struct fetch *fetch; /* [n_threads] */
     /* one cache line: whoever sees new work has the rest with it */
     _Alignas(64) _Atomic uint64_t work; /* run << 32 | unclaimed tasks */
     _Atomic(pool_task_fn *) fn;
@@ -70,9 +75,20 @@ static void drain(struct pool *p, int i_thread) {
     }
 }
 
+static void fetch_meanwhile(struct pool *p, int i_thread, int (*done)(struct pool *)) {
+    struct fetch *f = &p->fetch[i_thread];
+    const char *at = atomic_load_explicit(&f->at, memory_order_relaxed);
+    if (!at) return;
+    atomic_store_explicit(&f->at, NULL, memory_order_relaxed);
+    size_t bytes = atomic_load_explicit(&f->bytes, memory_order_relaxed);
+    for (size_t i = 0; i < bytes && !done(p); i += FETCH_STEP)
+        for (size_t k = 0; k < FETCH_STEP; k += 64) __builtin_prefetch(at + i + k, 0, 2);
+}
+
 /* Spins until done(p) or the time is over. */
-static int spin(struct pool *p, int (*done)(struct pool *)) {
+static int spin(struct pool *p, int i_thread, int (*done)(struct pool *)) {
     if (done(p)) return 1;
+    fetch_meanwhile(p, i_thread, done);
     if (p->spin_seconds <= 0) return 0;
     double end = now_seconds() + p->spin_seconds;
     do
@@ -91,7 +107,7 @@ static void *worker_main(void *arg) {
     struct worker *me = arg;
     struct pool *p = me->pool;
     for (;;) {
-        if (!spin(p, work_or_stop)) {
+        if (!spin(p, me->i_thread, work_or_stop)) {
             pthread_mutex_lock(&p->mutex);
             atomic_fetch_add(&p->n_sleeping, 1);
             while (!work_or_stop(p)) pthread_cond_wait(&p->wake_workers, &p->mutex);
@@ -130,7 +146,9 @@ struct pool *pool_new(int n_threads) {
     pthread_cond_init(&p->wake_workers, NULL);
     pthread_cond_init(&p->wake_caller, NULL);
     p->workers = mem_calloc((size_t)n_threads, sizeof *p->workers);
-    if (!p->workers) {
+    p->fetch = mem_aligned((size_t)n_threads * sizeof *p->fetch);
+    if (p->fetch) memset(p->fetch, 0, (size_t)n_threads * sizeof *p->fetch);
+    if (!p->workers || !p->fetch) {
         pool_free(p);
         return NULL;
     }
@@ -155,8 +173,14 @@ void pool_free(struct pool *p) {
     pthread_cond_destroy(&p->wake_caller);
     pthread_cond_destroy(&p->wake_workers);
     pthread_mutex_destroy(&p->mutex);
+    mem_free(p->fetch);
     mem_free(p->workers);
     mem_free(p);
+}
+
+void pool_fetch_after(struct pool *p, int i_thread, const void *at, size_t bytes) {
+    atomic_store_explicit(&p->fetch[i_thread].bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&p->fetch[i_thread].at, at, memory_order_relaxed);
 }
 
 int pool_threads(const struct pool *p) { return p ? p->n_threads : 1; }
@@ -178,7 +202,7 @@ void pool_run(struct pool *p, pool_task_fn *fn, void *ud, int n_tasks) {
         pthread_mutex_unlock(&p->mutex);
     }
     drain(p, 0);
-    if (spin(p, all_finished)) return;
+    if (spin(p, 0, all_finished)) return;
     pthread_mutex_lock(&p->mutex);
     atomic_store(&p->caller_sleeps, 1);
     while (!all_finished(p)) pthread_cond_wait(&p->wake_caller, &p->mutex);

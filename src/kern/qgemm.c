@@ -31,6 +31,7 @@ enum {
     FEW_ROWS = 8,                 /* up to so many, tiles that are quick to unpack */
     NEARBY_ROWS = 9,              /* rows of A from which what was fetched a whole pair ago has left the first-level cache again */
     LINE = 64,
+    N_FOLLOWER = 1024, FETCH_MEANWHILE = 128 << 10,
     FORM_32 = 0, FORM_256, FORM_WIDE, N_FORM /* how rows of A are rounded: to 8 bits per 32, per 256, to 14 bits per 32 */
 };
 
@@ -54,7 +55,12 @@ struct part {                     /* a product of the group */
     int64_t pair_lines, chunk_lines; /* cache lines of a pair, and those that are fetched during a chunk */
     double cost;                  /* of a unit */
 };
+/* Which group followed upon which: the weights that a thread began with. Sure: so it was twice in a row. */
+struct follower { const void *group; int sure; };
 struct qgemm_scratch {
+    struct follower *follower;    /* [N_FOLLOWER], and the threads' beginnings: */
+    const uint8_t **begin;        /* [N_FOLLOWER][n_thread] */
+    int64_t last;                 /* the group before this one, -1: none */
     struct work *work;            /* [n_thread] */
     struct range *range;          /* [n_thread] */
     void *act[N_FORM];            /* rounded rows of A in each form */
@@ -114,6 +120,8 @@ void qgemm_scratch_free(struct qgemm_scratch *s)
     if (!s)
         return;
     mem_free(s->work);
+    mem_free(s->follower);
+    mem_free(s->begin);
     mem_free(s->range);
     for (int i = 0; i < N_FORM; i++)
         mem_free(s->act[i]);
@@ -128,7 +136,10 @@ static struct qgemm_scratch *scratch_new(int n_thread)
         return NULL;
     s->work = mem_aligned((size_t)n_thread * sizeof *s->work);
     s->range = mem_aligned((size_t)n_thread * sizeof *s->range);
-    if (s->work && s->range)
+    s->follower = mem_calloc(N_FOLLOWER, sizeof *s->follower);
+    s->begin = mem_calloc((size_t)N_FOLLOWER * (size_t)n_thread, sizeof *s->begin);
+    s->last = -1;
+    if (s->work && s->range && s->follower && s->begin)
         return s;
     qgemm_scratch_free(s);
     return NULL;
@@ -484,12 +495,13 @@ static const struct part *part_of(const struct job *j, const struct part *a, int
 static void walk_task(void *ud, int i_task, int i_thread)
 {
     const struct job *j = ud;
+    (void)i_task; /* a thread's range is the same each time: what it fetched meanwhile is in its cache */
     struct work *w = &j->s->work[i_thread];
     const struct part *a = j->s->part;
     int first = 0;
     const uint8_t *fetched = NULL; /* where a product with one row of A has fetched already */
     for (int64_t k = 0; k < j->n_range; k++) { /* the own range, then the others' */
-        struct range *r = &j->s->range[(i_task + k) % j->n_range];
+        struct range *r = &j->s->range[(i_thread + k) % j->n_range];
         while (atomic_load_explicit(&r->next, memory_order_relaxed) < r->end) {
             int64_t u = atomic_fetch_add_explicit(&r->next, 1, memory_order_relaxed);
             if (u >= r->end)
@@ -580,6 +592,32 @@ static void cut_ranges(struct job *j)
     }
 }
 
+/* While the threads wait for the next group, they fetch the weights that it will begin with, when that can be known. */
+static void fetch_next_group(struct job *j)
+{
+    struct qgemm_scratch *s = j->s;
+    const void *group = s->part[0].p->t->data;
+    const int n = j->g->n_thread;
+    if (s->last >= 0) {
+        const uint8_t **begin = s->begin + s->last * n;
+        int same = 1;
+        for (int i = 0; i < n; i++) {
+            const int64_t u = atomic_load_explicit(&s->range[i].next, memory_order_relaxed);
+            const struct part *a = u < s->range[i].end ? part_of(j, s->part, u) : NULL;
+            const uint8_t *at = a ? pair_at(a, u - a->first_unit) : NULL;
+            same &= begin[i] == at;
+            begin[i] = at;
+        }
+        s->follower[s->last].sure = same;
+    }
+    s->last = (int64_t)(((uintptr_t)group >> 5) * 0x9e3779b97f4a7c15u >> 54);
+    struct follower *f = &s->follower[s->last];
+    if (f->group != group)
+        *f = (struct follower){ .group = group };
+    for (int i = 0; i < n; i++)
+        pool_fetch_after(j->g->pool, i, f->sure ? s->begin[s->last * n + i] : NULL, FETCH_MEANWHILE);
+}
+
 static int prepare(struct job *j, const struct gemm *p, int n)
 {
     struct gemm_ctx *g = j->g;
@@ -620,5 +658,7 @@ void qgemm_run(struct gemm_ctx *g, const struct gemm *p, int n)
     int here = work < SERIAL_WORK || g->n_thread == 1;
     j.n_range = here ? 1 : g->n_thread;
     cut_ranges(&j);
+    if (j.n_range > 1 && streams(j.s->part))
+        fetch_next_group(&j);
     gemm_tasks(g, walk_task, &j, (int)j.n_range, here);
 }
