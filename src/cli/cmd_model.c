@@ -6,12 +6,15 @@
 
 #include <string.h>
 
-static struct engine *open_engine(const char *model, const char *adapter, const char *kv_type, int threads)
+/* NULL: *rc is the exit code, the message is out. */
+static struct engine *open_engine(const char *model, const char *adapter, const char *kv_type, int threads, int *rc)
 {
     ilab_err e = { 0 };
     struct engine *en = NULL;
     int kv;
+    *rc = EXIT_USAGE;
     if (kv_type_arg(kv_type, &kv)) return NULL;
+    if (model) *rc = EXIT_FAILED;
     char *path = model ? model_find(model) : NULL;
     if (!model) fprintf(stderr, "Error: Missing option '--model'.\n");
     if (path && engine_open(&en, path, adapter, threads, &e)) fprintf(stderr, "%s\n", e.msg);
@@ -100,14 +103,15 @@ static int complete_run(struct cli *c, void *args)
     (void)c;
     const struct complete_args *a = args;
     ilab_err e = { 0 };
+    int rc;
     struct ids prompt = { 0 };
     struct completion out = { 0 };
-    struct engine *en = open_engine(a->model, a->adapter, a->kv_type, a->threads);
-    if (!en) return a->model ? EXIT_FAILED : EXIT_USAGE;
+    struct engine *en = open_engine(a->model, a->adapter, a->kv_type, a->threads, &rc);
+    if (!en) return rc;
     const char *stop[1] = { a->stop };
     char *text = NULL;
     size_t n_text = 0;
-    int rc = read_prompt(a, &text, &n_text, &e);
+    rc = read_prompt(a, &text, &n_text, &e);
     if (!rc) rc = tokenizer_encode(en->tokenizer, (struct sv){ text, n_text }, (a->bos ? TOKEN_ADD_BOS : 0) | (a->special ? TOKEN_PARSE_SPECIAL : 0), &prompt, &e);
     if (!rc && !prompt.n) rc = err_set(&e, ILAB_E_INVALID, "the prompt is empty and the model has no beginning-of-text token: give one with --prompt or --file");
     struct request q = { .prompt = prompt.v, .n_prompt = (int)prompt.n, .max_tokens = a->n, .stop = stop, .n_stop = a->stop != NULL, .n_top = a->top, .n_lookup = a->lookup ? a->lookup : -1,
@@ -154,6 +158,7 @@ static int perplexity_run(struct cli *c, void *args)
     (void)c;
     const struct perplexity_args *a = args;
     ilab_err e = { 0 };
+    int rc;
     struct perplexity p;
     char *text = NULL;
     size_t n = 0;
@@ -161,11 +166,11 @@ static int perplexity_run(struct cli *c, void *args)
         fprintf(stderr, "Error: Missing option '--file'.\n");
         return EXIT_USAGE;
     }
-    struct engine *en = open_engine(a->model, a->adapter, a->kv_type, a->threads);
-    if (!en) return a->model ? EXIT_FAILED : EXIT_USAGE;
+    struct engine *en = open_engine(a->model, a->adapter, a->kv_type, a->threads, &rc);
+    if (!en) return rc;
     if (a->ctx > en->model->hp.n_ctx)
         log_warn("the model was trained with %d tokens of context; %d are asked for", en->model->hp.n_ctx, a->ctx);
-    int rc = file_read(a->file, (size_t)1 << 30, &text, &n, &e);
+    rc = file_read(a->file, (size_t)1 << 30, &text, &n, &e);
     if (!rc) rc = perplexity_text(en, (struct sv){ text, n }, a->ctx, &p, &e);
     if (!rc && a->json)
         print_json(json_pack("{s:f,s:f,s:I,s:i,s:f}", "nll_mean", p.nll_mean, "perplexity", p.perplexity, "tokens", (json_int_t)p.n_tokens, "parts", p.n_parts, "seconds", p.seconds));

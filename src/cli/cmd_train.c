@@ -238,6 +238,8 @@ static int read_data(struct session *s, const struct train_args *a, struct train
     if (r.n_cut) log_warn("%zu of %zu samples are longer than %d tokens (%s) and lose their end; the first is line %lld, the longest has %lld tokens", r.n_cut,
                           s->d.n + r.n_cut_empty, how.max_tokens, limit, (long long)r.first_line, (long long)r.longest);
     if (r.n_cut_empty) log_warn("%zu samples are left out: their answers begin behind token %d, so nothing to learn would stay", r.n_cut_empty, how.max_tokens);
+    if (r.n_silent) log_warn("%zu of %zu samples have an empty answer, and teach the model to say nothing: the first is %s:%lld; give it an answer, or remove the line", r.n_silent, s->d.n,
+                             s->data, (long long)r.first_silent);
     /* The test questions: measured before the first step and after the last. */
     ilab_err why = { 0 };
     if (s->test && dataset_read(&s->val, s->test, s->t, &how, NULL, &why)) {

@@ -56,16 +56,18 @@ static int feed(struct bench_state *s, int first, int n, int n_row, int prompt, 
     return signal_pending() ? err_set(e, ILAB_E_CANCEL, "interrupted") : 0;
 }
 
-static int feed_prompt(struct bench_state *s, int i_seq, int n, ilab_err *e) {
+/* A prompt of n tokens for each of the first n_seq sequences, one after the other. */
+static int feed_prompts(struct bench_state *s, int n_seq, int n, ilab_err *e) {
     int rc = 0;
     struct progress watch;
-    watch_begin(&watch, s->step.en, "prompt", n);
+    watch_begin(&watch, s->step.en, n_seq > 1 ? "prompts of the batch" : "prompt", (int64_t)n_seq * n);
     const int most = s->step.max_row;
-    for (int at = 0; at < n && !rc; at += most) {
-        const int rows = n - at < most ? n - at : most;
-        rc = feed(s, i_seq, 1, rows, 1, at + rows == n, e);
-        progress_at(&watch, at + rows, "tokens");
-    }
+    for (int i = 0; i < n_seq && !rc; i++)
+        for (int at = 0; at < n && !rc; at += most) {
+            const int rows = n - at < most ? n - at : most;
+            rc = feed(s, i, 1, rows, 1, at + rows == n, e);
+            progress_at(&watch, (int64_t)i * n + at + rows, "tokens");
+        }
     progress_clear(&watch);
     return rc;
 }
@@ -109,7 +111,7 @@ int engine_bench(struct engine *en, const struct bench_opts *o, struct bench_res
     for (int round = 0; !rc && round < o->rounds; round++) {
         forget(&s);
         double t0 = now_seconds();
-        if (o->n_prompt) rc = feed_prompt(&s, 0, o->n_prompt, e);
+        if (o->n_prompt) rc = feed_prompts(&s, 1, o->n_prompt, e);
         if (o->n_prompt && !rc) note(&prompt, o->n_prompt, now_seconds() - t0);
         forget(&s);
         t0 = now_seconds();
@@ -117,7 +119,7 @@ int engine_bench(struct engine *en, const struct bench_opts *o, struct bench_res
         if (o->n_gen && !rc) note(&gen, o->n_gen, now_seconds() - t0);
         if (o->n_batch < 2 || !o->n_gen) continue;
         forget(&s);
-        for (int i = 0; i < n_seq && !rc; i++) rc = feed_prompt(&s, i, o->n_prompt ? o->n_prompt : 1, e);
+        if (!rc) rc = feed_prompts(&s, n_seq, o->n_prompt ? o->n_prompt : 1, e);
         t0 = now_seconds();
         if (!rc) rc = generate(&s, n_seq, o->n_gen, e);
         if (!rc) note(&batch, (double)o->n_gen * n_seq, now_seconds() - t0);

@@ -100,8 +100,8 @@ static int header_at(const struct header *h, int n_want, const struct ids *l, si
     return n_want > 0 && i + (size_t)n_want <= l->n && memcmp(l->v + i, h->id, (size_t)n_want * sizeof *h->id) == 0;
 }
 
-/* Marks the assistant's turns of a plain text, each with its end token. Returns the number of turns. */
-static int mark_answers(const struct reader *r, const struct ids *l, uint8_t *mask) {
+/* Marks the assistant's turns of a plain text, each with its end token. Returns the number of turns; *n_silent of them hold nothing else. */
+static int mark_answers(const struct reader *r, const struct ids *l, uint8_t *mask, int *n_silent) {
     int n_turn = 0;
     for (size_t i = 0; i < l->n;) {
         if (!header_at(&r->header, r->header.n_marker, l, i)) {
@@ -110,6 +110,8 @@ static int mark_answers(const struct reader *r, const struct ids *l, uint8_t *ma
         }
         i += (size_t)(header_at(&r->header, r->header.n, l, i) ? r->header.n : r->header.n_marker);
         n_turn++;
+        if (i == l->n || tokenizer_is_end(r->t, l->v[i]) || tokenizer_kind(r->t, l->v[i]) == TOKEN_CONTROL)
+            *n_silent += 1;
         for (; i < l->n; i++) {
             int end = tokenizer_is_end(r->t, l->v[i]);
             if (!end && tokenizer_kind(r->t, l->v[i]) == TOKEN_CONTROL)
@@ -124,7 +126,7 @@ static int mark_answers(const struct reader *r, const struct ids *l, uint8_t *ma
     return n_turn;
 }
 
-static int encode_text(const struct reader *r, const json_t *text, int all, struct chat_ids *out, ilab_err *e) {
+static int encode_text(const struct reader *r, const json_t *text, int all, struct chat_ids *out, int *n_silent, ilab_err *e) {
     struct sv s = { json_string_value(text), json_string_length(text) };
     int flags = TOKEN_PARSE_SPECIAL | (tokenizer_adds_bos(r->t) ? TOKEN_ADD_BOS : 0), rc = tokenizer_encode(r->t, s, flags, &out->ids, e);
     int eos = tokenizer_eos(r->t);
@@ -136,7 +138,7 @@ static int encode_text(const struct reader *r, const json_t *text, int all, stru
     out->mask = mem_calloc(out->ids.n ? out->ids.n : 1, 1);
     if (!out->mask)
         return err_set(e, ILAB_E_NOMEM, "no memory for a text of %zu tokens", out->ids.n);
-    if (all || !mark_answers(r, &out->ids, out->mask))
+    if (all || !mark_answers(r, &out->ids, out->mask, n_silent))
         memset(out->mask, 1, out->ids.n);
     return 0;
 }
@@ -205,7 +207,7 @@ static int read_sample(struct reader *r, const json_t *v, struct chat_message *m
     const char *loss = json_str(v, "loss");
     const json_t *text = json_object_get(v, "text"), *soft = json_object_get(v, "soft");
     double weight = json_num(v, "weight", 1.0);
-    int n_message = 0, all = loss && strcmp(loss, "all") == 0;
+    int n_message = 0, n_silent = 0, all = loss && strcmp(loss, "all") == 0;
     if (!json_is_object(v))
         return err_set(e, ILAB_E_FORMAT, "a line must be a JSON object");
     if (loss && !all && strcmp(loss, "answers") != 0)
@@ -218,11 +220,13 @@ static int read_sample(struct reader *r, const json_t *v, struct chat_message *m
     if (n_message)
         rc = chat_encode(r->t, r->chat, m, n_message, 0, c, e);
     else if (json_is_string(text))
-        rc = encode_text(r, text, !loss || all, c, e);
+        rc = encode_text(r, text, !loss || all, c, &n_silent, e);
     else
         return err_set(e, ILAB_E_FORMAT, "neither 'messages', nor 'user' and 'assistant', nor 'text'");
     if (rc)
         return rc;
+    for (int i = 0; i < n_message; i++)
+        n_silent += !strcmp(m[i].role, "assistant") && !sv_trim(m[i].content).n;
     if (all && n_message)
         memset(c->mask, 1, c->ids.n);
     size_t n = c->ids.n;
@@ -245,6 +249,8 @@ static int read_sample(struct reader *r, const json_t *v, struct chat_message *m
         r->d->v[r->d->n - 1].line = r->n_line;
     if (rc == ILAB_E_INVALID)
         return err_set(e, ILAB_E_FORMAT, n_message ? "no assistant's answer to learn from" : "no text to learn from");
+    if (!rc && n_silent && !r->report->n_silent++)
+        r->report->first_silent = r->n_line;
     return rc || !soft ? rc : line_soft(r, soft, &r->d->v[r->d->n - 1], n < c->ids.n, e);
 }
 

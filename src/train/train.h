@@ -124,7 +124,8 @@ struct dataset { struct sample *v; size_t n, cap; struct arena mem; size_t n_tok
  * Samples longer than max_tokens (≤ 0: no limit) are left out or cut at their end, and counted; one that would lose all that it
  * teaches by the cut is left out. */
 struct read_opts { int max_tokens, cut_long; };
-struct read_report { size_t n_left_out /* too long */, n_cut, n_cut_empty /* left out: the cut left nothing to learn */; int64_t first_line /* of a long one */, longest /* tokens */; };
+struct read_report { size_t n_left_out /* too long */, n_cut, n_cut_empty /* left out: the cut left nothing to learn */; int64_t first_line /* of a long one */, longest /* tokens */;
+                     size_t n_silent /* taken, with an answer that is empty or white space: its end alone is learnt */; int64_t first_silent /* line */; };
 int dataset_read(struct dataset *d, const char *path, const struct tokenizer *t, const struct read_opts *o, struct read_report *r /* NULL */, ilab_err *e);
 /* The same, long samples left out. */
 int dataset_read_jsonl(struct dataset *d, const char *path, const struct tokenizer *t, int max_tokens, size_t *n_too_long, ilab_err *e);

@@ -50,6 +50,18 @@ has cli/chat-unknown-context "$(cat err)" 'Available contexts: default, cli_help
 check cli/chat-unknown-model-exit $? 1
 has cli/chat-unknown-model "$(cat err)" 'Model path does not exist: nothing'
 
+# keys and values in another type: the same kind of answer; a type that is none is refused before a model is read
+for kv in f32 q8_0 q4_0; do
+    other=$("$ilab" chat -qq Who is the mayor of the town? --kv-type $kv 2>err)
+    check cli/chat-kv-type-$kv "$? $([ -n "$other" ] && echo answered)" '0 answered'
+done
+check cli/complete-kv-type "$("$ilab" model complete -m "$model" -p 'The town' -n 4 --kv-type q8_0 2>err | grep -c .)" 1
+for command in 'chat -qq Hello' 'serve' 'model complete -m nothing -p x' 'model perplexity -m nothing -f x' 'system bench -m nothing'; do
+    timeout 60 "$ilab" $command --kv-type q9 </dev/null >out 2>err
+    check "cli/$command: kv-type refused" "$? $(cat out)" '2 '
+    has "cli/$command: kv-type named" "$(cat err)" "--kv-type: 'q9' is none of auto, f32, f16, q8_0, q4_0"
+done
+
 # slash commands, on a pipe
 printf '%s\n' 'Where is the town?' '/d 1' '/d 9' '/p x' '/c nothing' '/c' '/lc' '/a' '/s' '/s session.json' '/l' '/l none.json' '/n' '/l session.json' '/h' '/nix' 'exit' |
     "$ilab" chat >out 2>&1

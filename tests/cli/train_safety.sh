@@ -80,6 +80,9 @@ check "only long samples" 1 "no sample of 'only.jsonl' teaches anything: all 1 a
 check "only long samples, cut" 1 "no sample of 'only.jsonl' teaches anything" "their answers begin behind that" -- "${train[@]}" --data-path only.jsonl --max-seq-len 64 --long-samples cut --ckpt-output-dir l3
 printf '{"user": "a", "assistant": "b"}\n{"messages": [{"role": "user", "content": "nobody answers"}]}\n' >mute.jsonl
 check "a sample without an answer" 1 "mute.jsonl:2: no assistant's answer to learn from" -- "${train[@]}" --data-path mute.jsonl --ckpt-output-dir l3
+{ cat some.jsonl; printf '{"user": "a", "assistant": " \\n"}\n{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": ""}]}\n'; } >silent.jsonl
+check "empty answers are told once" 0 "2 of 10 samples have an empty answer.* the first is silent.jsonl:9;" -- "${train[@]}" --data-path silent.jsonl --num-epochs 1 --ckpt-output-dir l4
+check "answers that are none of them empty" 0 "!empty answer" -- "${train[@]}" --data-path some.jsonl --num-epochs 1 --ckpt-output-dir l5
 check "long samples: what else" 2 "'drop' is not one of: skip cut" -- "${train[@]}" --long-samples drop
 
 # ---- contradictions ----

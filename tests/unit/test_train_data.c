@@ -134,6 +134,19 @@ static void bad_lines(void **state) {
     dataset_release(&d);
 }
 
+/* An answer of nothing is taken, and counted. */
+static void silent_answers(void **state) {
+    (void)state;
+    static const char text[] = "{\"user\":\"a\",\"assistant\":\"b\"}\n\n{\"text\":\"<|user|>\\na?\\n<|assistant|>\\n<|endoftext|>\",\"loss\":\"answers\"}\n"
+                               "{\"user\":\"a\",\"assistant\":\"\"}\n{\"text\":\"<|user|>\\na?\\n<|assistant|>\\nb<|endoftext|>\",\"loss\":\"answers\"}\n";
+    struct dataset d = { 0 };
+    struct read_report r = { 0 };
+    ilab_err e = { 0 };
+    assert_int_equal(dataset_read_lines(&d, "d.jsonl", SV(text), 1, tok, &(struct read_opts){ 0 }, &r, &e), 0);
+    assert_true(d.n == 4 && r.n_silent == 2 && r.first_silent == 3);
+    dataset_release(&d);
+}
+
 /* A sample of 9 tokens and more, limits that cut the answer, all of it, or nothing. */
 static void long_samples(void **state) {
     (void)state;
@@ -499,7 +512,7 @@ static void adafactor_steps(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules), cmocka_unit_test(sample_formats), cmocka_unit_test(bad_lines), cmocka_unit_test(soft_weight_and_length), cmocka_unit_test(long_samples), cmocka_unit_test(adafactor_steps),
+        cmocka_unit_test(schedules), cmocka_unit_test(sample_formats), cmocka_unit_test(bad_lines), cmocka_unit_test(soft_weight_and_length), cmocka_unit_test(long_samples), cmocka_unit_test(silent_answers), cmocka_unit_test(adafactor_steps),
         cmocka_unit_test(packing_invariants), cmocka_unit_test(adamw_step), cmocka_unit_test(bf16_moments),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
