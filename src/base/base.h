@@ -25,6 +25,7 @@ int err_set(ilab_err *e, int code, const char *fmt, ...) __attribute__((format(p
 int err_errno(ilab_err *e, int errnum, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 /* Puts text in front of the message that is already there. Returns e's code (e NULL: ILAB_E_INVALID). */
 int err_prefix(ilab_err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int err_name_file(ilab_err *e, const char *path);            /* "'path': " before a message that does not name it; returns the code */
 
 /* ---- memory (mem.c) ---------------------------------------------------------------------------- */
 /* All heap memory comes from here. mem_alloc/calloc/realloc return NULL on failure (sizes that depend on

@@ -64,3 +64,7 @@ int err_prefix(ilab_err *e, const char *fmt, ...) {
     store(e, e->code, buf);
     return e->code;
 }
+
+int err_name_file(ilab_err *e, const char *path) {
+    return e && !strstr(e->msg, path) ? err_prefix(e, "'%s': ", path) : e ? e->code : ILAB_E_INVALID;
+}

@@ -249,6 +249,10 @@ static void pick_task(void *ud, int i, int i_thread) {
     if (!s->rq || (ahead && s->stale)) return;
     float *logits = p->logits + (size_t)i * (size_t)n_vocab, lse = k->log_sum_exp(logits, n_vocab), raw;
     (void)i_thread;
+    if (!isfinite(lse)) {
+        p->pick[i] = (struct pick){ .done = ILAB_E_FORMAT };
+        return;
+    }
     if (at >= 0) {
         p->pick[i] = (struct pick){ .logp = logits[s->ids.v[at]] - lse };
         return;
@@ -265,6 +269,7 @@ static void pick_task(void *ud, int i, int i_thread) {
 }
 
 static int use_pick(struct batcher *b, struct slot *s, const struct pick *p, ilab_err *e) {
+    if (p->done == ILAB_E_FORMAT) return not_finite(b->en, e);
     if (p->done < 0) return err_set(e, p->done, "not enough memory for a constraint");
     if (p->done) return slot_finish(b, s, FINISH_STOP, e);
     int rc = append(s, p->id, p->logp, 0, e);
@@ -469,6 +474,7 @@ static int use_logits(struct batcher *b, ilab_err *e) {
         for (int j = 0; j < n && !rc; j++) {
             const struct want *w = &p.want[j];
             if (w->at < 0) rc = use_row(b, w, &p.pick[j], e);
+            else if (p.pick[j].done) rc = not_finite(b->en, e);
             else b->slot[w->slot].out->prompt_logp[w->at] = p.pick[j].logp;
         }
     }

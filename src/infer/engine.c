@@ -59,6 +59,7 @@ static int engine_load(struct engine *en, const char *path, const char *adapter_
     }
     if (rc) {
         gguf_close(g); /* the model owns it only after success */
+        err_name_file(e, path);
         return rc;
     }
     if (tokenizer_size(en->tokenizer) > en->model->hp.n_vocab)

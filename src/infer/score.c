@@ -44,7 +44,7 @@ static int score_with(struct stepper *st, struct kv_pool *kv, const int32_t *id,
     }
     kv_release(kv, &seq);
     *nll = sum;
-    return rc;
+    return !rc && !isfinite(sum) ? not_finite(en, e) : rc;
 }
 
 struct scorer { struct stepper step; struct kv_pool *kv; };

@@ -84,3 +84,9 @@ float *stepper_logits(struct stepper *s, const int32_t *row, int n) {
     output_logits(s->en->gemm, s->en->model, s->acts.x, row, n, s->norm, s->inv_rms, s->logits);
     return s->logits;
 }
+
+int not_finite(const struct engine *en, ilab_err *e) {
+    const char *path = en->path ? en->path : "the model";
+    return err_set(e, ILAB_E_FORMAT, "%s: what the model computes is not finite (NaN or infinity): the file is damaged%s; 'ilab model info FILE --check' looks at all weights",
+                   path, en->adapter ? ", or the adapter" : "");
+}

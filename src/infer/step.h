@@ -26,5 +26,7 @@ int stepper_forward(struct stepper *s, const struct kv_pool *kv, const struct ba
 int stepper_rows(const struct hparams *hp, int least);
 /* Logits [n,V] of n ≤ STEP_LOGIT_ROWS rows of the last forward; valid until the next call. */
 float *stepper_logits(struct stepper *s, const int32_t *row, int n);
+/* Logits that are no numbers: ILAB_E_FORMAT, with the file and what to do. */
+int not_finite(const struct engine *en, ilab_err *e);
 
 #endif

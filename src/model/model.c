@@ -168,7 +168,7 @@ int model_open(struct model **out, const char *path, int flags, struct gemm_ctx 
     if (rc) return rc;
     if ((rc = model_open_gguf(out, g, flags, gc, e))) {
         gguf_close(g);
-        return err_prefix(e, "'%s': ", path), rc;
+        return err_name_file(e, path), rc;
     }
     (*out)->path = mem_strndup(path, strlen(path));
     return 0;

@@ -27,7 +27,7 @@ int is_allowed(const struct server *s, struct http_exchange *x) {
 }
 
 /* ---- completions ---- */
-static int status_of(int rc) { return rc == ILAB_E_NOMEM || rc == ILAB_E_IO ? 500 : rc == ILAB_E_CANCEL ? 503 : 400; }
+static int status_of(int rc) { return rc == ILAB_E_NOMEM || rc == ILAB_E_IO || rc == ILAB_E_FORMAT ? 500 : rc == ILAB_E_CANCEL ? 503 : 400; }
 
 static void report(const struct server *s, const struct ask *a) {
     const struct lm_result *r = &a->job->result;

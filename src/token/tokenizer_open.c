@@ -3,5 +3,8 @@
 
 int tokenizer_of_model(struct tokenizer **out, const struct gguf *g, const char *path, ilab_err *e)
 {
-    return gguf_is_file(g) || !path ? tokenizer_from_gguf(out, g, e) : tokenizer_open_hf(out, path, e);
+    if (!path) return tokenizer_from_gguf(out, g, e);
+    const int rc = gguf_is_file(g) ? tokenizer_from_gguf(out, g, e) : tokenizer_open_hf(out, path, e);
+    if (rc) err_name_file(e, path);
+    return rc;
 }

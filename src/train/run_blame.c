@@ -80,8 +80,8 @@ int run_blame(struct loop *l, int epoch, int i_batch, ilab_err *e) {
         err_set(e, ILAB_E_INVALID, "the loss is no longer a finite number at step %lld, because of sample %s: look at it or remove it, or begin anew (--fresh) with a lower learning rate than %g%s",
                 (long long)l->s.step + 1, who.p ? who.p : "", lr, kept);
     else
-        err_set(e, ILAB_E_INVALID, "the loss is no longer a finite number at step %lld, for every sample of the step (sample %s): begin anew (--fresh) with a lower learning rate than %g%s",
-                (long long)l->s.step + 1, who.p ? who.p : "", lr, kept);
+        err_set(e, ILAB_E_INVALID, "the loss is no longer a finite number at step %lld, for every sample of the step (sample %s): %sbegin anew (--fresh) with a lower learning rate than %g%s",
+                (long long)l->s.step + 1, who.p ? who.p : "", l->s.step ? "" : "is the model's file damaged (ilab model info FILE --check)? Else ", lr, kept);
     sb_release(&who);
     return ILAB_E_INVALID;
 }

@@ -115,8 +115,9 @@ d[-64:-60] = struct.pack('<f', float('nan'))
 open('nan.gguf', 'wb').write(d)
 PY
 check "info: unknown architecture" 0 "architecture +plumb" "cannot run it: .*'plumb'" "general.architecture +plumb" -- "$ILAB" model info other.gguf
-check "complete: unknown architecture" 1 "^unsupported model architecture 'plumb' \(known: llama" "!tokenizer" -- "$ILAB" model complete -m other.gguf -p x
+check "complete: unknown architecture" 1 "^'other.gguf': unsupported model architecture 'plumb' \(known: llama" "!tokenizer" -- "$ILAB" model complete -m other.gguf -p x
 check "info: not a number" 1 "fault:" "not finite" -- "$ILAB" model info nan.gguf --check
+for c in "complete -p cat -n 4" "perplexity -f out"; do check "${c%% *}: not a number" 1 "nan.gguf: what the model computes is not finite .*info FILE --check" -- $ILAB model $c -m nan.gguf; done
 check "quantize: not a number" 1 "Quantising failed" -- "$ILAB" model quantize nan.gguf x.gguf Q8_0
 absent x.gguf 'x.gguf.tmp*'
 
