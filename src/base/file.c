@@ -25,6 +25,7 @@ static int file_error(ilab_err *e, int errnum, const char *verb, const char *pat
         { EROFS, "; choose a place that can be written" },
         { EFBIG, "; the file system or a limit of this session does not allow a file that large" },
         { EMFILE, "; raise the limit of open files (ulimit -n)" },
+        { ENOMEM, "; end other programs, or raise the limit of this session's addresses (ulimit -v)" },
     };
     int code = errnum == ENOENT || errnum == ENOTDIR ? ILAB_E_NOTFOUND : ILAB_E_IO;
     const char *remedy = "";

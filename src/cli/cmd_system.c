@@ -81,6 +81,7 @@ const struct cmd CMD_SYSTEM_INFO = {
 };
 
 /* ---- bench ---- */
+static double share(double value, double limit) { return limit > 0 ? value / limit : 0; } /* 0: unknown */
 struct bench_args { const char *model, *kv_type; int prompt, gen, batch, threads, rounds, json; };
 static const struct bench_args BENCH_DEFAULTS = { .prompt = 512, .gen = 64, .rounds = 3 };
 #define O(field) offsetof(struct bench_args, field)
@@ -137,9 +138,9 @@ static int bench_run(struct cli *c, void *args)
         { "fp32_gflops", "FP32 multiply-add", lim.fp32_gflops, "GFLOP/s", 0, NULL },
         { "int8_gops", "8-bit products", lim.int8_gops, "GOP/s", 0, NULL },
         { "load_seconds", "load", load, "s", 0, NULL },
-        { "prompt_tokens_per_s", "prompt", r.prompt_tokens_per_s, "tokens/s", 2e-9 * weights * r.prompt_tokens_per_s / peak_ops, "of the arithmetic" },
-        { "generation_tokens_per_s", "generation", r.generation_tokens_per_s, "tokens/s", 1e-9 * bytes * r.generation_tokens_per_s / lim.read_gb_per_s, "of memory read" },
-        { "batch_tokens_per_s", "batch, all together", r.batch_tokens_per_s, "tokens/s", r.prompt_tokens_per_s > 0 ? r.batch_tokens_per_s / r.prompt_tokens_per_s : 0, "of the prompt rate" },
+        { "prompt_tokens_per_s", "prompt", r.prompt_tokens_per_s, "tokens/s", share(2e-9 * weights * r.prompt_tokens_per_s, peak_ops), "of the arithmetic" },
+        { "generation_tokens_per_s", "generation", r.generation_tokens_per_s, "tokens/s", share(1e-9 * bytes * r.generation_tokens_per_s, lim.read_gb_per_s), "of memory read" },
+        { "batch_tokens_per_s", "batch, all together", r.batch_tokens_per_s, "tokens/s", share(r.batch_tokens_per_s, r.prompt_tokens_per_s), "of the prompt rate" },
     };
     if (a->json) {
         json_t *v = json_pack("{s:i,s:s,s:I}", "threads", n_thread, "kernels", kern_get(cpu_detect())->isa, "peak_rss_bytes", (json_int_t)peak);

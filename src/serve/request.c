@@ -49,7 +49,7 @@ static int take_fields(const json_t *doc, struct lm_request *rq, struct api_erro
         if (f->kind == FIELD_INT ? !json_is_integer(v) : !json_is_number(v))
             return bad(err, f->name, "'%s' is to be %s", f->name, f->kind == FIELD_INT ? "an integer" : "a number");
         double x = json_number_value(v);
-        if (!(x >= f->lo && x <= f->hi)) return bad(err, f->name, "'%s' is %g, but must lie between %g and %g", f->name, x, f->lo, f->hi);
+        if (!(x >= f->lo && x <= f->hi)) return bad(err, f->name, "'%s' is %.10g, but must lie between %.10g and %.10g", f->name, x, f->lo, f->hi);
         char *at = (char *)rq + f->off;
         if (f->kind == FIELD_INT) *(int *)at = (int)x;
         else *(float *)at = (float)x;

@@ -35,6 +35,14 @@ python3 -c 'import json; k = json.load(open("out"))["memory"]["kv_cache"]; asser
 printf 'a b c' | "$ilab" model complete -m m.gguf -f - -n 8 --json >stdin.json 2>err
 cmp -s whole.json stdin.json && ok memory/prompt-from-a-pipe || not_ok memory/prompt-from-a-pipe "differs"
 
+# A limit of addresses: told, and never a share of what could not be measured.
+(ulimit -v 20000; "$ilab" model complete -m m.gguf -p x -n 1 >out 2>err)
+rc=$?
+[ $rc -eq 1 ] && grep -q '"\?m.gguf"\?.*\(ulimit -v\)\|not enough memory to open .m.gguf' err && ok memory/no-addresses || not_ok memory/no-addresses "exit code $rc"
+(ulimit -v 250000; "$ilab" system bench -m m.gguf -p 8 -n 1 -r 1 >out 2>err)
+rc=$?
+[ $rc -le 1 ] && ! grep -qE 'inf|nan' out && ok memory/bench-without-limits || not_ok memory/bench-without-limits "exit code $rc"
+
 echo '{"user": "a", "assistant": "b"}' >data.jsonl
 ILAB_MEMORY=40M "$ilab" train --pipeline full -m m.gguf --data-path data.jsonl --save-path all.gguf >out 2>err
 rc=$?
