@@ -150,7 +150,7 @@ check "an output that cannot be written" 1 "Conversion failed" -- "$ILAB" model 
 
 # ---- a real directory: the same loss from the directory, the file made of it, and the directory made of that ----
 if [ -d "$real" ] && [ -f "$stories" ]; then
-    sed "s/[‘’]/'/g; s/[“”]/\"/g" "$stories" >text
+    LC_ALL=C.UTF-8 sed "s/[‘’]/'/g; s/[“”]/\"/g" "$stories" >text
     check "real: converts" 0 -- "$ILAB" model convert "$real" -o real.gguf
     check "real: back" 0 -- "$ILAB" model convert real.gguf --to safetensors -o real-back
     for m in "$real" real.gguf real-back; do check "real: loss of ${m##*/}" 0 "mean NLL 2\.860[34]" -- "$ILAB" model perplexity -m "$m" -f text; done
