@@ -10,6 +10,9 @@
  * Sleeping uses Dekker's pattern: each side writes its own flag and then reads the other's, both sequentially
  * consistent, so that no wake-up is lost.
  *
+ * A thread that has nothing to do may be given an address (pool_fetch_after): it brings what lies there into its cache until there
+ * is work again. Nothing is read, so it does no harm when the guess was wrong or the memory is gone.
+ *
  * What it does not do: nested runs, several callers at once.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/base.h"
